@@ -1,0 +1,55 @@
+// The few checks that the native tests need; a failed check prints where and what, and the test goes on.
+#pragma once
+
+#include <cmath>
+#include <cstdio>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace check {
+
+inline int failures = 0;
+inline int checks = 0;
+
+inline void that(bool ok, const char* text, const char* file, int line, const std::string& detail = "") {
+  ++checks;
+  if (ok) return;
+  ++failures;
+  std::fprintf(stderr, "%s:%d: failed: %s %s\n", file, line, text, detail.c_str());
+}
+
+// |actual - expected| <= absolute + relative * |expected|; NaN never passes.
+inline void close(double actual, double expected, double absolute, double relative, const char* text,
+                  const char* file, int line) {
+  const double allowed = absolute + relative * std::fabs(expected);
+  that(std::fabs(actual - expected) <= allowed, text, file, line,
+       "(" + std::to_string(actual) + " against " + std::to_string(expected) + ", allowed " +
+           std::to_string(allowed) + ")");
+}
+
+struct Case {
+  const char* name;
+  std::function<void()> body;
+};
+
+inline int run(const std::vector<Case>& cases) {
+  for (const Case& c : cases) {
+    const int before = failures;
+    try {
+      c.body();
+    } catch (const std::exception& error) {
+      ++failures;
+      std::fprintf(stderr, "%s: threw %s\n", c.name, error.what());
+    }
+    std::printf("%s %s\n", failures == before ? "ok  " : "FAIL", c.name);
+  }
+  std::printf("%d checks, %d failures\n", checks, failures);
+  return failures == 0 ? 0 : 1;
+}
+
+}  // namespace check
+
+#define CHECK(condition) check::that((condition), #condition, __FILE__, __LINE__)
+#define CHECK_CLOSE(actual, expected, absolute, relative) \
+  check::close((actual), (expected), (absolute), (relative), #actual " ~ " #expected, __FILE__, __LINE__)

@@ -1,0 +1,16 @@
+/** Language of a text whose record names none (BCP 47 "undetermined"). */
+export const UNDETERMINED = 'und';
+
+/**
+ * One question with its answer, known in one or more languages. Every query of a record is answered by every
+ * positive of it, whatever the languages. A flat pair is a record with one language on each side.
+ */
+export interface ParallelRecord {
+  id: string;
+  /** Language -> text. */
+  query: Record<string, string>;
+  /** Language -> text. */
+  positive: Record<string, string>;
+  /** Hard negatives: language -> texts. */
+  negatives?: Record<string, string[]>;
+}

@@ -1,0 +1,214 @@
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import { type ErrorCode, XlembedError } from './errors.js';
+
+/** Element types that tensors can have on disk and in memory. */
+export type Dtype = 'float32' | 'float16' | 'bfloat16';
+
+/** Sequences laid end to end: B sequences, T tokens in all. */
+export interface PackedSequences {
+  /** (T) token ids. */
+  inputIds: Int32Array;
+  /** (B + 1) ascending, from 0 to T: sequence b is inputIds[cumulative[b] .. cumulative[b + 1]). */
+  cumulativeSeqLengths: Int32Array;
+}
+
+/** Where one tensor's bytes lie. TypeScript has checked offset and length against file and shape. */
+export interface TensorSource {
+  name: string;
+  path: string;
+  /** Bytes from the start of the file. */
+  offset: number;
+  shape: number[];
+  dtype: Dtype;
+}
+
+/** Where one tensor's bytes go: written in place into a file that exists. */
+export interface TensorTarget {
+  name: string;
+  path: string;
+  offset: number;
+  dtype: Dtype;
+}
+
+export interface TransformerConfig {
+  vocabularySize: number;
+  hiddenSize: number;
+  layers: number;
+  heads: number;
+  intermediateSize: number;
+  maxPositions: number;
+  tokenTypes: number;
+  layerNormEpsilon: number;
+  /** Position of the first token: 0 for BERT, padding_idx + 1 for XLM-R. */
+  firstPosition: number;
+  activation: 'gelu' | 'gelu_tanh' | 'relu';
+  hiddenDropout: number;
+  attentionDropout: number;
+}
+
+export type HeadModule =
+  | { type: 'pool'; mode: 'mean' | 'first' }
+  | {
+      type: 'dense';
+      inFeatures: number;
+      outFeatures: number;
+      bias: boolean;
+      activation: 'identity' | 'tanh' | 'gelu' | 'relu';
+    }
+  | { type: 'normalize' };
+
+export interface NativeEncoderOptions {
+  transformer: TransformerConfig;
+  head: HeadModule[];
+  /** Tensors by their canonical names (see models/layout.ts), or a seed for fresh weights. */
+  weights: { sources: TensorSource[] } | { seed: number; initializerRange: number };
+  device: string;
+  dtype: Dtype;
+}
+
+export interface ParameterInfo {
+  name: string;
+  shape: number[];
+  dtype: Dtype;
+}
+
+export interface NativeEncoder {
+  /** (B, D) float32, row-major, in the order of the sequences. */
+  encode(batch: PackedSequences): Promise<Float32Array>;
+  /** D, the length of an embedding. */
+  readonly dimensions: number;
+  parameters(): ParameterInfo[];
+  writeParameters(targets: TensorTarget[]): Promise<void>;
+  /** Frees the weights once running work has ended; further calls fail with DISPOSED. */
+  dispose(): void;
+}
+
+export interface NativeTrainerOptions {
+  temperature: number;
+  symmetric: boolean;
+  weightDecay: number;
+  beta1: number;
+  beta2: number;
+  epsilon: number;
+  /** Largest L2 norm of the whole gradient; 0 leaves it as it is. */
+  maxGradientNorm: number;
+  dropout: boolean;
+  seed: number;
+}
+
+/** Queries first, then passages: passage i answers query i, passages beyond the queries are extra negatives. */
+export interface NativeTrainingBatch extends PackedSequences {
+  queries: number;
+  step: number;
+  learningRate: number;
+}
+
+export interface NativeStepResult {
+  loss: number;
+  /** Share of queries whose own passage scored highest. */
+  accuracy: number;
+  /** Before clipping. */
+  gradientNorm: number;
+  /** True when loss or gradient was not finite: no parameter was changed. */
+  skipped: boolean;
+  modelSeconds: number;
+  lossSeconds: number;
+  optimizerSeconds: number;
+}
+
+export interface NativeTrainer {
+  step(batch: NativeTrainingBatch): Promise<NativeStepResult>;
+  /** The loss alone, without dropout and without a gradient. */
+  evaluate(batch: NativeTrainingBatch): Promise<NativeStepResult>;
+  dispose(): void;
+}
+
+export interface NativeSearchResult {
+  /** (Q, k) descending. */
+  scores: Float32Array;
+  /** (Q, k) row numbers in the index, -1 where the index holds fewer than k. */
+  ids: Int32Array;
+}
+
+export interface NativeFlatIndex {
+  readonly size: number;
+  readonly dimensions: number;
+  /** (rows, D) appended; ids count up in order of arrival. */
+  add(vectors: Float32Array): Promise<void>;
+  search(queries: Float32Array, k: number): Promise<NativeSearchResult>;
+  /**
+   * The 1-based rank that each given row has in its query's full ranking (score descending, then row ascending).
+   * Query q's rows are relevantIds[relevantOffsets[q] .. relevantOffsets[q + 1]).
+   */
+  ranks(queries: Float32Array, relevantIds: Int32Array, relevantOffsets: Int32Array): Promise<Int32Array>;
+  dispose(): void;
+}
+
+export interface NativeInfo {
+  libtorch: string;
+  cuda: boolean;
+  cudaDevices: number;
+  threads: number;
+  cpuCapability: string;
+  compiler: string;
+}
+
+/** What build/Release/xlembed.node exports. */
+export interface NativeAddon {
+  info(): NativeInfo;
+  setThreads(threads: number): void;
+  createEncoder(options: NativeEncoderOptions): Promise<NativeEncoder>;
+  createTrainer(encoder: NativeEncoder, options: NativeTrainerOptions): Promise<NativeTrainer>;
+  createFlatIndex(dimensions: number, device: string): NativeFlatIndex;
+}
+
+const addonPath = fileURLToPath(new URL('../build/Release/xlembed.node', import.meta.url));
+let addon: NativeAddon | undefined;
+
+/** Loads the addon once per thread. Throws ADDON_NOT_BUILT or ADDON_LOAD_FAILED with the remedy. */
+export function loadNative(): NativeAddon {
+  if (addon) return addon;
+  if (!existsSync(addonPath)) {
+    throw new XlembedError('ADDON_NOT_BUILT', 'the native addon is not built', 'run: npx xlembed setup');
+  }
+  // A waiting OpenMP thread must not spin on a core that tokenisation could use.
+  process.env.OMP_WAIT_POLICY ??= 'passive';
+  try {
+    addon = createRequire(import.meta.url)(addonPath) as NativeAddon;
+  } catch (cause) {
+    throw new XlembedError(
+      'ADDON_LOAD_FAILED',
+      `the native addon does not load: ${(cause as Error).message}`,
+      'libtorch may have moved; run: npx xlembed setup --force',
+      { cause },
+    );
+  }
+  return addon;
+}
+
+/** Native errors arrive as "CODE: message"; gives them back as coded errors. */
+export async function nativeCall<T>(call: () => Promise<T>): Promise<T> {
+  try {
+    return await call();
+  } catch (cause) {
+    throw codedNativeError(cause);
+  }
+}
+
+export function codedNativeError(cause: unknown): XlembedError {
+  if (cause instanceof XlembedError) return cause;
+  const text = cause instanceof Error ? cause.message : String(cause);
+  const match = /^([A-Z_]{4,}): ([\s\S]*)$/.exec(text);
+  const [code, message] = match ? [match[1] as ErrorCode, match[2] as string] : (['NATIVE_FAILED', text] as const);
+  return new XlembedError(code, message, hints[code] ?? '', { cause });
+}
+
+const hints: Partial<Record<ErrorCode, string>> = {
+  DEVICE_UNAVAILABLE: 'use device "cpu", or run: npx xlembed doctor',
+  DISPOSED: 'this handle was disposed; create a new one',
+  OUT_OF_MEMORY: 'use a smaller batch or token budget',
+  TENSOR_MISSING: 'the weights do not belong to this configuration',
+  TENSOR_SHAPE_MISMATCH: 'the weights do not belong to this configuration',
+};
