@@ -158,7 +158,7 @@ export interface NativeInfo {
 /** What build/Release/xlembed.node exports. */
 export interface NativeAddon {
   info(): NativeInfo;
-  setThreads(threads: number): void;
+  setThreads(threads: number): Promise<void>;
   createEncoder(options: NativeEncoderOptions): Promise<NativeEncoder>;
   createTrainer(encoder: NativeEncoder, options: NativeTrainerOptions): Promise<NativeTrainer>;
   createFlatIndex(dimensions: number, device: string): NativeFlatIndex;

@@ -1,0 +1,21 @@
+// What require() of the addon gives: one registration per handle (NativeAddon of src/native.ts).
+#include <napi.h>
+
+#include "addon/encoder.h"
+#include "addon/info.h"
+#include "addon/trainer.h"
+
+namespace xlembed::addon {
+namespace {
+
+Napi::Object initialise(Napi::Env env, Napi::Object exports) {
+  register_info(env, exports);
+  EncoderHandle::register_in(env, exports);
+  TrainerHandle::register_in(env, exports);
+  return exports;
+}
+
+NODE_API_MODULE(xlembed, initialise)
+
+}  // namespace
+}  // namespace xlembed::addon

@@ -1,0 +1,131 @@
+#include "addon/encoder.h"
+
+#include "addon/arguments.h"
+#include "addon/task.h"
+
+namespace xlembed::addon {
+namespace {
+
+std::vector<int64_t> shape_of(const Fields& fields) {
+  std::vector<int64_t> shape;
+  for (const Napi::Value& size : fields.list("shape")) shape.push_back(size.As<Napi::Number>().Int64Value());
+  return shape;
+}
+
+TransformerConfig parse_transformer(const Fields& fields) {
+  return {.vocabulary_size = fields.integer("vocabularySize"),
+          .hidden_size = fields.integer("hiddenSize"),
+          .layers = fields.integer("layers"),
+          .heads = fields.integer("heads"),
+          .intermediate_size = fields.integer("intermediateSize"),
+          .max_positions = fields.integer("maxPositions"),
+          .token_types = fields.integer("tokenTypes"),
+          .layer_norm_epsilon = fields.number("layerNormEpsilon"),
+          .first_position = fields.integer("firstPosition"),
+          .activation = fields.text("activation"),
+          .hidden_dropout = fields.number("hiddenDropout"),
+          .attention_dropout = fields.number("attentionDropout")};
+}
+
+HeadModule parse_head_module(const Fields& fields) {
+  const std::string type = fields.text("type");
+  if (type == "pool") return {.kind = HeadModule::Kind::pool, .mode = fields.text("mode")};
+  if (type == "normalize") return {.kind = HeadModule::Kind::normalize, .mode = ""};
+  if (type != "dense") throw CodedError("MODEL_UNSUPPORTED", "head module " + type);
+  return {.kind = HeadModule::Kind::dense,
+          .mode = fields.text("activation"),
+          .in_features = fields.integer("inFeatures"),
+          .out_features = fields.integer("outFeatures"),
+          .bias = fields.boolean("bias")};
+}
+
+EncoderOptions parse_options(const Fields& fields) {
+  EncoderOptions options;
+  options.transformer = parse_transformer(Fields(fields.value("transformer")));
+  for (const Napi::Value& module : fields.list("head")) options.head.push_back(parse_head_module(Fields(module)));
+  const Fields weights(fields.value("weights"));
+  if (weights.has("sources")) {
+    for (const Napi::Value& value : weights.list("sources")) {
+      const Fields source(value);
+      options.sources.push_back({source.text("name"), source.text("path"), source.integer("offset"),
+                                 shape_of(source), parse_dtype(source.text("dtype"))});
+    }
+    if (options.sources.empty()) throw CodedError("TENSOR_MISSING", "no weights at all");
+  } else {
+    options.seed = static_cast<uint64_t>(weights.integer("seed"));
+    options.initializer_range = weights.number("initializerRange");
+  }
+  options.device = parse_device(fields.text("device"));
+  options.dtype = parse_dtype(fields.text("dtype"));
+  return options;
+}
+
+Napi::Value create_encoder(const Napi::CallbackInfo& info) {
+  const EncoderOptions options = parse_options(Fields(info[0]));
+  const std::string device = options.device.str();
+  return run_task(
+      info.Env(), device, [options] { return std::make_shared<Encoder>(options); },
+      [device](Napi::Env, std::shared_ptr<Encoder>& encoder) { return EncoderHandle::create(encoder, device); });
+}
+
+}  // namespace
+
+void EncoderHandle::register_in(Napi::Env env, Napi::Object exports) {
+  define(env, {InstanceMethod<&EncoderHandle::encode>("encode"),
+               InstanceMethod<&EncoderHandle::parameters>("parameters"),
+               InstanceMethod<&EncoderHandle::write_parameters>("writeParameters"),
+               InstanceAccessor<&EncoderHandle::dimensions>("dimensions")});
+  exports.Set("createEncoder", Napi::Function::New(env, create_encoder));
+}
+
+Napi::Value EncoderHandle::encode(const Napi::CallbackInfo& info) {
+  const Fields batch(info[0]);
+  return run_task(
+      info.Env(), device(),
+      [encoder = object(), ids = int32_values(batch.value("inputIds"), "inputIds"),
+       cumulative = int32_values(batch.value("cumulativeSeqLengths"), "cumulativeSeqLengths")] {
+        return encoder->encode(ids, cumulative);
+      },
+      [](Napi::Env env, std::vector<float>& embeddings) {
+        return typed_array<Napi::Float32Array>(env, embeddings);
+      });
+}
+
+Napi::Value EncoderHandle::dimensions(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), static_cast<double>(object()->dimensions()));
+}
+
+Napi::Value EncoderHandle::parameters(const Napi::CallbackInfo& info) {
+  const auto encoder = object();
+  const std::vector<NamedTensor>& named = encoder->parameters().named();
+  Napi::Array list = Napi::Array::New(info.Env(), named.size());
+  for (uint32_t i = 0; i < named.size(); ++i) {
+    const at::IntArrayRef sizes = named[i].tensor.sizes();
+    Napi::Array shape = Napi::Array::New(info.Env(), sizes.size());
+    for (uint32_t d = 0; d < sizes.size(); ++d) shape.Set(d, static_cast<double>(sizes[d]));
+    Napi::Object entry = Napi::Object::New(info.Env());
+    entry.Set("name", named[i].name);
+    entry.Set("shape", shape);
+    entry.Set("dtype", dtype_name(named[i].tensor.scalar_type()));
+    list.Set(i, entry);
+  }
+  return list;
+}
+
+Napi::Value EncoderHandle::write_parameters(const Napi::CallbackInfo& info) {
+  std::vector<TensorTarget> targets;
+  for (const Napi::Value& value : array_items(info[0], "targets")) {
+    const Fields target(value);
+    targets.push_back(
+        {target.text("name"), target.text("path"), target.integer("offset"), parse_dtype(target.text("dtype"))});
+  }
+  return run_task(
+      info.Env(), device(),
+      [encoder = object(), targets] {
+        encoder->parameters().write(targets);
+        return Nothing{};
+      },
+      undefined);
+}
+
+}  // namespace xlembed::addon

@@ -1,0 +1,84 @@
+#include "addon/task.h"
+
+#include <c10/util/Exception.h>
+
+namespace xlembed::addon {
+namespace {
+
+struct InstanceData {
+  std::shared_ptr<Environment> environment;
+};
+
+}  // namespace
+
+Environment::Environment(Napi::Env env)
+    : completions_(Napi::ThreadSafeFunction::New(
+          env, Napi::Function::New(env, [](const Napi::CallbackInfo&) {}), "xlembed completions", 0, 1)) {
+  completions_.Unref(env);
+}
+
+std::shared_ptr<Environment> Environment::of(Napi::Env env) {
+  auto* data = env.GetInstanceData<InstanceData>();
+  if (data == nullptr) {
+    data = new InstanceData{std::make_shared<Environment>(env)};
+    env.SetInstanceData(data);
+    // Hooks run in reverse order of registration: this one before the thread-safe function's own.
+    env.AddCleanupHook([environment = data->environment] { environment->close(); });
+  }
+  return data->environment;
+}
+
+void Environment::run(const std::shared_ptr<Environment>& self, Napi::Env env, Executor& executor,
+                      std::function<void()> work, std::function<void(Napi::Env)> settle) {
+  if (self->pending_++ == 0) self->completions_.Ref(env);
+  executor.submit([self, work = std::move(work), settle = std::move(settle)]() mutable {
+    {
+      const std::lock_guard lock(self->mutex_);
+      if (self->closing_) return;
+      ++self->running_;
+    }
+    work();
+    work = nullptr;  // what it held is freed here, not on the event loop
+    const std::lock_guard lock(self->mutex_);
+    if (!self->closing_) {
+      self->completions_.NonBlockingCall(new Completion{self, std::move(settle)}, complete);
+    }
+    --self->running_;
+    self->idle_.notify_all();
+  });
+}
+
+void Environment::complete(Napi::Env env, Napi::Function, Completion* completion) {
+  const std::unique_ptr<Completion> owned(completion);
+  if (static_cast<napi_env>(env) == nullptr) return;
+  if (--owned->environment->pending_ == 0) owned->environment->completions_.Unref(env);
+  owned->settle(env);
+}
+
+void Environment::close() {
+  std::unique_lock lock(mutex_);
+  closing_ = true;
+  idle_.wait(lock, [this] { return running_ == 0; });
+}
+
+std::string error_text(const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const CodedError& coded) {
+    return coded.what();
+  } catch (const c10::OutOfMemoryError& memory) {
+    return std::string("OUT_OF_MEMORY: ") + memory.what_without_backtrace();
+  } catch (const c10::Error& torch) {
+    const std::string text = torch.what_without_backtrace();
+    const bool memory = text.find("can't allocate memory") != std::string::npos;
+    return (memory ? "OUT_OF_MEMORY: " : "NATIVE_FAILED: ") + text;
+  } catch (const std::bad_alloc&) {
+    return "OUT_OF_MEMORY: the system has no more memory";
+  } catch (const std::exception& other) {
+    return std::string("NATIVE_FAILED: ") + other.what();
+  } catch (...) {
+    return "NATIVE_FAILED: an exception of unknown type";
+  }
+}
+
+}  // namespace xlembed::addon

@@ -1,0 +1,42 @@
+#include "core/encoder.h"
+
+#include "core/error.h"
+
+namespace xlembed {
+
+at::Device parse_device(const std::string& text) {
+  const auto unavailable = [&](const std::string& why) { return CodedError("DEVICE_UNAVAILABLE", text + ": " + why); };
+  if (text == "cpu") return at::kCPU;
+  if (text.rfind("cuda", 0) != 0) throw unavailable("expected cpu, cuda or cuda:N");
+  if (!at::hasCUDA()) throw unavailable("this build of libtorch has no CUDA");
+  const int devices = at::detail::getCUDAHooks().deviceCount();
+  const at::Device parsed(text);
+  const int index = parsed.has_index() ? parsed.index() : 0;
+  if (index >= devices) throw unavailable(std::to_string(devices) + " CUDA device(s) present");
+  return at::Device(at::kCUDA, static_cast<at::DeviceIndex>(index));
+}
+
+Encoder::Encoder(const EncoderOptions& options)
+    : device_(options.device), dtype_(options.dtype), parameters_(options.device, options.dtype) {
+  auto transformer = std::make_unique<Transformer>(options.transformer, parameters_, device_);
+  head_ = std::make_unique<Head>(options.head, transformer->hidden_size(), parameters_);
+  backbone_ = std::move(transformer);
+  if (options.sources.empty()) {
+    parameters_.initialise(options.seed, options.initializer_range);
+  } else {
+    parameters_.load(options.sources);
+  }
+}
+
+at::Tensor Encoder::embed(const PackedBatch& batch, bool dropout) const {
+  return head_->forward(backbone_->forward(batch, dropout), batch).index_select(0, batch.row_of);
+}
+
+std::vector<float> Encoder::encode(std::span<const int32_t> ids, std::span<const int32_t> cumulative) const {
+  const c10::InferenceMode inference;
+  const at::Tensor embeddings = embed(pack(ids, cumulative), /*dropout=*/false).to(at::kCPU).contiguous();
+  const float* values = embeddings.const_data_ptr<float>();
+  return {values, values + embeddings.numel()};
+}
+
+}  // namespace xlembed

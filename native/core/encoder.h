@@ -1,0 +1,55 @@
+// A whole embedding model: backbone, head and their parameters on one device.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "core/head.h"
+#include "core/transformer.h"
+
+namespace xlembed {
+
+// "cpu", "cuda" or "cuda:N". Throws DEVICE_UNAVAILABLE.
+at::Device parse_device(const std::string& text);
+
+struct EncoderOptions {
+  TransformerConfig transformer;
+  std::vector<HeadModule> head;
+  std::vector<TensorSource> sources;       // where the weights are; empty: fresh ones
+  uint64_t seed = 0;                       // of fresh weights
+  double initializer_range = 0.02;         // standard deviation of fresh weights
+  at::Device device = at::kCPU;
+  at::ScalarType dtype = at::kFloat;
+};
+
+class Encoder {
+ public:
+  explicit Encoder(const EncoderOptions& options);
+
+  // (B, D) float32 on the device, differentiable where gradients are on; rows in the caller's order.
+  at::Tensor embed(const PackedBatch& batch, bool dropout) const;
+
+  // Inference: (B * D) float32, rows in the caller's order.
+  std::vector<float> encode(std::span<const int32_t> ids, std::span<const int32_t> cumulative) const;
+
+  PackedBatch pack(std::span<const int32_t> ids, std::span<const int32_t> cumulative) const {
+    return backbone_->pack(ids, cumulative);
+  }
+  int64_t dimensions() const { return head_->dimensions(); }
+  at::Device device() const { return device_; }
+  at::ScalarType dtype() const { return dtype_; }
+  Parameters& parameters() { return parameters_; }
+  const Parameters& parameters() const { return parameters_; }
+
+ private:
+  at::Device device_;
+  at::ScalarType dtype_;
+  Parameters parameters_;
+  std::unique_ptr<Backbone> backbone_;
+  std::unique_ptr<Head> head_;
+};
+
+}  // namespace xlembed

@@ -1,0 +1,60 @@
+// BERT and XLM-R encoders (Devlin et al. 2018, Conneau et al. 2019) over packed sequences: post-LayerNorm,
+// learned absolute positions. Tensor names are Hugging Face's, without a prefix.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "core/backbone.h"
+
+namespace xlembed {
+
+struct TransformerConfig {
+  int64_t vocabulary_size;
+  int64_t hidden_size;
+  int64_t layers;
+  int64_t heads;
+  int64_t intermediate_size;
+  int64_t max_positions;
+  int64_t token_types;
+  double layer_norm_epsilon;
+  int64_t first_position;
+  std::string activation;  // gelu (erf), gelu_tanh, relu
+  double hidden_dropout;
+  double attention_dropout;
+};
+
+class Transformer final : public Backbone {
+ public:
+  Transformer(const TransformerConfig& config, Parameters& parameters, at::Device device);
+
+  at::Tensor forward(const PackedBatch& batch, bool dropout) const override;
+  PackedBatch pack(std::span<const int32_t> ids, std::span<const int32_t> cumulative) const override;
+  int64_t hidden_size() const override { return config_.hidden_size; }
+
+ private:
+  struct Linear {
+    at::Tensor weight, bias;
+    at::Tensor operator()(const at::Tensor& x) const { return at::linear(x, weight, bias); }
+  };
+  struct LayerNorm {
+    at::Tensor weight, bias;
+  };
+  struct Layer {
+    Linear query_key_value, attention_output, intermediate, output;
+    LayerNorm attention_norm, output_norm;
+  };
+
+  at::Tensor embed(const PackedBatch& batch, bool dropout) const;
+  at::Tensor attend(const at::Tensor& query_key_value, const PackedBatch& batch, bool dropout) const;
+  at::Tensor normalise(const at::Tensor& x, const LayerNorm& norm) const;
+  at::Tensor activate(const at::Tensor& x) const;
+
+  TransformerConfig config_;
+  at::Device device_;
+  at::Tensor word_embeddings_, position_embeddings_, token_type_embeddings_;
+  LayerNorm embedding_norm_;
+  std::vector<Layer> layers_;
+};
+
+}  // namespace xlembed
