@@ -1,3 +1,5 @@
+import type { SamplerDescription } from './describe.js';
+
 /** One training pair: a record, and the language that each side is taken in. */
 export interface PairChoice {
   /** Position in the dataset. */
@@ -10,9 +12,23 @@ export interface PairChoice {
 export interface BatchPlan {
   n: number;
   kind: 'monolingual' | 'cross_lingual';
+  /** At most `batchSize` pairs; fewer where the drawn cells hold fewer records that may meet. */
   pairs: PairChoice[];
 }
 
 export interface Sampler {
+  /** Pairs wanted in every batch. */
+  readonly batchSize: number;
+  /**
+   * The pairs of batch n. Any order of calls, any machine: the same answer.
+   *
+   * No pair of the batch holds an answer to another one's query, as far as texts can tell: every record
+   * comes once, and no two records share a query text, or a positive text, in any language (normalised:
+   * NFKC, lower-case, white space folded). The batch is maximal: a short one has no further record to take.
+   *
+   * @throws {XlembedError} INVALID_ARGUMENT unless n is an integer from 0 to 2^53 - 1.
+   */
   plan(n: number): BatchPlan;
+  /** What the sampler draws from, and how often: for printing at the start. */
+  describe(): SamplerDescription;
 }

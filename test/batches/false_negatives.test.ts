@@ -1,0 +1,98 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { BatchPlan } from '#xlembed/batches/plan.js';
+import { findSharedTexts, normalizeText } from '#xlembed/batches/shared_texts.js';
+import type { ParallelRecord } from '#xlembed/datasets/records.js';
+import { parallel, plans, range, record, sampler } from './datasets.js';
+
+/** No two records of the batch share a text of either side, in any language. */
+function assertApart(plan: BatchPlan, records: ParallelRecord[]) {
+  assert.equal(new Set(plan.pairs.map((pair) => pair.record)).size, plan.pairs.length);
+  for (const side of ['query', 'positive'] as const) {
+    const texts = plan.pairs.flatMap((pair) => [
+      ...new Set(Object.values(records[pair.record]![side]).map(normalizeText)),
+    ]);
+    assert.equal(new Set(texts).size, texts.length, `${side} of batch ${plan.n}`);
+  }
+}
+
+/** Few texts for many records, in changing spelling; also the same text in two languages. */
+function crowded(n: number, texts: number): ParallelRecord[] {
+  const spell = [
+    (t: string) => t,
+    (t: string) => ` ${t.toUpperCase()}\n`,
+    (t: string) => t.replace(' ', ' \t '),
+  ];
+  const text = (i: number, k: number) =>
+    spell[(i + k) % 3]!(`the text ${(i * 31 + k * 17 + ((i * i) >> 3)) % texts}`);
+  return range(n).map((i) => ({
+    id: String(i),
+    query: { en: text(i, 0), de: text(i, 1), fr: `question ${i}` },
+    positive: { en: text(i, 2), de: `answer ${i}`, fr: text(i, 3) },
+  }));
+}
+
+test('no two pairs of a batch may answer each other, however many texts repeat', () => {
+  for (const texts of [7, 60, 500]) {
+    const records = crowded(400, texts);
+    for (const plan of plans(sampler(records, { batchSize: 32 }), 400)) assertApart(plan, records);
+  }
+});
+
+test('a batch is short only when no further record could come', () => {
+  const records = crowded(150, 40);
+  for (const plan of plans(sampler(records, { sampler: 'cross_lingual', batchSize: 64 }), 100)) {
+    assert.ok(plan.pairs.length < 64);
+    const taken = new Set(plan.pairs.map((pair) => pair.record));
+    for (const other of range(150).filter((i) => !taken.has(i))) {
+      const pairs = [...plan.pairs, { record: other, queryLanguage: 'en', positiveLanguage: 'de' }];
+      assert.throws(() => assertApart({ ...plan, pairs }, records));
+    }
+  }
+});
+
+test('a question in two records keeps them apart when each comes in another language', () => {
+  const records = [record(0, 'en de'), record(1, 'en de'), record(2, 'en de')];
+  records[1]!.query.en = ' QUERY 0  in EN ';
+  for (const plan of plans(sampler(records), 200)) {
+    assert.equal(plan.pairs.length, 2);
+    assert.ok(plan.pairs.some((pair) => pair.record === 2));
+  }
+});
+
+test('held-out languages count as well: they too tell that two questions are one', () => {
+  const records = parallel(4, 'en de el');
+  records[1]!.positive.el = records[0]!.positive.el!;
+  for (const plan of plans(sampler(records, { languages: ['en', 'de'] }), 100)) {
+    assert.equal(plan.pairs.length, 3);
+    assertApart(plan, records);
+  }
+});
+
+test('a query that equals a positive, or a text that one record has twice, keeps nobody apart', () => {
+  const records = parallel(6, 'en de');
+  for (const r of records) r.query.de = r.query.en!;
+  records[0]!.positive.en = records[1]!.query.en!;
+  assert.equal(findSharedTexts(records).records, 0);
+  assert.equal(sampler(records).plan(0).pairs.length, 6);
+});
+
+test('texts are the same up to NFKC, case and white space', () => {
+  const same = (a: string, b: string) => assert.equal(normalizeText(a), normalizeText(b));
+  same('ﬁne  Day', ' FINE\u00a0day\n');
+  same('e\u0301tude', '\u00c9TUDE');
+  same('ｶﾞｲﾄﾞ', 'ガイド');
+  assert.notEqual(normalizeText('ночь'), normalizeText('день'));
+});
+
+test('only texts of other records are kept, and they find each other', () => {
+  const records = parallel(1000, 'en de');
+  records[900]!.query.de = records[3]!.query.en!;
+  records[901]!.positive.en = records[4]!.positive.en!;
+  const { offsets, hashes, records: sharing } = findSharedTexts(records);
+  const of = (r: number) => [...hashes.subarray(offsets[r]!, offsets[r + 1]!)];
+  assert.equal(sharing, 4);
+  assert.equal(hashes.length, 4);
+  assert.deepEqual([of(3), of(4)], [of(900), of(901)]);
+  assert.deepEqual(of(5), []);
+});
