@@ -1,0 +1,74 @@
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { XlembedError } from '../errors.js';
+
+/** A file that is read in ranges which are checked against its size before anything is allocated. */
+export class RangedFile {
+  readonly path: string;
+  /** Bytes. */
+  readonly size: number;
+  private readonly descriptor: number;
+
+  /** Throws FILE_NOT_FOUND or FILE_READ_FAILED. */
+  constructor(path: string) {
+    this.path = path;
+    try {
+      this.descriptor = openSync(path, 'r');
+    } catch (cause) {
+      throw fileError(path, cause);
+    }
+    const stats = fstatSync(this.descriptor);
+    this.size = stats.size;
+    if (!stats.isFile()) {
+      closeSync(this.descriptor);
+      throw new XlembedError('FILE_READ_FAILED', `${path} is not a regular file`, 'give the path of a file');
+    }
+  }
+
+  /** Bytes [offset, offset + length). The caller has checked that they lie inside the file. */
+  read(offset: number, length: number): Buffer {
+    if (offset < 0 || length < 0 || offset + length > this.size) {
+      throw new RangeError(
+        `bytes [${offset}, ${offset + length}) lie outside ${this.path} (${this.size} bytes)`,
+      );
+    }
+    const bytes = Buffer.alloc(length);
+    let filled = 0;
+    while (filled < length) {
+      const count = this.readSome(bytes, filled, offset + filled);
+      if (count === 0) throw new XlembedError('FILE_READ_FAILED', `${this.path} shrank while it was read`);
+      filled += count;
+    }
+    return bytes;
+  }
+
+  private readSome(into: Buffer, at: number, position: number): number {
+    try {
+      return readSync(this.descriptor, into, at, into.length - at, position);
+    } catch (cause) {
+      throw fileError(this.path, cause);
+    }
+  }
+
+  close(): void {
+    closeSync(this.descriptor);
+  }
+}
+
+/** Opens, hands over, and closes whatever happens. */
+export function withFile<T>(path: string, use: (file: RangedFile) => T): T {
+  const file = new RangedFile(path);
+  try {
+    return use(file);
+  } finally {
+    file.close();
+  }
+}
+
+/** The coded error for a failed open or read. */
+export function fileError(path: string, cause: unknown): XlembedError {
+  const { code, message } = cause as NodeJS.ErrnoException;
+  if (code === 'ENOENT' || code === 'ENOTDIR') {
+    return new XlembedError('FILE_NOT_FOUND', `${path} does not exist`, 'check the path', { cause });
+  }
+  return new XlembedError('FILE_READ_FAILED', `${path} cannot be read: ${message}`, '', { cause });
+}

@@ -1,0 +1,172 @@
+import { existsSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { XlembedError } from '../errors.js';
+import type { HeadModule, TensorSource, TransformerConfig } from '../native.js';
+import { type Head, readHead } from './head.js';
+import type { JsonObject } from './json_file.js';
+import { headLayout, mapTensors, transformerLayout } from './layout.js';
+import {
+  type EncodingConfig,
+  readEncodingConfig,
+  readMaxSeqLength,
+  readModules,
+  type Similarity,
+} from './sentence_transformers.js';
+import { canonicalTransformerName, checkUnknownTensors } from './tensor_names.js';
+import { readModelMaxLength } from './tokenizer_files.js';
+import { type HuggingFaceConfig, longestInput, readTransformerConfig } from './transformer_config.js';
+import { readWeights } from './weights.js';
+
+/** All that is needed to build an encoder, and to write it back. */
+export interface ModelDescription {
+  /** Where the model was read from; null for a fresh one. */
+  folder: string | null;
+  transformer: TransformerConfig;
+  head: HeadModule[];
+  /** By canonical name (layout.ts); empty for a fresh model. */
+  sources: TensorSource[];
+  /** tokenizer.json. */
+  tokenizerPath: string;
+  /** Tokens per input, special tokens included. */
+  maxTokens: number;
+  prompts: Record<string, string>;
+  /** Name of the prompt for inputs of no particular role. */
+  defaultPrompt: string | null;
+  similarity: Similarity;
+  /** Hugging Face's model_type. */
+  modelType: string;
+  /** Standard deviation of fresh weights. */
+  initializerRange: number;
+  /** What a user should know about how the model was read. */
+  notes: string[];
+  /** config.json as it stands. */
+  hfConfig: JsonObject;
+}
+
+/**
+ * Opens a model folder: a sentence-transformers folder, or a plain Hugging Face one. Reads headers and
+ * configuration only, no weights. Throws FILE_NOT_FOUND, MODEL_INVALID, MODEL_UNSUPPORTED, TENSOR_MISSING,
+ * TENSOR_SHAPE_MISMATCH, SAFETENSORS_INVALID, CHECKPOINT_INVALID, CHECKPOINT_REFUSED.
+ */
+export async function openModel(folder: string): Promise<ModelDescription> {
+  checkFolder(folder);
+  const modules = readModules(folder);
+  const transformerFolder = modules?.[0]?.folder ?? folder;
+  const config = readTransformerConfig(join(transformerFolder, 'config.json'));
+  const encoding = readEncodingConfig(folder);
+  const hasPrompts = Object.values(encoding.prompts).some((prompt) => prompt !== '');
+  const { hiddenSize } = config.transformer;
+  const head = modules
+    ? readHead(modules.slice(1), hiddenSize, hasPrompts)
+    : plainHead('mean', true, hiddenSize);
+  const notes = modules ? [] : [`${folder} has no modules.json: mean pooling and L2 normalisation are used`];
+  const weights = findSources(transformerFolder, config.transformer, head);
+  const tokenizerPath = findTokenizer(transformerFolder, folder);
+  const length = limitTokens(tokenLimits(transformerFolder), config.transformer);
+  return {
+    folder,
+    ...describe(config, head, encoding),
+    sources: weights.sources,
+    tokenizerPath,
+    maxTokens: length.maxTokens,
+    notes: [...notes, ...weights.notes, ...length.notes],
+  };
+}
+
+export interface FreshModelOptions {
+  /** A Hugging Face config.json. */
+  configPath: string;
+  /** A tokenizer.json. */
+  tokenizerPath: string;
+  /** Default `mean`. */
+  pooling?: 'mean' | 'first';
+  /** L2 normalisation after pooling; default true. */
+  normalize?: boolean;
+  /** Default: the longest input that fits into the position table. */
+  maxTokens?: number;
+  prompts?: Record<string, string>;
+  similarity?: Similarity;
+}
+
+/** Describes a model to be trained from scratch: no weights. Throws as openModel does. */
+export function describeFreshModel(options: FreshModelOptions): ModelDescription {
+  const { configPath, tokenizerPath, pooling = 'mean', normalize = true, prompts = {} } = options;
+  const config = readTransformerConfig(configPath);
+  if (!existsSync(tokenizerPath)) throw noTokenizer(tokenizerPath);
+  const head = plainHead(pooling, normalize, config.transformer.hiddenSize);
+  const length = limitTokens([options.maxTokens], config.transformer);
+  const encoding = { prompts, defaultPrompt: null, similarity: options.similarity ?? 'cosine' };
+  return {
+    folder: null,
+    ...describe(config, head, encoding),
+    sources: [],
+    tokenizerPath,
+    maxTokens: length.maxTokens,
+    notes: length.notes,
+  };
+}
+
+function describe(config: HuggingFaceConfig, head: Head, encoding: EncodingConfig) {
+  return {
+    transformer: config.transformer,
+    modelType: config.modelType,
+    initializerRange: config.initializerRange,
+    hfConfig: config.raw,
+    head: head.modules,
+    ...encoding,
+  };
+}
+
+function plainHead(mode: 'mean' | 'first', normalize: boolean, dimensions: number): Head {
+  const modules: HeadModule[] = [{ type: 'pool', mode }];
+  if (normalize) modules.push({ type: 'normalize' });
+  return { modules, denseFolders: new Map(), dimensions };
+}
+
+function findSources(folder: string, transformer: TransformerConfig, head: Head) {
+  const layout = transformerLayout(transformer);
+  const tensors = readWeights(folder);
+  const sources = mapTensors(layout, tensors, canonicalTransformerName);
+  const notes = checkUnknownTensors(tensors, layout, transformer.layers);
+  const wanted = [...headLayout(head.modules)];
+  for (const [position, denseFolder] of head.denseFolders) {
+    const prefix = `dense.${position}.`;
+    const own = new Map(wanted.filter(([name]) => name.startsWith(prefix)));
+    sources.push(...mapTensors(own, readWeights(denseFolder), (name) => prefix + name));
+  }
+  return { sources, notes };
+}
+
+/** The folder's own limit first, then the tokenizer's. */
+function tokenLimits(transformerFolder: string): (number | undefined)[] {
+  return [readMaxSeqLength(transformerFolder), readModelMaxLength(transformerFolder)];
+}
+
+function limitTokens(limits: (number | undefined)[], transformer: TransformerConfig) {
+  const longest = longestInput(transformer);
+  const wanted = limits.find((limit) => limit !== undefined) ?? longest;
+  if (wanted <= longest) return { maxTokens: wanted, notes: [] };
+  const note = `the limit of ${wanted} tokens exceeds the ${longest} positions of the model; ${longest} are used`;
+  return { maxTokens: longest, notes: [note] };
+}
+
+function checkFolder(folder: string): void {
+  if (statSync(folder, { throwIfNoEntry: false })?.isDirectory()) return;
+  throw new XlembedError('FILE_NOT_FOUND', `the model folder ${folder} does not exist`, 'give the path of a folder');
+}
+
+function findTokenizer(...folders: string[]): string {
+  const path = folders
+    .map((folder) => join(folder, 'tokenizer.json'))
+    .find((candidate) => existsSync(candidate));
+  if (!path) throw noTokenizer(join(folders[0]!, 'tokenizer.json'));
+  return path;
+}
+
+function noTokenizer(path: string): XlembedError {
+  return new XlembedError(
+    'FILE_NOT_FOUND',
+    `${path} does not exist`,
+    'make it in Python: AutoTokenizer.from_pretrained(FOLDER, use_fast=True).save_pretrained(FOLDER)',
+  );
+}

@@ -1,0 +1,119 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { XlembedError } from '../errors.js';
+import { parseFields, readJson, readOptionalJson } from './json_file.js';
+import { isPlainFileName } from './safetensors_shards.js';
+
+/** One line of modules.json. */
+export interface ModuleEntry {
+  /** Last part of the Python class: `Transformer`, `Pooling`, `Dense`, `Normalize`. Versions 2 to 6 agree on it alone. */
+  type: string;
+  /** Absolute or relative to the working directory, like the model folder itself. */
+  folder: string;
+}
+
+export const SIMILARITIES = ['cosine', 'dot', 'euclidean', 'manhattan'] as const;
+/** Larger is more similar; the two distances are negated. */
+export type Similarity = (typeof SIMILARITIES)[number];
+
+/** config_sentence_transformers.json. */
+export interface EncodingConfig {
+  /** Prompt name -> text put before the input. */
+  prompts: Record<string, string>;
+  /** Name of the prompt for inputs of no particular role. */
+  defaultPrompt: string | null;
+  similarity: Similarity;
+}
+
+const MODULES = z.array(z.object({ type: z.string(), path: z.string() })).min(1);
+
+/** The modules in order; undefined when the folder has no modules.json. Throws MODEL_INVALID, MODEL_UNSUPPORTED. */
+export function readModules(folder: string): ModuleEntry[] | undefined {
+  const path = join(folder, 'modules.json');
+  const raw = readOptionalJson(path);
+  if (raw === undefined) return undefined;
+  const modules = parseFields(MODULES, raw, path).map(({ type, path: subfolder }, position) => {
+    if (subfolder !== '' && !isPlainFileName(subfolder)) {
+      const shown = JSON.stringify(subfolder);
+      throw new XlembedError(
+        'MODEL_INVALID',
+        `${path}: ${position}.path ${shown} leads out of the model folder`,
+      );
+    }
+    return { type: type.split('.').at(-1)!, folder: join(folder, subfolder) };
+  });
+  if (modules[0]!.type !== 'Transformer') {
+    throw unsupported(path, '0.type', modules[0]!.type, ['Transformer']);
+  }
+  return modules;
+}
+
+const ENCODING = z.object({
+  model_type: z.string().nullish(),
+  prompts: z.record(z.string(), z.string()).nullish(),
+  default_prompt_name: z.string().nullish(),
+  similarity_fn_name: z.string().nullish(),
+});
+
+/** Prompts and similarity; the file is optional. Throws MODEL_INVALID, MODEL_UNSUPPORTED. */
+export function readEncodingConfig(folder: string): EncodingConfig {
+  const path = join(folder, 'config_sentence_transformers.json');
+  const fields = parseFields(ENCODING, readOptionalJson(path) ?? {}, path);
+  const prompts = fields.prompts ?? {};
+  const defaultPrompt = fields.default_prompt_name ?? null;
+  const modelType = fields.model_type ?? 'SentenceTransformer';
+  if (modelType !== 'SentenceTransformer')
+    throw unsupported(path, 'model_type', modelType, ['SentenceTransformer']);
+  if (defaultPrompt !== null && !Object.hasOwn(prompts, defaultPrompt)) {
+    const hint = `name one of: ${Object.keys(prompts).join(', ')}`;
+    throw new XlembedError(
+      'MODEL_INVALID',
+      `${path}: default_prompt_name "${defaultPrompt}" is not in prompts`,
+      hint,
+    );
+  }
+  return { prompts, defaultPrompt, similarity: checkSimilarity(fields.similarity_fn_name ?? 'cosine', path) };
+}
+
+function checkSimilarity(name: string, path: string): Similarity {
+  const similarity = SIMILARITIES.find((known) => known === name.replace(/_score$|_sim$/, ''));
+  if (!similarity) throw unsupported(path, 'similarity_fn_name', name, SIMILARITIES);
+  return similarity;
+}
+
+// Versions before 3 name the file after the model's class.
+const LENGTH_FILES = ['bert', 'roberta', 'camembert', 'xlm-roberta'].map(
+  (type) => `sentence_${type}_config.json`,
+);
+
+const LENGTH = z.object({
+  max_seq_length: z.int().positive().nullish(),
+  do_lower_case: z.boolean().nullish(),
+});
+
+/** Tokens per input that the model was made for; undefined when the folder does not say. */
+export function readMaxSeqLength(transformerFolder: string): number | undefined {
+  const name = LENGTH_FILES.find((file) => existsSync(join(transformerFolder, file)));
+  if (!name) return undefined;
+  const path = join(transformerFolder, name);
+  const fields = parseFields(LENGTH, readJson(path), path);
+  // Lower-casing before the tokenizer is not the tokenizer's own lower-casing, which tokenizer.json holds.
+  if (fields.do_lower_case) throw unsupported(path, 'do_lower_case', true, [false]);
+  return fields.max_seq_length ?? undefined;
+}
+
+/** MODEL_UNSUPPORTED in one spelling: "FILE: FIELD is VALUE, supported: ...". */
+export function unsupported(
+  path: string,
+  field: string,
+  received: unknown,
+  supported: readonly unknown[],
+): XlembedError {
+  const listed = supported.map((value) => JSON.stringify(value)).join(', ');
+  return new XlembedError(
+    'MODEL_UNSUPPORTED',
+    `${path}: ${field} is ${JSON.stringify(received)?.slice(0, 80)}, supported: ${listed}`,
+    'choose a model without this module or setting',
+  );
+}

@@ -1,0 +1,60 @@
+import { existsSync } from 'node:fs';
+import { copyFile, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { z } from 'zod';
+import { parseFields, readJson, readOptionalJson } from './json_file.js';
+import { type SpecialTokens, specialTokens } from './special_tokens.js';
+
+// transformers writes 1e30 for "no limit".
+const NO_LIMIT = 1e9;
+
+const MAX_LENGTH = z.object({ model_max_length: z.number().positive().nullish() });
+
+/** Tokens per input by tokenizer_config.json; undefined when it does not say. */
+export function readModelMaxLength(folder: string): number | undefined {
+  const path = join(folder, 'tokenizer_config.json');
+  const { model_max_length: length } = parseFields(MAX_LENGTH, readOptionalJson(path) ?? {}, path);
+  return length && length < NO_LIMIT ? Math.floor(length) : undefined;
+}
+
+/** What transformers keeps beside tokenizer.json. */
+const COMPANIONS = [
+  'tokenizer_config.json',
+  'special_tokens_map.json',
+  'added_tokens.json',
+  'vocab.txt',
+  'vocab.json',
+  'merges.txt',
+  'sentencepiece.bpe.model',
+  'spiece.model',
+];
+
+/**
+ * Puts the tokenizer's files into `folder`: those that lie beside `tokenizerPath`, or, where tokenizer.json stands
+ * alone, the two small files without which transformers' AutoTokenizer does not know the special tokens.
+ */
+export async function copyTokenizerFiles(
+  tokenizerPath: string,
+  folder: string,
+  maxTokens: number,
+): Promise<void> {
+  const source = dirname(tokenizerPath);
+  await copyFile(tokenizerPath, join(folder, 'tokenizer.json'));
+  if (!existsSync(join(source, 'tokenizer_config.json'))) {
+    return writeCompanions(specialTokens(readJson(tokenizerPath, 'TOKENIZER_INVALID')), folder, maxTokens);
+  }
+  for (const name of COMPANIONS) {
+    if (existsSync(join(source, name))) await copyFile(join(source, name), join(folder, name));
+  }
+}
+
+async function writeCompanions(tokens: SpecialTokens, folder: string, maxTokens: number): Promise<void> {
+  const config = {
+    // Takes tokenizer.json as it is; the classes named after models rebuild parts of it.
+    tokenizer_class: 'PreTrainedTokenizerFast',
+    model_max_length: maxTokens,
+    ...tokens,
+  };
+  await writeFile(join(folder, 'tokenizer_config.json'), `${JSON.stringify(config, null, 2)}\n`);
+  await writeFile(join(folder, 'special_tokens_map.json'), `${JSON.stringify(tokens, null, 2)}\n`);
+}

@@ -1,0 +1,104 @@
+import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { XlembedError } from '../errors.js';
+
+/** A name in the same folder, so that the rename stays on one file system. */
+function siblingOf(path: string): string {
+  return join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`);
+}
+
+/**
+ * Writes a file next to `path`, then renames it into place: readers see the old file or the whole new one.
+ * `fill` gets a file that was created just now. Throws FILE_WRITE_FAILED; coded errors of `fill` pass through.
+ */
+export async function writeFileBeside(
+  path: string,
+  fill: (temporary: string) => Promise<void>,
+): Promise<void> {
+  const target = resolve(path);
+  const temporary = siblingOf(target);
+  try {
+    await (await open(temporary, 'wx')).close();
+    await fill(temporary);
+    await syncPath(temporary);
+    await rename(temporary, target);
+    await syncPath(dirname(target));
+  } catch (cause) {
+    await rm(temporary, { force: true });
+    throw writeError(path, cause);
+  }
+}
+
+/**
+ * The same for a folder. An existing target is refused (FILE_EXISTS) unless `overwrite`; it then stays until the new
+ * one is complete.
+ */
+export async function writeFolderBeside(
+  folder: string,
+  overwrite: boolean,
+  fill: (temporary: string) => Promise<void>,
+): Promise<void> {
+  const target = resolve(folder);
+  if (!overwrite && existsSync(target)) throw folderExists(folder);
+  const temporary = siblingOf(target);
+  try {
+    await mkdir(dirname(target), { recursive: true });
+    await mkdir(temporary);
+    await fill(temporary);
+    await syncTree(temporary);
+    await replaceFolder(temporary, target);
+  } catch (cause) {
+    await rm(temporary, { recursive: true, force: true });
+    throw writeError(folder, cause);
+  }
+}
+
+/** A folder cannot be renamed over one that has content: the old one steps aside first. */
+async function replaceFolder(temporary: string, target: string): Promise<void> {
+  const old = existsSync(target) ? siblingOf(target) : undefined;
+  if (old) await rename(target, old);
+  try {
+    await rename(temporary, target);
+  } catch (cause) {
+    if (old) await rename(old, target);
+    throw cause;
+  }
+  await syncPath(dirname(target));
+  if (old) await rm(old, { recursive: true, force: true });
+}
+
+async function syncTree(folder: string): Promise<void> {
+  for (const entry of await readdir(folder, { withFileTypes: true })) {
+    const path = join(folder, entry.name);
+    await (entry.isDirectory() ? syncTree(path) : syncPath(path));
+  }
+  await syncPath(folder);
+}
+
+async function syncPath(path: string): Promise<void> {
+  const handle = await open(path, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+function folderExists(folder: string): XlembedError {
+  return new XlembedError('FILE_EXISTS', `${folder} exists`, 'choose another folder, or allow overwriting');
+}
+
+function writeError(path: string, cause: unknown): XlembedError {
+  if (cause instanceof XlembedError) return cause;
+  const { message } = cause as Error;
+  return new XlembedError(
+    'FILE_WRITE_FAILED',
+    `${path} cannot be written: ${message}`,
+    'check space and rights',
+    {
+      cause,
+    },
+  );
+}
