@@ -50,6 +50,8 @@ inline int run(const std::vector<Case>& cases) {
 
 }  // namespace check
 
+// libtorch's logging has a CHECK of its own, which ends the process.
+#undef CHECK
 #define CHECK(condition) check::that((condition), #condition, __FILE__, __LINE__)
 #define CHECK_CLOSE(actual, expected, absolute, relative) \
   check::close((actual), (expected), (absolute), (relative), #actual " ~ " #expected, __FILE__, __LINE__)

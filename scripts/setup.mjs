@@ -1,0 +1,98 @@
+#!/usr/bin/env node
+// Makes everything ready to run: npm modules, compiler, libtorch, the addon, TypeScript. Each step is skipped while
+// nothing that goes into it has changed. Node's own modules only: it runs before any other is installed.
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { buildAddon, buildNativeTests } from './setup/addon.mjs';
+import { locateLibtorch } from './setup/libtorch.mjs';
+import { acquireLock } from './setup/lock.mjs';
+import { installModules } from './setup/modules.mjs';
+import {
+  createSetup,
+  isCheckout,
+  killRunning,
+  readJson,
+  root,
+  SetupError,
+  statePath,
+} from './setup/shared.mjs';
+import { findToolchain } from './setup/toolchain.mjs';
+import { compileSources, compileTests } from './setup/typescript.mjs';
+
+const usage = `usage: node scripts/setup.mjs [options]
+
+  --tests     build the native and the TypeScript tests too
+  --force     do every step again, and choose libtorch anew
+  --verbose   show what the tools print (it goes to .build/setup.log otherwise)
+  --quiet     print nothing unless something fails
+  --help      this text
+
+environment
+  LIBTORCH       a folder with libtorch's include/ and lib/ (default: Python's torch, the cache, or fetched with pip)
+  XLEMBED_CACHE  where fetched things are kept (default: ~/.cache/xlembed)
+  XLEMBED_CUDA   AUTO (default), ON or OFF
+  CXX, CUDACXX   the compilers`;
+
+function parseOptions() {
+  const flag = { type: 'boolean', default: false };
+  const options = { tests: flag, force: flag, verbose: flag, quiet: flag, help: flag };
+  try {
+    return parseArgs({ options }).values;
+  } catch (error) {
+    throw new SetupError(error.message, 'run: node scripts/setup.mjs --help');
+  }
+}
+
+async function runSteps(setup) {
+  const { step, options } = setup;
+  if (isCheckout) await step('npm modules', () => installModules(setup));
+  const tools = await step('toolchain', () => findToolchain(setup));
+  const libtorch = await step('libtorch', () => locateLibtorch(setup, readJson(statePath)?.libtorch));
+  if (isCheckout) await step('TypeScript', () => compileSources(setup));
+  await step('addon', () => buildAddon(setup, tools, libtorch));
+  if (!options.tests || !isCheckout) return;
+  await step('TypeScript tests', () => compileTests(setup));
+  await step('native tests', () => buildNativeTests(setup));
+}
+
+function report(error, setup) {
+  setup?.clear();
+  const known = error instanceof SetupError;
+  if (known && error.output && !setup?.options.verbose) console.error(error.output);
+  console.error(`\nset-up stopped: ${error.message}`);
+  const remedy = known ? error.remedy : error.code === 'EACCES' ? `make ${error.path} writable` : '';
+  console.error(`what to do: ${remedy || 'run: npm run setup -- --force --verbose'}`);
+}
+
+let setup;
+let release;
+let signalled = 0;
+for (const [signal, number] of [
+  ['SIGINT', 2],
+  ['SIGTERM', 15],
+]) {
+  process.on(signal, () => {
+    killRunning();
+    if (signalled) process.exit(128 + number);
+    signalled = number;
+  });
+}
+try {
+  const options = parseOptions();
+  if (options.help) {
+    console.log(usage);
+  } else {
+    if (Number.parseInt(process.versions.node, 10) < 20) {
+      throw new SetupError(`Node ${process.version} is too old`, 'install Node 20 or newer');
+    }
+    setup = createSetup(options);
+    release = await acquireLock(join(root, '.build', 'setup.lock'), setup);
+    await runSteps(setup);
+  }
+} catch (error) {
+  report(error, setup);
+  process.exitCode = signalled ? 128 + signalled : 1;
+} finally {
+  release?.();
+  setup?.close();
+}

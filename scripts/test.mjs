@@ -1,0 +1,85 @@
+#!/usr/bin/env node
+// Runs what `setup.mjs --tests` has built: the native tests through ctest, the TypeScript tests through Node's runner.
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { run } from 'node:test';
+import { spec } from 'node:test/reporters';
+import { parseArgs } from 'node:util';
+import { listFiles, root } from './setup/shared.mjs';
+
+const usage = `usage: node scripts/test.mjs [--only native|ts] [name]
+
+  --only native|ts   one half of the tests
+  name               only native tests and test files whose path contains this`;
+
+const fileTimeout_ms = 300_000;
+const filesAtOnce = 2;
+
+function fail(message) {
+  console.error(message);
+  process.exit(2);
+}
+
+function parseOptions() {
+  try {
+    const { values, positionals } = parseArgs({
+      options: { only: { type: 'string' }, help: { type: 'boolean' } },
+      allowPositionals: true,
+    });
+    if (values.only && !['native', 'ts'].includes(values.only)) throw new Error('--only takes native or ts');
+    if (positionals.length > 1) throw new Error('at most one name');
+    return { ...values, name: positionals[0] ?? '' };
+  } catch (error) {
+    fail(`${error.message}\n\n${usage}`);
+  }
+}
+
+/** @returns {{ found: number, ok: boolean }} */
+function runNative(name) {
+  const build = join(root, 'build');
+  if (!existsSync(join(build, 'CTestTestfile.cmake')))
+    fail('no native tests are built; run: npm run setup -- --tests');
+  const only = name ? ['-R', name.replace(/[^\w-]/g, '.')] : [];
+  const listed = spawnSync('ctest', ['--test-dir', build, '-N', ...only], { encoding: 'utf8' });
+  const found = Number(/Total Tests: (\d+)/.exec(listed.stdout ?? '')?.[1] ?? 0);
+  if (found === 0) return { found, ok: true };
+  const result = spawnSync('ctest', ['--test-dir', build, '--output-on-failure', ...only], {
+    stdio: 'inherit',
+  });
+  return { found, ok: result.status === 0 };
+}
+
+/** @returns {Promise<{ found: number, ok: boolean }>} */
+async function runTypeScript(name) {
+  const folder = join(root, '.build', 'test');
+  if (!existsSync(folder)) fail('no TypeScript tests are compiled; run: npm run setup -- --tests');
+  const files = listFiles(folder, (file) => file.endsWith('.test.js')).filter((file) =>
+    relative(folder, file).includes(name),
+  );
+  if (files.length === 0) return { found: 0, ok: true };
+  // Tests name their data from the repository's root, and one waiting OpenMP thread must not slow the other file.
+  process.chdir(root);
+  process.env.OMP_WAIT_POLICY ??= 'passive';
+  let ok = true;
+  const stream = run({ files, concurrency: filesAtOnce, timeout: fileTimeout_ms });
+  stream.on('test:fail', (event) => {
+    if (event.todo === undefined) ok = false;
+  });
+  for await (const text of stream.compose(new spec())) process.stdout.write(text);
+  return { found: files.length, ok };
+}
+
+const { only, name, help } = parseOptions();
+if (help) {
+  console.log(usage);
+} else {
+  const native = only === 'ts' ? { found: 0, ok: true } : runNative(name);
+  const typescript = only === 'native' ? { found: 0, ok: true } : await runTypeScript(name);
+  if (native.found + typescript.found === 0) fail(`no test matches ${JSON.stringify(name)}`);
+  console.log(
+    `native: ${native.found} programs ${native.ok ? 'passed' : 'FAILED'}; ` +
+      `TypeScript: ${typescript.found} files ${typescript.ok ? 'passed' : 'FAILED'}`,
+  );
+  process.exitCode = native.ok && typescript.ok ? 0 : 1;
+}
