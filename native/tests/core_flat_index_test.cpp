@@ -1,0 +1,91 @@
+#include <limits>
+#include <string>
+
+#include "check.h"
+#include "core/error.h"
+#include "core/flat_index.h"
+
+namespace {
+
+using xlembed::FlatIndex;
+using xlembed::SearchResult;
+
+at::Tensor random_vectors(int64_t count, int64_t dimensions, uint64_t seed) {
+  auto generator = at::detail::createCPUGenerator(seed);
+  return at::randn({count, dimensions}, generator, at::kFloat);
+}
+
+void matches_a_product_in_float64() {
+  const int64_t dimensions = 64, rows = 3000, count = 19, k = 50;
+  const at::Tensor x = random_vectors(rows, dimensions, 1), q = random_vectors(count, dimensions, 2);
+  FlatIndex index(dimensions, at::kCPU);
+  for (int64_t begin = 0; begin < rows;) {  // in uneven pieces
+    const int64_t piece = std::min<int64_t>(rows - begin, 1 + begin % 777);
+    index.add(x.const_data_ptr<float>() + begin * dimensions, piece);
+    begin += piece;
+  }
+  CHECK(index.size() == rows);
+  const SearchResult found = index.search(q.const_data_ptr<float>(), count, k);
+  const at::Tensor all = at::mm(q.to(at::kDouble), x.to(at::kDouble).t());
+  const auto [scores, ids] = all.topk(k, 1, true, true);
+  for (int64_t i = 0; i < count; ++i) {
+    for (int64_t j = 0; j < k; ++j) {
+      CHECK_CLOSE(found.scores[i * k + j], scores[i][j].item<double>(), 1e-5, 1e-5);
+      CHECK_CLOSE(all[i][found.ids[i * k + j]].item<double>(), scores[i][j].item<double>(), 1e-5, 1e-5);
+    }
+  }
+}
+
+void grows_over_several_blocks() {
+  const int64_t dimensions = 4096, rows = 9000;  // 147 MB
+  FlatIndex index(dimensions, at::kCPU);
+  std::vector<float> piece(500 * dimensions, 0.f);
+  for (int64_t begin = 0; begin < rows; begin += 500) {
+    for (int64_t r = 0; r < 500; ++r) piece[r * dimensions + 17] = static_cast<float>(begin + r);
+    index.add(piece.data(), 500);
+  }
+  std::vector<float> query(dimensions, 0.f);
+  query[17] = 1;
+  const SearchResult found = index.search(query.data(), 1, 3);
+  CHECK((found.ids == std::vector<int32_t>{8999, 8998, 8997}));
+  CHECK((found.scores == std::vector<float>{8999, 8998, 8997}));
+}
+
+void ranks_agree_with_search() {
+  const int64_t dimensions = 16, rows = 700, count = 5;
+  const at::Tensor x = random_vectors(rows, dimensions, 3), q = random_vectors(count, dimensions, 4);
+  FlatIndex index(dimensions, at::kCPU);
+  index.add(x.const_data_ptr<float>(), rows);
+  const SearchResult full = index.search(q.const_data_ptr<float>(), count, rows);
+  std::vector<int32_t> offsets;
+  for (int64_t i = 0; i <= count; ++i) offsets.push_back(static_cast<int32_t>(i * rows));
+  const auto ranks = index.ranks(q.const_data_ptr<float>(), count, full.ids.data(), offsets.data());
+  for (int64_t i = 0; i < count * rows; ++i) CHECK(ranks[i] == i % rows + 1);
+}
+
+void refuses_what_has_no_score() {
+  FlatIndex index(4, at::kCPU);
+  const float good[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+  index.add(good, 2);
+  const float bad[8] = {1, 2, 3, 4, 5, std::numeric_limits<float>::quiet_NaN(), 7, 8};
+  const auto message = [](auto call) -> std::string {
+    try {
+      call();
+    } catch (const xlembed::CodedError& error) {
+      return error.what();
+    }
+    return "";
+  };
+  CHECK(message([&] { index.add(bad, 2); }).starts_with("INVALID_ARGUMENT: vector 1 "));
+  CHECK(index.size() == 2);
+  CHECK(message([&] { index.search(bad, 2, 1); }).starts_with("INVALID_ARGUMENT: query 1 "));
+}
+
+}  // namespace
+
+int main() {
+  return check::run({{"matches a product in float64", matches_a_product_in_float64},
+                     {"grows over several blocks", grows_over_several_blocks},
+                     {"ranks agree with search", ranks_agree_with_search},
+                     {"refuses what has no score", refuses_what_has_no_score}});
+}

@@ -1,0 +1,201 @@
+#include <algorithm>
+#include <cstdlib>
+#include <limits>
+#include <memory>
+#include <random>
+
+#include "check.h"
+#include "kernels/top_k.h"
+
+namespace {
+
+using namespace xlembed::kernels;
+
+std::vector<float> random_vectors(int64_t count, int64_t dimensions, uint32_t seed) {
+  std::mt19937 generator(seed);
+  std::normal_distribution<float> normal;
+  std::vector<float> values(count * dimensions);
+  for (float& value : values) value = normal(generator);
+  return values;
+}
+
+// The rows of a corpus as panels, in blocks of `panels_per_block`.
+struct Corpus {
+  Corpus(const std::vector<float>& vectors, int64_t dimensions, int64_t panels_per_block = 2)
+      : rows(vectors.size() / dimensions), dimensions(dimensions), panels_per_block(panels_per_block) {
+    const int64_t panels = (rows + kPanelRows - 1) / kPanelRows;
+    const size_t floats = panels_per_block * dimensions * kPanelRows;
+    for (int64_t p = 0; p < panels; ++p) {
+      if (p % panels_per_block == 0) {
+        float* block = static_cast<float*>(std::aligned_alloc(64, floats * sizeof(float)));
+        std::fill(block, block + floats, 1e30f);  // lanes past the last row must never be found
+        blocks.emplace_back(block, std::free);
+        addresses.push_back(block);
+      }
+      float* panel = blocks.back().get() + p % panels_per_block * dimensions * kPanelRows;
+      write_panel_rows(&vectors[p * kPanelRows * dimensions], std::min(kPanelRows, rows - p * kPanelRows),
+                       dimensions, 0, panel);
+    }
+  }
+  Panels view() const { return {addresses.data(), panels_per_block, rows, dimensions}; }
+
+  int64_t rows, dimensions, panels_per_block;
+  std::vector<std::unique_ptr<float, decltype(&std::free)>> blocks;
+  std::vector<const float*> addresses;
+};
+
+struct Found {
+  std::vector<float> scores;
+  std::vector<int32_t> rows;
+};
+
+Found find(const std::vector<float>& queries, const Corpus& corpus, int64_t k, int threads = 2) {
+  const int64_t count = queries.size() / corpus.dimensions;
+  Found found{std::vector<float>(count * k), std::vector<int32_t>(count * k)};
+  top_k(queries.data(), count, corpus.view(), k, threads, found.scores.data(), found.rows.data());
+  return found;
+}
+
+double exact(const float* a, const float* b, int64_t dimensions) {
+  double sum = 0;
+  for (int64_t d = 0; d < dimensions; ++d) sum += static_cast<double>(a[d]) * b[d];
+  return sum;
+}
+
+// The scores of rows found are the k largest in float64, up to float32 rounding, and belong to those rows.
+void compare_with_float64(int64_t queries, int64_t rows, int64_t dimensions, int64_t k) {
+  const auto q = random_vectors(queries, dimensions, 1);
+  const auto x = random_vectors(rows, dimensions, 2);
+  const Found found = find(q, Corpus(x, dimensions), k);
+  for (int64_t i = 0; i < queries; ++i) {
+    std::vector<double> all(rows);
+    for (int64_t r = 0; r < rows; ++r) all[r] = exact(&q[i * dimensions], &x[r * dimensions], dimensions);
+    std::vector<double> sorted = all;
+    std::sort(sorted.rbegin(), sorted.rend());
+    std::vector<int32_t> unique;
+    for (int64_t j = 0; j < std::min(k, rows); ++j) {
+      const int32_t row = found.rows[i * k + j];
+      CHECK(row >= 0 && row < rows);
+      unique.push_back(row);
+      CHECK_CLOSE(found.scores[i * k + j], all[row], 1e-4, 1e-5);
+      CHECK_CLOSE(found.scores[i * k + j], sorted[j], 1e-4, 1e-5);
+    }
+    std::sort(unique.begin(), unique.end());
+    CHECK(std::adjacent_find(unique.begin(), unique.end()) == unique.end());
+  }
+}
+
+void matches_float64() {
+  for (const int64_t queries : {1, 2, 3, 7, 8, 9, 17, 33}) {
+    for (const int64_t rows : {1, 47, 48, 49, 500}) compare_with_float64(queries, rows, 20, 10);
+  }
+  compare_with_float64(5, 1000, 384, 100);
+  compare_with_float64(1100, 100, 3, 2);  // more queries than one block holds
+}
+
+void same_bits_in_any_company() {
+  const int64_t dimensions = 100;
+  const auto q = random_vectors(21, dimensions, 3);
+  const Corpus corpus(random_vectors(1000, dimensions, 4), dimensions);
+  const Found together = find(q, corpus, 7);
+  for (const int threads : {1, 3}) {
+    for (int64_t i = 0; i < 21; ++i) {
+      const Found alone =
+          find({q.begin() + i * dimensions, q.begin() + (i + 1) * dimensions}, corpus, 7, threads);
+      CHECK(std::equal(alone.scores.begin(), alone.scores.end(), together.scores.begin() + i * 7));
+      CHECK(std::equal(alone.rows.begin(), alone.rows.end(), together.rows.begin() + i * 7));
+    }
+  }
+}
+
+void equal_scores_by_smaller_row() {
+  const int64_t dimensions = 30, rows = 2000;
+  const auto one = random_vectors(1, dimensions, 5);
+  std::vector<float> x;
+  for (int64_t r = 0; r < rows; ++r) x.insert(x.end(), one.begin(), one.end());
+  const Found found = find(random_vectors(3, dimensions, 6), Corpus(x, dimensions), 300);
+  for (int64_t i = 0; i < 3 * 300; ++i) CHECK(found.rows[i] == i % 300);
+}
+
+void fewer_rows_than_k() {
+  const Found found = find(random_vectors(2, 5, 7), Corpus(random_vectors(3, 5, 8), 5), 6);
+  for (int64_t i = 0; i < 12; ++i) {
+    CHECK((found.rows[i] == -1) == (i % 6 >= 3));
+    CHECK((found.scores[i] == -std::numeric_limits<float>::infinity()) == (i % 6 >= 3));
+  }
+  const Found empty = find(random_vectors(2, 5, 7), Corpus({}, 5), 2);
+  CHECK(empty.rows == std::vector<int32_t>(4, -1));
+}
+
+void every_row_has_its_rank() {
+  const int64_t dimensions = 24, rows = 301, queries = 11;
+  auto x = random_vectors(rows, dimensions, 9);
+  for (int64_t r = 0; r < 40; ++r) {  // repeated vectors: ties
+    std::copy_n(&x[r * dimensions], dimensions, &x[(r * 7 % 300) * dimensions]);
+  }
+  const auto q = random_vectors(queries, dimensions, 10);
+  const Corpus corpus(x, dimensions);
+  const Found full = find(q, corpus, rows);
+  std::vector<int32_t> relevant, offsets = {0}, found(queries * rows);
+  for (int64_t i = 0; i < queries; ++i) {
+    relevant.insert(relevant.end(), full.rows.begin() + i * rows, full.rows.begin() + (i + 1) * rows);
+    offsets.push_back(static_cast<int32_t>(relevant.size()));
+  }
+  ranks(q.data(), queries, corpus.view(), relevant.data(), offsets.data(), 2, found.data());
+  for (int64_t i = 0; i < queries * rows; ++i) CHECK(found[i] == i % rows + 1);
+}
+
+void ranks_of_more_queries_than_a_block() {
+  const int64_t queries = 1500, dimensions = 8;
+  const auto x = random_vectors(200, dimensions, 11);
+  const Corpus corpus(x, dimensions);
+  const auto q = random_vectors(queries, dimensions, 12);
+  const Found best = find(q, corpus, 4);
+  std::vector<int32_t> relevant, offsets = {0};
+  for (int64_t i = 0; i < queries; ++i) {
+    if (i % 3 != 0) relevant.push_back(best.rows[i * 4 + i % 4]);  // every third query has none
+    offsets.push_back(static_cast<int32_t>(relevant.size()));
+  }
+  std::vector<int32_t> found(relevant.size());
+  ranks(q.data(), queries, corpus.view(), relevant.data(), offsets.data(), 2, found.data());
+  for (int64_t i = 0; i < queries; ++i) {
+    if (i % 3 != 0) CHECK(found[offsets[i]] == i % 4 + 1);
+  }
+}
+
+void panels_keep_rows() {
+  const int64_t dimensions = 37;
+  const auto x = random_vectors(60, dimensions, 13);
+  std::vector<float> panels(2 * dimensions * kPanelRows, 0.f), row(dimensions);
+  write_panel_rows(x.data(), 20, dimensions, 0, panels.data());
+  write_panel_rows(&x[20 * dimensions], 28, dimensions, 20, panels.data());
+  write_panel_rows(&x[48 * dimensions], 12, dimensions, 0, &panels[dimensions * kPanelRows]);
+  for (int64_t r = 0; r < 60; ++r) {
+    read_panel_row(&panels[r / kPanelRows * dimensions * kPanelRows], dimensions, r % kPanelRows, row.data());
+    CHECK(std::equal(row.begin(), row.end(), x.begin() + r * dimensions));
+  }
+}
+
+void names_unusable_rows() {
+  auto x = random_vectors(10, 21, 14);
+  CHECK(first_unusable_row(x.data(), 10, 21) == 10);
+  x[9 * 21 + 20] = std::numeric_limits<float>::quiet_NaN();
+  CHECK(first_unusable_row(x.data(), 10, 21) == 9);
+  x[4 * 21] = -std::numeric_limits<float>::infinity();
+  CHECK(first_unusable_row(x.data(), 10, 21) == 4);
+  x[3 * 21 + 7] = 1e25f;  // its square is no float32
+  CHECK(first_unusable_row(x.data(), 10, 21) == 3);
+}
+
+}  // namespace
+
+int main() {
+  return check::run({{"matches float64", matches_float64},
+                     {"same bits in any company", same_bits_in_any_company},
+                     {"equal scores by smaller row", equal_scores_by_smaller_row},
+                     {"fewer rows than k", fewer_rows_than_k},
+                     {"every row has its rank", every_row_has_its_rank},
+                     {"ranks of more queries than a block", ranks_of_more_queries_than_a_block},
+                     {"panels keep rows", panels_keep_rows},
+                     {"names unusable rows", names_unusable_rows}});
+}
