@@ -1,0 +1,86 @@
+import { malformed, parseId, parseObject } from './malformed.js';
+import { type ParallelRecord, UNDETERMINED } from './records.js';
+
+const known = new Set(['id', 'query', 'positive', 'negatives', 'query_lang', 'positive_lang']);
+/** A language tag as data sets spell them: en, zh-Hant, pt_BR, eng_Latn. */
+const languageTag = /^[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*$/;
+
+/**
+ * One line of training data as a record. Either side is `{language: text}`, or a flat text in the language that
+ * `query_lang` / `positive_lang` names ('und' without one). Throws MALFORMED_LINE; fields that mean nothing here
+ * are added to `ignored`.
+ */
+export function parseRecord(
+  line: string,
+  place: string,
+  defaultId: string,
+  ignored: Set<string> = new Set(),
+): ParallelRecord {
+  const fields = parseObject(line, place);
+  const record: ParallelRecord = {
+    id: parseId(fields.id, place) ?? defaultId,
+    query: parseSide(fields, 'query', place),
+    positive: parseSide(fields, 'positive', place),
+  };
+  if (fields.negatives !== undefined && fields.negatives !== null) {
+    record.negatives = parseNegatives(fields, place);
+  }
+  for (const name of Object.keys(fields)) if (!known.has(name)) ignored.add(name);
+  return record;
+}
+
+function parseSide(fields: Record<string, unknown>, name: 'query' | 'positive', place: string) {
+  const value = fields[name];
+  const given = fields[`${name}_lang`];
+  if (typeof value === 'string') return { [flatLanguage(given, name, place)]: parseText(value, name, place) };
+  if (given !== undefined) throw malformed(place, name, `a text, as ${name}_lang is given,`, value);
+  const entries = languageEntries(value, name, 'a text or {language: text}', place);
+  return Object.fromEntries(entries.map(([key, text]) => [key, parseText(text, `${name}.${key}`, place)]));
+}
+
+/** Flat negatives share the positive's language, and so need a flat positive. */
+function parseNegatives(fields: Record<string, unknown>, place: string): Record<string, string[]> {
+  const value = fields.negatives;
+  if (Array.isArray(value)) {
+    if (typeof fields.positive !== 'string') {
+      throw malformed(place, 'negatives', '{language: [text]}, as positive has languages,', value);
+    }
+    return { [flatLanguage(fields.positive_lang, 'positive', place)]: parseTexts(value, 'negatives', place) };
+  }
+  const entries = languageEntries(value, 'negatives', '[text] or {language: [text]}', place);
+  return Object.fromEntries(
+    entries.map(([key, texts]) => [key, parseTexts(texts, `negatives.${key}`, place)]),
+  );
+}
+
+function languageEntries(value: unknown, name: string, expected: string, place: string): [string, unknown][] {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw malformed(place, name, expected, value);
+  }
+  const entries = Object.entries(value);
+  if (entries.length === 0) throw malformed(place, name, 'at least one language', value);
+  for (const [key] of entries) checkLanguage(key, name, place);
+  return entries;
+}
+
+function flatLanguage(given: unknown, name: string, place: string): string {
+  if (given === undefined || given === null) return UNDETERMINED;
+  return checkLanguage(given, `${name}_lang`, place);
+}
+
+function checkLanguage(value: unknown, name: string, place: string): string {
+  if (typeof value !== 'string' || !languageTag.test(value))
+    throw malformed(place, name, 'a language tag', value);
+  return value;
+}
+
+function parseTexts(value: unknown, name: string, place: string): string[] {
+  if (!Array.isArray(value)) throw malformed(place, name, 'an array of texts', value);
+  return value.map((text, n) => parseText(text, `${name}[${n}]`, place));
+}
+
+function parseText(value: unknown, name: string, place: string): string {
+  if (typeof value !== 'string' || value.trim() === '')
+    throw malformed(place, name, 'a non-empty text', value);
+  return value;
+}

@@ -1,0 +1,105 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import * as zlib from 'node:zlib';
+import { type LineOptions, readLines } from '#xlembed/datasets/lines.js';
+
+const folder = await mkdtemp(join(tmpdir(), 'xlembed-lines-'));
+after(() => rm(folder, { recursive: true }));
+
+async function lines(name: string, bytes: string | Buffer, options?: LineOptions): Promise<string[]> {
+  const path = join(folder, name);
+  await writeFile(path, bytes);
+  const all: string[] = [];
+  for await (const { line, number, replaced } of readLines(path, options)) {
+    assert.equal(number, all.length + 1);
+    all.push(replaced ? `replaced: ${line}` : line);
+  }
+  return all;
+}
+
+test('LF, CRLF, empty lines, no line end at the end', async () => {
+  assert.deepEqual(await lines('a.txt', 'one\r\ntwo\n\nfour\rstill four'), [
+    'one',
+    'two',
+    '',
+    'four\rstill four',
+  ]);
+  assert.deepEqual(await lines('b.txt', 'one\n'), ['one']);
+  assert.deepEqual(await lines('c.txt', '\n\n'), ['', '']);
+  assert.deepEqual(await lines('d.txt', ''), []);
+});
+
+test('only the first byte order mark goes', async () => {
+  assert.deepEqual(await lines('bom.txt', '\uFEFFone\n\uFEFFtwo\n'), ['one', '\uFEFFtwo']);
+});
+
+test('U+2028 and other separators do not end a line', async () => {
+  assert.deepEqual(await lines('separators.txt', 'a\u2028b\u0085c\vd\n'), ['a\u2028b\u0085c\vd']);
+});
+
+test('a line and a character may cross any number of chunks', async () => {
+  const long = 'ไทย😀'.repeat(100_000);
+  assert.deepEqual(await lines('long.txt', `x\n${long}\ny`), ['x', long, 'y']);
+});
+
+test('many lines across chunks keep their numbers', async () => {
+  const all = Array.from({ length: 60_000 }, (_, n) => `строка ${n}`);
+  assert.deepEqual(await lines('many.txt', `${all.join('\r\n')}\r\n`), all);
+});
+
+test('a .gz file reads the same; several members too', async () => {
+  const bytes = Buffer.concat([zlib.gzipSync('one\ntw'), zlib.gzipSync('o\nthree')]);
+  assert.deepEqual(await lines('a.txt.gz', bytes), ['one', 'two', 'three']);
+});
+
+test('a damaged or cut archive is an error, not a shorter file', async () => {
+  const whole = zlib.gzipSync(Array.from({ length: 5000 }, (_, n) => `line ${n * n}`).join('\n'));
+  const path = join(folder, 'cut.txt.gz');
+  await assert.rejects(lines('cut.txt.gz', whole.subarray(0, whole.length - 20)), {
+    code: 'FILE_READ_FAILED',
+    message: `cannot read ${path}: unexpected end of file`,
+    hint: 'the archive may be damaged or cut short',
+  });
+  await assert.rejects(lines('plain.txt.gz', 'not an archive'), { code: 'FILE_READ_FAILED' });
+});
+
+test('.zst is read where Node can, and refused with the remedy where it cannot', async () => {
+  const compress = (zlib as { zstdCompressSync?: (text: string) => Buffer }).zstdCompressSync;
+  if (compress) assert.deepEqual(await lines('a.txt.zst', compress('one\ntwo')), ['one', 'two']);
+  else await assert.rejects(lines('a.txt.zst', 'x'), { code: 'INVALID_ARGUMENT', hint: /zstd -d/ });
+});
+
+test('bytes that are not UTF-8 are refused with their line number, or replaced and marked', async () => {
+  const bytes = Buffer.concat([
+    Buffer.from('fine\nalso fine\n'),
+    Buffer.from([0x61, 0xff, 0x62]),
+    Buffer.from('\nend'),
+  ]);
+  await assert.rejects(lines('latin.txt', bytes), {
+    code: 'MALFORMED_LINE',
+    message: `expected UTF-8 in ${join(folder, 'latin.txt')} line 3, received other bytes`,
+  });
+  assert.deepEqual(await lines('latin.txt', bytes, { invalidUtf8: 'replace' }), [
+    'fine',
+    'also fine',
+    'replaced: a\uFFFDb',
+    'end',
+  ]);
+});
+
+test('a file without line ends stops at the limit', async () => {
+  await assert.rejects(lines('binary.txt', 'x'.repeat(3000), { maxLineBytes: 1000 }), {
+    code: 'MALFORMED_LINE',
+    message: /expected lines of at most 1000 bytes/,
+  });
+});
+
+test('a missing file and a folder are coded errors', async () => {
+  const first = (path: string) => readLines(path).next();
+  await assert.rejects(first(join(folder, 'none.txt')), { code: 'FILE_NOT_FOUND' });
+  await assert.rejects(first(join(folder, 'none.txt.gz')), { code: 'FILE_NOT_FOUND' });
+  await assert.rejects(first(folder), { code: 'FILE_READ_FAILED' });
+});
