@@ -4,7 +4,10 @@ import type { LanguageWeights } from './weights.js';
 
 export interface SamplerOptions {
   sampler: 'monolingual' | 'cross_lingual' | 'hybrid';
-  /** hybrid alone: probability of a monolingual batch, 0..1. Default 0.5, the best in arXiv 2408.10536. */
+  /**
+   * Probability of a monolingual batch, 0..1. Default 0.5, the best in arXiv 2408.10536. Read by the hybrid
+   * sampler alone: for the others it is 1 and 0, whatever is given.
+   */
   alpha?: number | undefined;
   /** How a language (monolingual) or a pair of languages (cross-lingual) is drawn. Default 'equal'. */
   languageWeights?: LanguageWeights | undefined;
@@ -39,15 +42,21 @@ function check(valid: boolean, name: string, expected: string, received: unknown
 
 /** Defaults filled in, and INVALID_ARGUMENT for whatever no dataset could satisfy. */
 export function resolveOptions(options: SamplerOptions, known: readonly string[]): ResolvedOptions {
-  const { sampler, alpha, batchSize, seed, languageWeights = 'equal' } = options;
+  const { sampler, alpha = 0.5, batchSize, seed, languageWeights = 'equal' } = options;
   check(SAMPLERS.includes(sampler), 'sampler', `one of ${SAMPLERS.join(', ')}`, sampler, '');
-  checkAlpha(sampler, alpha);
+  check(
+    alpha >= 0 && alpha <= 1,
+    'alpha',
+    'a number from 0 to 1',
+    alpha,
+    'The probability of a monolingual batch.',
+  );
   checkWeights(languageWeights);
   const size = Number.isSafeInteger(batchSize) && batchSize >= 2;
   check(size, 'batchSize', 'an integer of at least 2', batchSize, 'A pair alone has no negatives.');
   check(Number.isSafeInteger(seed) && seed >= 0, 'seed', 'an integer from 0 to 2^53 - 1', seed, '');
   const languages = resolveLanguages(options.languages, known);
-  const fixed = { monolingual: 1, cross_lingual: 0, hybrid: alpha ?? 0.5 };
+  const fixed = { monolingual: 1, cross_lingual: 0, hybrid: alpha };
   return { sampler, alpha: fixed[sampler], languageWeights, batchSize, seed, languages };
 }
 
@@ -57,20 +66,6 @@ function checkWeights(received: LanguageWeights): void {
   const meaning = 'A temperature of 1 is proportional; the higher it is, the nearer to equal.';
   const shown = typeof received === 'object' ? JSON.stringify(received) : received;
   throw invalidArgument('languageWeights', expected, shown, meaning);
-}
-
-function checkAlpha(sampler: string, alpha: number | undefined): void {
-  if (alpha === undefined) return;
-  const remedy = `Leave alpha out, or take the hybrid sampler: ${sampler} has no choice to make.`;
-  check(sampler === 'hybrid', 'alpha', `nothing with the ${sampler} sampler`, alpha, remedy);
-  const meaning = 'alpha is the probability of a monolingual batch; 0.4 to 0.6 works well.';
-  check(
-    typeof alpha === 'number' && alpha >= 0 && alpha <= 1,
-    'alpha',
-    'a number from 0 to 1',
-    alpha,
-    meaning,
-  );
 }
 
 function resolveLanguages(wanted: readonly string[] | undefined, known: readonly string[]): string[] {

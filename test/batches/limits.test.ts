@@ -65,6 +65,14 @@ test('a sampler that cannot make a batch says so at construction, with the remed
   assert.equal(sampler(crossed, { alpha: 0 }).plan(0).pairs.length, 8);
 });
 
+test('alpha is the hybrid sampler’s alone: the others have their own, and say so', () => {
+  const records = parallel(20, 'en de');
+  const alphaOf = (name: 'monolingual' | 'cross_lingual' | 'hybrid', alpha?: number) =>
+    sampler(records, { sampler: name, alpha }).describe().alpha;
+  assert.deepEqual([alphaOf('monolingual', 0.5), alphaOf('cross_lingual', 0.5)], [1, 0]);
+  assert.deepEqual([alphaOf('hybrid'), alphaOf('hybrid', 0.3)], [0.5, 0.3]);
+});
+
 test('a small cell gives a short batch, never a padded one', () => {
   const records = [...parallel(40, 'en'), ...range(5).map((i) => record(40 + i, 'de'))];
   const source = sampler(records, { sampler: 'monolingual', batchSize: 16 });
