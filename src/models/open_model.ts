@@ -152,7 +152,11 @@ function limitTokens(limits: (number | undefined)[], transformer: TransformerCon
 
 function checkFolder(folder: string): void {
   if (statSync(folder, { throwIfNoEntry: false })?.isDirectory()) return;
-  throw new XlembedError('FILE_NOT_FOUND', `the model folder ${folder} does not exist`, 'give the path of a folder');
+  throw new XlembedError(
+    'FILE_NOT_FOUND',
+    `the model folder ${folder} does not exist`,
+    'give the path of a folder',
+  );
 }
 
 function findTokenizer(...folders: string[]): string {

@@ -4,11 +4,13 @@ import { XlembedError } from '../errors.js';
 import { readSafetensorsHeader } from './safetensors.js';
 import { readShardedSafetensors } from './safetensors_shards.js';
 import type { StoredTensor } from './stored_tensor.js';
+import { readTorchCheckpoint, stateDictTensors } from './torch_checkpoint.js';
 
 /** Weights files in the order of preference. */
 const READERS: [file: string, read: (path: string) => StoredTensor[]][] = [
   ['model.safetensors', (path) => readSafetensorsHeader(path).tensors],
   ['model.safetensors.index.json', readShardedSafetensors],
+  ['pytorch_model.bin', (path) => stateDictTensors(readTorchCheckpoint(path), path)],
 ];
 
 /** The tensors of a folder's weights file. Throws FILE_NOT_FOUND when there is none, and what its reader throws. */
