@@ -21,10 +21,6 @@ test('what no dataset could satisfy is refused by name', () => {
     [{ alpha: 1.5 }, /0 to 1 for alpha/],
     [{ alpha: Number.NaN }, /0 to 1 for alpha, received NaN/],
     [
-      { sampler: 'monolingual', alpha: 0.5 },
-      /nothing with the monolingual sampler for alpha.*Leave alpha out/,
-    ],
-    [
       { sampler: 'mixed' as 'hybrid' },
       /one of monolingual, cross_lingual, hybrid for sampler, received "mixed"/,
     ],
