@@ -31,6 +31,7 @@ environment
   LIBTORCH       a folder with libtorch's include/ and lib/ (default: Python's torch, the cache, or fetched with pip)
   XLEMBED_CACHE  where fetched things are kept (default: ~/.cache/xlembed)
   XLEMBED_CUDA   AUTO (default), ON or OFF
+  XLEMBED_WERROR ON makes compiler warnings errors
   CXX, CUDACXX   the compilers`;
 
 function parseOptions() {

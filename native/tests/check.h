@@ -23,9 +23,9 @@ inline void that(bool ok, const char* text, const char* file, int line, const st
 inline void close(double actual, double expected, double absolute, double relative, const char* text,
                   const char* file, int line) {
   const double allowed = absolute + relative * std::fabs(expected);
-  that(std::fabs(actual - expected) <= allowed, text, file, line,
-       "(" + std::to_string(actual) + " against " + std::to_string(expected) + ", allowed " +
-           std::to_string(allowed) + ")");
+  char detail[128];
+  std::snprintf(detail, sizeof(detail), "(%.9g against %.9g, allowed %.3g)", actual, expected, allowed);
+  that(std::fabs(actual - expected) <= allowed, text, file, line, detail);
 }
 
 struct Case {

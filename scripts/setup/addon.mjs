@@ -40,6 +40,7 @@ function environmentOf(tools, libtorch) {
     tools.generator,
     tools.nvcc ?? '',
     process.env.XLEMBED_CUDA ?? '',
+    process.env.XLEMBED_WERROR ?? '',
     processor(),
     versionOf('cmake-js'),
     versionOf('node-addon-api'),
@@ -59,6 +60,7 @@ async function configure(setup, tools, libtorch) {
   const definitions = {
     XLEMBED_LIBTORCH: libtorch.path,
     XLEMBED_CUDA: process.env.XLEMBED_CUDA ?? 'AUTO',
+    XLEMBED_WERROR: process.env.XLEMBED_WERROR ?? 'OFF',
     CMAKE_CXX_COMPILER: tools.compiler.path,
   };
   const args = Object.entries(definitions).map(([name, value]) => `--CD${name}=${value}`);
@@ -69,15 +71,18 @@ async function configure(setup, tools, libtorch) {
   });
 }
 
-function compile(setup, target) {
+async function compile(setup, target) {
+  let warnings = 0;
   const onLine = (line) => {
     if (/^\[/.test(line)) setup.progress(line);
+    if (/: warning: /.test(line)) warnings += 1;
   };
-  return setup.run('cmake', ['--build', build, '--parallel', String(jobs()), '--target', target], {
+  await setup.run('cmake', ['--build', build, '--parallel', String(jobs()), '--target', target], {
     what: `compiling ${target}`,
     remedy: `look at the messages above (all of them: ${setup.logPath})`,
     onLine,
   });
+  if (warnings > 0) setup.say(`  ${warnings} compiler warnings: ${setup.logPath}`);
 }
 
 /** Whether the CUDA sources were compiled, and if not, why not. */
