@@ -1,0 +1,97 @@
+import { readFile, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { fileError } from '../datasets/file_error.js';
+import { XlembedError } from '../errors.js';
+import { sentencePieceTokenizer } from './sentence_piece.js';
+import { parseTokenizerJson, type TokenizerJson } from './tokenizer_json.js';
+import { type WordPieceConfig, wordPieceTokenizer } from './word_piece.js';
+
+export interface LoadedTokenizer {
+  /** The file that was read. */
+  path: string;
+  json: TokenizerJson;
+  /** `json` as the tokenizers library takes it. */
+  text: string;
+}
+
+/** In the order in which a folder is searched: the first holds everything, the others need a known pipeline. */
+const fileNames = ['tokenizer.json', 'sentencepiece.bpe.model', 'vocab.txt'];
+
+/**
+ * Reads a tokenizer: a folder, a tokenizer.json, a sentencepiece.bpe.model (XLM-R's pipeline) or a vocab.txt (BERT's
+ * pipeline, as tokenizer_config.json beside it says). Throws FILE_NOT_FOUND, FILE_READ_FAILED, TOKENIZER_INVALID.
+ */
+export async function loadTokenizer(path: string): Promise<LoadedTokenizer> {
+  const file = await locate(path);
+  if (file.endsWith('.json')) {
+    const text = await readText(file);
+    return { path: file, json: parseTokenizerJson(text, file), text };
+  }
+  const json = file.endsWith('.txt')
+    ? await loadWordPiece(file)
+    : sentencePieceTokenizer(await read(file), file);
+  return { path: file, json, text: JSON.stringify(json) };
+}
+
+async function locate(path: string): Promise<string> {
+  if (await isFile(path)) {
+    if (/\.(json|model|txt)$/.test(path)) return path;
+    throw new XlembedError(
+      'TOKENIZER_INVALID',
+      `expected ${fileNames.join(', ')} or a folder for the tokenizer, received ${path}`,
+      'pass the folder of the model',
+    );
+  }
+  for (const name of fileNames) if (await isFile(join(path, name))) return join(path, name);
+  throw new XlembedError(
+    'FILE_NOT_FOUND',
+    `no ${fileNames.join(', ')} in ${path}`,
+    'copy the tokenizer files beside the weights, or name the file itself',
+  );
+}
+
+async function isFile(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isFile();
+  } catch (cause) {
+    if (['ENOENT', 'ENOTDIR'].includes((cause as NodeJS.ErrnoException).code ?? '')) return false;
+    throw fileError(path, cause);
+  }
+}
+
+async function loadWordPiece(file: string): Promise<TokenizerJson> {
+  const configFile = join(dirname(file), 'tokenizer_config.json');
+  const config = (await isFile(configFile)) ? parseConfig(await readText(configFile), configFile) : {};
+  return wordPieceTokenizer(await readText(file), config, file);
+}
+
+function parseConfig(text: string, path: string): WordPieceConfig {
+  try {
+    const config: unknown = JSON.parse(text);
+    if (typeof config === 'object' && config !== null) return config;
+  } catch {}
+  throw new XlembedError(
+    'TOKENIZER_INVALID',
+    `expected a JSON object in ${path}`,
+    `mend or remove ${basename(path)}`,
+  );
+}
+
+async function readText(path: string): Promise<string> {
+  const bytes = await read(path);
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw new XlembedError('TOKENIZER_INVALID', `expected UTF-8 in ${path}, received other bytes`, '', {
+      cause,
+    });
+  }
+}
+
+async function read(path: string): Promise<Buffer> {
+  try {
+    return await readFile(path);
+  } catch (cause) {
+    throw fileError(path, cause);
+  }
+}

@@ -1,0 +1,153 @@
+import { invalidArgument } from '../errors.js';
+import type { PackedSequences } from '../native.js';
+import { WorkerPool } from '../scheduling/worker_pool.js';
+import { loadTokenizer } from './load_tokenizer.js';
+import { mayBeCut } from './long_text.js';
+import { describeTokenizer, type TokenizerInfo } from './tokenizer_json.js';
+import type { SpecialIds, TokenizedChunk, TokenizerTask, TokenizerWorkerData } from './tokenizer_worker.js';
+
+export interface TokenizerOptions {
+  /** Ids kept of each text, special ones included. */
+  maxTokens: number;
+  /** Default: the number of processors. */
+  threads?: number | undefined;
+}
+
+/** (T) ids and (B + 1) offsets of B texts, special tokens included, and what was done to the texts. */
+export interface TokenizedTexts extends PackedSequences {
+  /** Texts cut to maxTokens. */
+  truncated: number;
+  /** Lone surrogates that became U+FFFD. */
+  replacedSurrogates: number;
+  /** Texts without an id of their own: empty, or nothing left after normalisation. */
+  empty: number;
+}
+
+/** Characters in one task: some milliseconds of work, against some tens of microseconds for the task itself. */
+const chunkCharacters = { smallest: 8_192, largest: 131_072 };
+const chunksPerThread = 4;
+
+/**
+ * A tokenizer in worker threads; each holds its own copy. Ids are those of Hugging Face's tokenizers library, which
+ * does the work.
+ */
+export class TokenizerPool implements TokenizerInfo {
+  readonly path: string;
+  readonly maxTokens: number;
+  readonly threads: number;
+  readonly modelType: string;
+  readonly vocabularySize: number;
+  readonly padId: number | undefined;
+  readonly unkId: number | undefined;
+  readonly hasTokenTypes: boolean;
+  /** Ids that the template adds to every text. */
+  readonly specialTokens: number;
+  readonly #pool: WorkerPool<TokenizerTask, TokenizedChunk | SpecialIds>;
+
+  private constructor(
+    pool: WorkerPool<TokenizerTask, TokenizedChunk | SpecialIds>,
+    {
+      path,
+      maxTokens,
+      specialTokens,
+      info,
+    }: { path: string; maxTokens: number; specialTokens: number; info: TokenizerInfo },
+  ) {
+    this.#pool = pool;
+    this.path = path;
+    this.maxTokens = maxTokens;
+    this.specialTokens = specialTokens;
+    this.threads = pool.threads;
+    this.modelType = info.modelType;
+    this.vocabularySize = info.vocabularySize;
+    this.padId = info.padId;
+    this.unkId = info.unkId;
+    this.hasTokenTypes = info.hasTokenTypes;
+  }
+
+  /**
+   * Opens a tokenizer.json, a vocab.txt, a sentencepiece.bpe.model, or a folder that holds one of them. Truncation
+   * and padding that the file asks for are left out: `maxTokens` rules. Throws FILE_NOT_FOUND, FILE_READ_FAILED,
+   * TOKENIZER_INVALID and INVALID_ARGUMENT.
+   */
+  static async open(path: string, { maxTokens, threads }: TokenizerOptions): Promise<TokenizerPool> {
+    if (!Number.isSafeInteger(maxTokens)) throw invalidArgument('maxTokens', 'an integer', maxTokens);
+    const { json, text, path: file } = await loadTokenizer(path);
+    // Each thread of ours does one text after the other; the library would start threads of its own beside them.
+    process.env.TOKENIZERS_PARALLELISM ??= 'false';
+    const workerData: TokenizerWorkerData = { text, path: file, maxTokens, mayBeCut: mayBeCut(json) };
+    const pool = new WorkerPool<TokenizerTask, TokenizedChunk | SpecialIds>({
+      file: new URL('./tokenizer_worker.js', import.meta.url),
+      workerData,
+      ...(threads === undefined ? {} : { threads }),
+    });
+    try {
+      const { before, behind } = (await pool.run('special_tokens')) as SpecialIds;
+      const specialTokens = before.length + behind.length;
+      if (maxTokens <= specialTokens) throw tooFewTokens(maxTokens, specialTokens);
+      return new TokenizerPool(pool, { path: file, maxTokens, specialTokens, info: describeTokenizer(json) });
+    } catch (error) {
+      await pool.close();
+      throw error;
+    }
+  }
+
+  /**
+   * Ids of the texts, in their order: special tokens added, cut to maxTokens as Hugging Face cuts (special tokens
+   * stay). Throws TOKENIZER_FAILED, WORKER_FAILED, and DISPOSED after close().
+   */
+  async tokenize(texts: readonly string[]): Promise<TokenizedTexts> {
+    const chunks = splitByCharacters(texts, this.threads).map((chunk) => this.#pool.run({ texts: chunk }));
+    return merge((await Promise.all(chunks)) as TokenizedChunk[], texts.length);
+  }
+
+  /** Waits for the texts handed in, then ends the threads. */
+  close(): Promise<void> {
+    return this.#pool.close();
+  }
+}
+
+function splitByCharacters(texts: readonly string[], threads: number): string[][] {
+  const characters = texts.reduce((sum, text) => sum + text.length, 0);
+  const { smallest, largest } = chunkCharacters;
+  const size = Math.min(largest, Math.max(smallest, characters / (threads * chunksPerThread)));
+  const chunks: string[][] = [];
+  let room = 0;
+  for (const text of texts) {
+    if (room <= 0) {
+      chunks.push([]);
+      room = size;
+    }
+    chunks.at(-1)!.push(text);
+    // An empty text is work too.
+    room -= text.length + 1;
+  }
+  return chunks;
+}
+
+function merge(chunks: readonly TokenizedChunk[], count: number): TokenizedTexts {
+  const inputIds = new Int32Array(chunks.reduce((sum, chunk) => sum + chunk.inputIds.length, 0));
+  const cumulativeSeqLengths = new Int32Array(count + 1);
+  const merged = { inputIds, cumulativeSeqLengths, truncated: 0, replacedSurrogates: 0, empty: 0 };
+  let [position, row] = [0, 0];
+  for (const chunk of chunks) {
+    inputIds.set(chunk.inputIds, position);
+    position += chunk.inputIds.length;
+    for (const length of chunk.lengths) {
+      cumulativeSeqLengths[row + 1] = cumulativeSeqLengths[row]! + length;
+      row += 1;
+    }
+    merged.truncated += chunk.truncated;
+    merged.replacedSurrogates += chunk.replacedSurrogates;
+    merged.empty += chunk.empty;
+  }
+  return merged;
+}
+
+function tooFewTokens(maxTokens: number, specialTokens: number) {
+  return invalidArgument(
+    'maxTokens',
+    `more than the ${specialTokens} special tokens of every text`,
+    maxTokens,
+  );
+}
