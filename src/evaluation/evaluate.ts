@@ -1,0 +1,102 @@
+import { invalidArgument, XlembedError } from '../errors.js';
+import type { EmbeddedTexts } from './embedded_texts.js';
+import { evaluateGrid, type GridLanguage, type GridOptions } from './grid.js';
+import type { EvaluationResult } from './results.js';
+import type { RetrievalTask, TaskText } from './tasks/task.js';
+
+export type Role = 'query' | 'passage';
+
+/** (rows, dimensions) row-major, one row per text, in their order. Prompts are the function's own business. */
+export type Embed = (
+  texts: string[],
+  role: Role,
+) => Promise<{ data: Float32Array; rows: number; dimensions: number }>;
+
+export type EvaluationProgress =
+  | { stage: 'embed'; language: string; role: Role; textsDone: number; textsTotal: number }
+  | { stage: 'rank'; settingsDone: number; settingsTotal: number };
+
+export interface EvaluationOptions extends Omit<GridOptions, 'onSetting'> {
+  /** Only these languages. Default: all of the task. */
+  languages?: readonly string[];
+  onProgress?: (progress: EvaluationProgress) => void;
+}
+
+/**
+ * Embeds a task's queries and candidates, each language once, and measures every setting (see evaluateGrid). Throws
+ * INVALID_ARGUMENT for languages that the task lacks, DIMENSION_MISMATCH when `embed` does not keep its contract.
+ */
+export async function evaluateRetrieval(
+  task: RetrievalTask,
+  embed: Embed,
+  options: EvaluationOptions,
+): Promise<EvaluationResult> {
+  const { languages: chosen, onProgress, ...gridOptions } = options;
+  const languages = chooseLanguages(task, chosen);
+  const run = new EmbeddingRun(task, languages, embed, onProgress);
+  const embedded: GridLanguage[] = [];
+  for (const language of languages) {
+    const queries = await run.embed(language, 'query', task.queries(language));
+    const candidates = await run.embed(language, 'passage', task.candidates(language));
+    embedded.push({ language, queries, candidates });
+  }
+  return evaluateGrid(
+    { task: task.name, dimensions: run.dimensions, languages: embedded, qrels: task.qrels },
+    {
+      ...gridOptions,
+      onSetting: (settingsDone, settingsTotal) =>
+        onProgress?.({ stage: 'rank', settingsDone, settingsTotal }),
+    },
+  );
+}
+
+/** Counts the texts and holds all embeddings to one D. */
+class EmbeddingRun {
+  dimensions = 0;
+  #textsDone = 0;
+  readonly #textsTotal: number;
+
+  constructor(
+    task: RetrievalTask,
+    languages: readonly string[],
+    readonly embedTexts: Embed,
+    readonly onProgress: EvaluationOptions['onProgress'],
+  ) {
+    this.#textsTotal = languages.reduce(
+      (sum, language) => sum + task.queries(language).length + task.candidates(language).length,
+      0,
+    );
+  }
+
+  async embed(language: string, role: Role, texts: readonly TaskText[]): Promise<EmbeddedTexts> {
+    const result = await this.embedTexts(
+      texts.map(({ text }) => text),
+      role,
+    );
+    this.dimensions ||= result.dimensions;
+    if (result.rows !== texts.length || result.dimensions !== this.dimensions) {
+      throw new XlembedError(
+        'DIMENSION_MISMATCH',
+        `expected ${texts.length} x ${this.dimensions} embeddings for ${role} texts of ${language}, received ${result.rows} x ${result.dimensions}`,
+      );
+    }
+    this.#textsDone += texts.length;
+    this.onProgress?.({
+      stage: 'embed',
+      language,
+      role,
+      textsDone: this.#textsDone,
+      textsTotal: this.#textsTotal,
+    });
+    return { ids: texts.map(({ id }) => id), embeddings: result.data };
+  }
+}
+
+function chooseLanguages(task: RetrievalTask, chosen: readonly string[] | undefined): readonly string[] {
+  if (!chosen) return task.languages;
+  const unknown = chosen.find((language) => !task.languages.includes(language));
+  if (unknown !== undefined) {
+    throw invalidArgument('languages', `languages of ${task.name}: ${task.languages.join(', ')}`, unknown);
+  }
+  return task.languages.filter((language) => chosen.includes(language));
+}
