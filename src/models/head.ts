@@ -9,10 +9,10 @@ type PoolModule = Extract<HeadModule, { type: 'pool' }>;
 type DenseModule = Extract<HeadModule, { type: 'dense' }>;
 
 /** sentence-transformers' pooling modes that the native head computes. */
-const POOLING_MODES: Record<string, PoolModule['mode']> = {
-  mean: 'mean',
-  cls: 'first',
-};
+const POOLING_MODES = new Map<string, PoolModule['mode']>([
+  ['mean', 'mean'],
+  ['cls', 'first'],
+]);
 
 // Spelling up to version 5: one boolean per mode.
 const POOLING_FLAGS: Record<string, string> = {
@@ -25,12 +25,12 @@ const POOLING_FLAGS: Record<string, string> = {
 };
 
 /** Last part of the PyTorch class -> native activation. */
-const ACTIVATIONS: Record<string, DenseModule['activation']> = {
-  Tanh: 'tanh',
-  Identity: 'identity',
-  ReLU: 'relu',
-  GELU: 'gelu',
-};
+const ACTIVATIONS = new Map<string, DenseModule['activation']>([
+  ['Tanh', 'tanh'],
+  ['Identity', 'identity'],
+  ['ReLU', 'relu'],
+  ['GELU', 'gelu'],
+]);
 
 export interface Head {
   modules: HeadModule[];
@@ -98,9 +98,8 @@ function readPooling(path: string, hiddenSize: number, hasPrompts: boolean): Poo
     : flags.map((flag) => POOLING_FLAGS[flag]!);
   const field = fields.pooling_mode ? 'pooling_mode' : flags.join(' and ') || 'pooling_mode';
   // No flag at all means mean, as in sentence-transformers.
-  const mode = modes.length === 0 ? 'mean' : modes.length === 1 ? POOLING_MODES[modes[0]!] : undefined;
-  if (!mode)
-    throw unsupported(path, field, modes.length === 1 ? modes[0] : modes, Object.keys(POOLING_MODES));
+  const mode = modes.length === 0 ? 'mean' : modes.length === 1 ? POOLING_MODES.get(modes[0]!) : undefined;
+  if (!mode) throw unsupported(path, field, modes.length === 1 ? modes[0] : modes, [...POOLING_MODES.keys()]);
   return { type: 'pool', mode };
 }
 
@@ -117,9 +116,9 @@ function addDense(head: Head, folder: string, path: string): void {
   checkSentenceEmbedding(fields, path);
   if (fields.use_residual) throw unsupported(path, 'use_residual', fields.use_residual, [false]);
   checkDimension(path, 'in_features', fields.in_features, head.dimensions);
-  const activation = ACTIVATIONS[fields.activation_function.split('.').at(-1)!];
+  const activation = ACTIVATIONS.get(fields.activation_function.split('.').at(-1)!);
   if (!activation) {
-    throw unsupported(path, 'activation_function', fields.activation_function, Object.keys(ACTIVATIONS));
+    throw unsupported(path, 'activation_function', fields.activation_function, [...ACTIVATIONS.keys()]);
   }
   const { in_features: inFeatures, out_features: outFeatures, bias } = fields;
   head.denseFolders.set(head.modules.length, folder);

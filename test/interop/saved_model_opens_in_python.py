@@ -1,0 +1,82 @@
+"""Checks that a model folder written by xlembed opens in sentence-transformers and in transformers, and that both give
+what the folder says. Run it by hand, with sentence-transformers installed:
+
+    python test/interop/saved_model_opens_in_python.py FOLDER [ORIGINAL]
+
+ORIGINAL, a folder with the same weights that Python wrote, must give the same ids and embeddings.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from sentence_transformers import SentenceTransformer
+from tokenizers import Tokenizer
+from transformers import AutoModel, AutoTokenizer
+
+TEXTS = ["a cat", "the moon is far away", "ein hund", "", "B", "\u00e9t\u00e9 \u4e2d\u6587 \u0440\u0443\u0441"]
+UNUSED = {"pooler.dense.weight", "pooler.dense.bias"}
+
+
+def check(what: str, holds: bool) -> None:
+    print(f"{'ok' if holds else 'WRONG'}: {what}")
+    if not holds:
+        sys.exit(1)
+
+
+def check_tokenizer(folder: Path):
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    plain = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    plain.no_padding()
+    plain.no_truncation()
+    ids = [plain.encode(text).ids for text in TEXTS]
+    check("AutoTokenizer gives the ids of tokenizer.json", [tokenizer(text)["input_ids"] for text in TEXTS] == ids)
+    named = [tokenizer.pad_token, tokenizer.unk_token, tokenizer.cls_token, tokenizer.sep_token]
+    check(f"its special tokens are known: {named}", None not in named)
+    first, last = ids[0][0], ids[0][-1]
+    check("a text begins with cls_token and ends with sep_token",
+          (tokenizer.cls_token_id, tokenizer.sep_token_id) == (first, last))
+    check("pad_token has the id that config.json names",
+          tokenizer.pad_token_id == json.loads((folder / "config.json").read_text())["pad_token_id"])
+    return tokenizer
+
+
+def check_encoder(folder: Path) -> None:
+    encoder, report = AutoModel.from_pretrained(folder, output_loading_info=True)
+    check("AutoModel misses no tensor but the unused pooler", set(report["missing_keys"]) <= UNUSED)
+    check("AutoModel knows every tensor", not report["unexpected_keys"] and not report["mismatched_keys"])
+    state = encoder.state_dict()
+    written = load_file(folder / "model.safetensors")
+    check("AutoModel holds the values of the file", all(torch.equal(state[name], value) for name, value in written.items()))
+
+
+def check_sentence_transformer(folder: Path, tokenizer) -> np.ndarray:
+    model = SentenceTransformer(str(folder), device="cpu")
+    settings = json.loads((folder / "config_sentence_transformers.json").read_text())
+    length = json.loads((folder / "sentence_bert_config.json").read_text())["max_seq_length"]
+    check(f"max_seq_length is {length}", model.max_seq_length == length)
+    check("prompts are those of the file", settings["prompts"].items() <= dict(model.prompts).items())
+    check(f"similarity is {settings['similarity_fn_name']}", model.similarity_fn_name == settings["similarity_fn_name"])
+    same_ids = [model.tokenizer(text)["input_ids"] for text in TEXTS] == [tokenizer(text)["input_ids"] for text in TEXTS]
+    check("sentence-transformers gives the same ids", same_ids)
+    embeddings = model.encode(TEXTS)
+    check(f"embeddings {embeddings.shape} are finite", bool(np.isfinite(embeddings).all()))
+    return embeddings
+
+
+def main(folder: Path, original: Path | None) -> None:
+    tokenizer = check_tokenizer(folder)
+    check_encoder(folder)
+    embeddings = check_sentence_transformer(folder, tokenizer)
+    if original:
+        expected = SentenceTransformer(str(original), device="cpu").encode(TEXTS)
+        check("embeddings are those of the original", embeddings.shape == expected.shape and bool(np.array_equal(embeddings, expected)))
+
+
+if __name__ == "__main__":
+    if len(sys.argv) not in (2, 3):
+        sys.exit(__doc__)
+    main(Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) == 3 else None)

@@ -1,0 +1,181 @@
+import assert from 'node:assert/strict';
+import { cpSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { describeFreshModel, openModel } from '#xlembed/models/open_model.js';
+import { promptFor } from '#xlembed/models/prompts.js';
+import {
+  changedModel,
+  expectedTensors,
+  putFile,
+  putJson,
+  REFERENCE,
+  readBytes,
+  refusal,
+  refusalOf,
+  sha256,
+  temporaryFolder,
+} from './support.js';
+
+const MODELS = ['bert-version-6', 'labse-version-5', 'xlm-roberta-sharded', 'roberta-float16'];
+
+for (const name of MODELS) {
+  test(`${name}: every source names the bytes of its tensor`, async () => {
+    const { sources } = await openModel(join(REFERENCE, name));
+    const expected = expectedTensors(name);
+    assert.deepEqual(sources.map((source) => source.name).sort(), Object.keys(expected).sort());
+    for (const source of sources) {
+      const { shape, dtype, sha256: digest } = expected[source.name]!;
+      assert.deepEqual([source.shape, source.dtype], [shape, dtype], source.name);
+      assert.equal(sha256(readBytes(source)), digest, source.name);
+    }
+  });
+}
+
+test('a folder of sentence-transformers 6', async () => {
+  const model = await openModel(join(REFERENCE, 'bert-version-6'));
+  assert.deepEqual(model.head, [{ type: 'pool', mode: 'mean' }, { type: 'normalize' }]);
+  assert.deepEqual(model.prompts, { query: 'query: ', document: 'passage: ' });
+  assert.deepEqual(
+    [model.maxTokens, model.similarity, model.modelType, model.defaultPrompt],
+    [16, 'cosine', 'bert', null],
+  );
+  assert.deepEqual(model.notes, []);
+  assert.equal(model.initializerRange, 0.2);
+});
+
+test('a folder in the spelling of versions 2 to 5, with first-token pooling and a dense module', async () => {
+  const model = await openModel(join(REFERENCE, 'labse-version-5'));
+  assert.deepEqual(model.head, [
+    { type: 'pool', mode: 'first' },
+    { type: 'dense', inFeatures: 8, outFeatures: 6, bias: true, activation: 'tanh' },
+    { type: 'normalize' },
+  ]);
+  assert.deepEqual([model.maxTokens, model.transformer.activation], [18, 'gelu_tanh']);
+});
+
+test('a plain Hugging Face folder gets mean pooling and normalisation, and says so', async () => {
+  const model = await openModel(join(REFERENCE, 'xlm-roberta-sharded'));
+  assert.deepEqual(model.head, [{ type: 'pool', mode: 'mean' }, { type: 'normalize' }]);
+  assert.match(model.notes[0]!, /has no modules\.json: mean pooling and L2 normalisation are used/);
+  assert.deepEqual([model.transformer.firstPosition, model.maxTokens], [2, 20]);
+});
+
+test('the limit of tokens is the folder\u2019s own, then the tokenizer\u2019s, never beyond the positions', async () => {
+  const limit = async (file: string, changes: Record<string, unknown>) => {
+    const folder = changedModel('labse-version-5', file, changes);
+    if (file !== 'sentence_bert_config.json') rmSync(join(folder, 'sentence_bert_config.json'));
+    return openModel(folder);
+  };
+  assert.equal((await limit('tokenizer_config.json', { model_max_length: 12 })).maxTokens, 12);
+  assert.equal((await limit('tokenizer_config.json', { model_max_length: 1e30 })).maxTokens, 20);
+  const tooLong = await limit('sentence_bert_config.json', { max_seq_length: 512 });
+  assert.equal(tooLong.maxTokens, 20);
+  assert.match(tooLong.notes[0]!, /limit of 512 tokens exceeds the 20 positions/);
+});
+
+test('model.safetensors comes before pytorch_model.bin', async () => {
+  const folder = changedModel('bert-version-6', 'modules.json', {});
+  cpSync(join(REFERENCE, 'bert-version-6/modules.json'), join(folder, 'modules.json'));
+  putFile(join(folder, 'pytorch_model.bin'), 'not a checkpoint');
+  const { sources } = await openModel(folder);
+  assert.ok(sources.every(({ path }) => path.endsWith('model.safetensors')));
+});
+
+test('what a folder lacks is named', async () => {
+  await refusalOf(
+    () => openModel('no/such/folder'),
+    'FILE_NOT_FOUND',
+    /the model folder no\/such\/folder does not exist/,
+  );
+  const without = (file: string) => {
+    const folder = changedModel('xlm-roberta-sharded', 'config.json', {});
+    rmSync(join(folder, file));
+    return () => openModel(folder);
+  };
+  await refusalOf(without('config.json'), 'FILE_NOT_FOUND', /config\.json does not exist/);
+  await refusalOf(without('tokenizer.json'), 'FILE_NOT_FOUND', /tokenizer\.json does not exist/);
+  await refusalOf(
+    without('model.safetensors.index.json'),
+    'FILE_NOT_FOUND',
+    /holds no weights: expected model\.safetensors or/,
+  );
+  await refusalOf(
+    without('model-00002-of-00002.safetensors'),
+    'FILE_NOT_FOUND',
+    /shard model-00002-of-00002\.safetensors is missing/,
+  );
+});
+
+test('weights of another configuration are refused', async () => {
+  const changed = (changes: Record<string, unknown>) => () =>
+    openModel(changedModel('xlm-roberta-sharded', 'config.json', changes));
+  await refusalOf(
+    changed({ num_hidden_layers: 3 }),
+    'TENSOR_MISSING',
+    /encoder\.layer\.2\.attention\.self\.query\.weight/,
+  );
+  await refusalOf(
+    changed({ vocab_size: 40 }),
+    'TENSOR_SHAPE_MISMATCH',
+    /expected shape \[40, 8\] for embeddings\.word_embeddings\.weight, received \[36, 8\]/,
+  );
+  const fewer = await changed({ num_hidden_layers: 1 })();
+  assert.ok(fewer.notes.includes('1 layers beyond num_hidden_layers 1 are left out'));
+});
+
+test('a fresh model is described by a configuration and a tokenizer', () => {
+  const files = {
+    configPath: join(REFERENCE, 'xlm-roberta-sharded/config.json'),
+    tokenizerPath: join(REFERENCE, 'xlm-roberta-sharded/tokenizer.json'),
+  };
+  const model = describeFreshModel(files);
+  assert.deepEqual([model.folder, model.sources, model.maxTokens], [null, [], 20]);
+  assert.deepEqual(model.head, [{ type: 'pool', mode: 'mean' }, { type: 'normalize' }]);
+  const chosen = describeFreshModel({
+    ...files,
+    pooling: 'first',
+    normalize: false,
+    maxTokens: 9,
+    prompts: { query: 'q ' },
+  });
+  assert.deepEqual(
+    [chosen.head, chosen.maxTokens, chosen.prompts],
+    [[{ type: 'pool', mode: 'first' }], 9, { query: 'q ' }],
+  );
+  const missing = { ...files, tokenizerPath: 'no/tokenizer.json' };
+  refusal(() => describeFreshModel(missing), 'FILE_NOT_FOUND', /no\/tokenizer\.json does not exist/);
+});
+
+test('a folder may keep its transformer in a subfolder', async () => {
+  const folder = join(temporaryFolder(), 'old');
+  cpSync(join(REFERENCE, 'bert-version-6'), join(folder, '0_Transformer'), { recursive: true });
+  cpSync(join(REFERENCE, 'bert-version-6/1_Pooling'), join(folder, '1_Pooling'), { recursive: true });
+  const entry = (path: string, type: string) => ({
+    idx: 0,
+    name: '0',
+    path,
+    type: `sentence_transformers.models.${type}`,
+  });
+  putJson(join(folder, 'modules.json'), [
+    entry('0_Transformer', 'Transformer'),
+    entry('1_Pooling', 'Pooling'),
+  ]);
+  const model = await openModel(folder);
+  assert.deepEqual(model.head, [{ type: 'pool', mode: 'mean' }]);
+  assert.equal(model.tokenizerPath, join(folder, '0_Transformer/tokenizer.json'));
+});
+
+test('a role has its own prompt, else the default one, else none', () => {
+  const model = (prompts: Record<string, string>, defaultPrompt: string | null = null) => ({
+    prompts,
+    defaultPrompt,
+  });
+  const e5 = model({ query: 'query: ', passage: 'passage: ' });
+  assert.deepEqual([promptFor(e5, 'query'), promptFor(e5, 'passage')], ['query: ', 'passage: ']);
+  assert.equal(promptFor(model({ document: 'd: ' }), 'passage'), 'd: ');
+  assert.equal(promptFor(model({ corpus: 'c: ' }), 'passage'), 'c: ');
+  assert.equal(promptFor(model({ document: 'd: ' }), 'query'), '');
+  assert.equal(promptFor(model({ x: 'x: ' }, 'x'), 'query'), 'x: ');
+  assert.equal(promptFor(model({ query: '', x: 'x: ' }, 'x'), 'query'), '');
+});

@@ -1,0 +1,214 @@
+import assert from 'node:assert/strict';
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { describeFreshModel, type ModelDescription, openModel } from '#xlembed/models/open_model.js';
+import { saveModel } from '#xlembed/models/save_model.js';
+import { encoderOf, putFile, putJson, REFERENCE, readBytes, refusalOf, temporaryFolder } from './support.js';
+
+const scratch = temporaryFolder();
+
+const readJson = (...parts: string[]) => JSON.parse(readFileSync(join(...parts), 'utf8'));
+
+/** What a description says beyond where its files lie. */
+function content({ folder, tokenizerPath, sources, notes, hfConfig, ...rest }: ModelDescription) {
+  const { dtype, torch_dtype, architectures, ...config } = hfConfig;
+  const tensors = sources.map((source) => [
+    source.name,
+    source.shape,
+    source.dtype,
+    readBytes(source).toString('hex'),
+  ]);
+  return { ...rest, config, tensors };
+}
+
+for (const name of ['bert-version-6', 'labse-version-5', 'xlm-roberta-sharded', 'roberta-float16']) {
+  test(`${name}: what is saved opens again as the same model`, async () => {
+    const model = await openModel(join(REFERENCE, name));
+    const folder = join(scratch, name);
+    await saveModel(model, encoderOf(model), folder);
+    const again = await openModel(folder);
+    assert.deepEqual(content(again), content(model));
+    assert.deepEqual(again.notes, []);
+    assert.deepEqual(
+      readFileSync(join(folder, 'tokenizer.json')),
+      readFileSync(join(REFERENCE, name, 'tokenizer.json')),
+    );
+    assert.equal(
+      readJson(folder, 'config.json').torch_dtype,
+      name === 'roberta-float16' ? 'float16' : 'float32',
+    );
+    assert.ok(readdirSync(scratch).every((entry) => !entry.endsWith('.tmp')));
+  });
+}
+
+test('the folder has the files and spellings of sentence-transformers 3 to 5', async () => {
+  const model = await openModel(join(REFERENCE, 'labse-version-5'));
+  const folder = join(scratch, 'spelling');
+  await saveModel(model, encoderOf(model), folder);
+  const files = readdirSync(folder, { recursive: true }).map(String).sort();
+  assert.deepEqual(files, [
+    '1_Pooling',
+    '1_Pooling/config.json',
+    '2_Dense',
+    '2_Dense/config.json',
+    '2_Dense/model.safetensors',
+    '3_Normalize',
+    'README.md',
+    'config.json',
+    'config_sentence_transformers.json',
+    'model.safetensors',
+    'modules.json',
+    'sentence_bert_config.json',
+    'tokenizer.json',
+    'tokenizer_config.json',
+  ]);
+  const types = readJson(folder, 'modules.json').map((entry: { type: string }) => entry.type);
+  assert.deepEqual(
+    types,
+    ['Transformer', 'Pooling', 'Dense', 'Normalize'].map((type) => `sentence_transformers.models.${type}`),
+  );
+  assert.equal(readJson(folder, '1_Pooling/config.json').pooling_mode_cls_token, true);
+  assert.deepEqual(readJson(folder, 'sentence_bert_config.json'), {
+    max_seq_length: 18,
+    do_lower_case: false,
+  });
+  assert.deepEqual(readJson(folder, 'config.json').architectures, ['BertModel']);
+});
+
+test('a tokenizer.json that stands alone gets the files that say which token is which', async () => {
+  const expected = {
+    bos_token: '<s>',
+    eos_token: '</s>',
+    unk_token: '<unk>',
+    sep_token: '</s>',
+    pad_token: '<pad>',
+    cls_token: '<s>',
+    mask_token: '<mask>',
+  };
+  const folder = join(scratch, 'xlm-roberta-sharded');
+  assert.deepEqual(readJson(folder, 'special_tokens_map.json'), expected);
+  assert.deepEqual(readJson(folder, 'tokenizer_config.json'), {
+    tokenizer_class: 'PreTrainedTokenizerFast',
+    model_max_length: 20,
+    ...expected,
+  });
+});
+
+test('the model card has front matter, architecture and use', async () => {
+  const model = await openModel(join(REFERENCE, 'bert-version-6'));
+  const folder = join(scratch, 'card');
+  const card = {
+    title: 'Library search',
+    baseModel: 'a/b: c',
+    languages: ['en', 'no'],
+    sections: [{ heading: 'Training', body: '12 steps' }],
+  };
+  await saveModel(model, encoderOf(model), folder, { card });
+  const readme = readFileSync(join(folder, 'README.md'), 'utf8');
+  assert.match(
+    readme,
+    /^---\nlanguage:\n- "en"\n- "no"\nbase_model: "a\/b: c"\nlibrary_name: sentence-transformers\n/,
+  );
+  assert.match(readme, /---\n\n# Library search\n/);
+  assert.match(readme, /## Training\n\n12 steps\n/);
+  assert.match(readme, /maps texts to 8-dimensional vectors/);
+  assert.match(readme, /prompt_name="query"\)[\s\S]*prompt_name="document"\)/);
+});
+
+test('an existing folder stays, unless it may be overwritten', async () => {
+  const model = await openModel(join(REFERENCE, 'bert-version-6'));
+  const folder = join(scratch, 'existing');
+  const old = putFile(join(folder, 'old.txt'), 'old');
+  await refusalOf(() => saveModel(model, encoderOf(model), folder), 'FILE_EXISTS', /existing exists/);
+  assert.equal(readFileSync(old, 'utf8'), 'old');
+  await saveModel(model, encoderOf(model), folder, { overwrite: true });
+  assert.equal(existsSync(old), false);
+  assert.equal((await openModel(folder)).sources.length, model.sources.length);
+});
+
+test('a model can be saved over the folder it was opened from', async () => {
+  const folder = join(scratch, 'itself');
+  cpSync(join(REFERENCE, 'bert-version-6'), folder, { recursive: true });
+  const model = await openModel(folder);
+  const before = content(model);
+  await saveModel(model, encoderOf(model), folder, { overwrite: true });
+  assert.deepEqual(content(await openModel(folder)), before);
+});
+
+test('a failed write leaves the old folder and nothing else', async () => {
+  const model = await openModel(join(REFERENCE, 'labse-version-5'));
+  const parent = join(scratch, 'failing');
+  const old = putFile(join(parent, 'model/old.txt'), 'old');
+  const encoder = encoderOf(model);
+  let files = 0;
+  const failing = {
+    ...encoder,
+    writeParameters: async (targets: Parameters<typeof encoder.writeParameters>[0]) => {
+      if (++files === 2) throw new Error('the disk is full');
+      await encoder.writeParameters(targets);
+    },
+  };
+  const save = () => saveModel(model, failing, join(parent, 'model'), { overwrite: true });
+  await refusalOf(save, 'FILE_WRITE_FAILED', /cannot be written: the disk is full/);
+  assert.deepEqual(readdirSync(parent), ['model']);
+  assert.equal(readFileSync(old, 'utf8'), 'old');
+});
+
+test('parameters of another model are refused before anything is written', async () => {
+  const model = await openModel(join(REFERENCE, 'bert-version-6'));
+  const all = encoderOf(model).parameters();
+  const save = (parameters: typeof all) => () =>
+    saveModel(model, { ...encoderOf(model), parameters: () => parameters }, join(scratch, 'never'));
+  await refusalOf(save(all.slice(1)), 'MODEL_INVALID', /no parameter embeddings\.word_embeddings\.weight/);
+  const extra = { name: 'lora.a', shape: [1], dtype: 'float32' as const };
+  await refusalOf(save([...all, extra]), 'MODEL_INVALID', /a parameter lora\.a that the model does not have/);
+  const reshaped = [{ ...all[0]!, shape: [8, 57] }, ...all.slice(1)];
+  await refusalOf(save(reshaped), 'MODEL_INVALID', /of shape \[8, 57\], expected \[57, 8\]/);
+  assert.equal(existsSync(join(scratch, 'never')), false);
+});
+
+test('a fresh model is saved with the element type asked for', async () => {
+  const source = join(scratch, 'fresh-source');
+  cpSync(join(REFERENCE, 'xlm-roberta-sharded/tokenizer.json'), join(source, 'tokenizer.json'));
+  cpSync(join(REFERENCE, 'xlm-roberta-sharded/config.json'), join(source, 'config.json'));
+  const fresh = describeFreshModel({
+    configPath: join(source, 'config.json'),
+    tokenizerPath: join(source, 'tokenizer.json'),
+    prompts: { query: 'q: ', passage: 'p: ' },
+    maxTokens: 12,
+  });
+  const trained = { ...fresh, sources: (await openModel(join(REFERENCE, 'xlm-roberta-sharded'))).sources };
+  const written: string[] = [];
+  const encoder = {
+    ...encoderOf(trained),
+    writeParameters: async (targets: { name: string; dtype: string }[]) => {
+      written.push(...targets.map(({ dtype }) => dtype));
+    },
+  };
+  await saveModel(fresh, encoder, join(scratch, 'fresh'), { dtype: 'bfloat16' });
+  const model = await openModel(join(scratch, 'fresh'));
+  assert.deepEqual([model.maxTokens, model.prompts], [12, { query: 'q: ', passage: 'p: ' }]);
+  assert.deepEqual(new Set([...written, ...model.sources.map(({ dtype }) => dtype)]), new Set(['bfloat16']));
+});
+
+test('tokenizers of both post-processor spellings name their special tokens', async () => {
+  const source = join(scratch, 'bert-processing');
+  const model = await openModel(join(REFERENCE, 'bert-version-6'));
+  const raw = readJson(model.tokenizerPath);
+  raw.post_processor = { type: 'BertProcessing', sep: ['[SEP]', 3], cls: ['[CLS]', 2] };
+  const tokenizerPath = putJson(join(source, 'tokenizer.json'), raw);
+  await saveModel({ ...model, tokenizerPath }, encoderOf(model), join(scratch, 'bert-processed'));
+  assert.deepEqual(readJson(scratch, 'bert-processed/special_tokens_map.json'), {
+    unk_token: '[UNK]',
+    sep_token: '[SEP]',
+    pad_token: '[PAD]',
+    cls_token: '[CLS]',
+    mask_token: '[MASK]',
+  });
+  writeFileSync(tokenizerPath, '{"model": 3}');
+  const save = () => saveModel({ ...model, tokenizerPath }, encoderOf(model), join(scratch, 'never'));
+  await refusalOf(save, 'TOKENIZER_INVALID', /tokenizer\.json: model: expected/);
+  rmSync(tokenizerPath);
+  await refusalOf(save, 'FILE_WRITE_FAILED', /ENOENT/);
+});

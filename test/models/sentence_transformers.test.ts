@@ -1,0 +1,165 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { openModel } from '#xlembed/models/open_model.js';
+import { changedModel, putJson, refusalOf } from './support.js';
+
+const open = (model: string, file: string, changes: Record<string, unknown>) => () =>
+  openModel(changedModel(model, file, changes));
+const pooling = (changes: Record<string, unknown>) =>
+  open('labse-version-5', '1_Pooling/config.json', changes);
+const newPooling = (changes: Record<string, unknown>) =>
+  open('bert-version-6', '1_Pooling/config.json', changes);
+const dense = (changes: Record<string, unknown>) => open('labse-version-5', '2_Dense/config.json', changes);
+const encoding = (changes: Record<string, unknown>) =>
+  open('bert-version-6', 'config_sentence_transformers.json', changes);
+
+async function openWithModules(modules: unknown): Promise<unknown> {
+  const folder = changedModel('bert-version-6', 'config.json', {});
+  putJson(join(folder, 'modules.json'), modules);
+  return openModel(folder);
+}
+
+test('both spellings of pooling are read', async () => {
+  const none = { pooling_mode_cls_token: false };
+  assert.deepEqual((await pooling(none)()).head[0], { type: 'pool', mode: 'mean' });
+  assert.deepEqual((await pooling({ ...none, pooling_mode_mean_tokens: true })()).head[0], {
+    type: 'pool',
+    mode: 'mean',
+  });
+  assert.deepEqual((await newPooling({ pooling_mode: 'cls' })()).head[0], { type: 'pool', mode: 'first' });
+  assert.deepEqual((await newPooling({ pooling_mode: ['mean'] })()).head[0], { type: 'pool', mode: 'mean' });
+});
+
+test('pooling that the head does not compute is refused by its field', async () => {
+  const max = { pooling_mode_cls_token: false, pooling_mode_max_tokens: true };
+  await refusalOf(
+    pooling(max),
+    'MODEL_UNSUPPORTED',
+    /1_Pooling\/config\.json: pooling_mode_max_tokens is "max", supported: "mean", "cls"/,
+  );
+  await refusalOf(
+    pooling({ pooling_mode_mean_tokens: true }),
+    'MODEL_UNSUPPORTED',
+    /pooling_mode_cls_token and pooling_mode_mean_tokens is \["cls","mean"\]/,
+  );
+  await refusalOf(
+    newPooling({ pooling_mode: 'lasttoken' }),
+    'MODEL_UNSUPPORTED',
+    /pooling_mode is "lasttoken"/,
+  );
+  await refusalOf(
+    newPooling({ pooling_mode: ['cls', 'mean'] }),
+    'MODEL_UNSUPPORTED',
+    /pooling_mode is \["cls","mean"\]/,
+  );
+  await refusalOf(
+    newPooling({ pooling_mode: 'toString' }),
+    'MODEL_UNSUPPORTED',
+    /pooling_mode is "toString"/,
+  );
+  await refusalOf(
+    newPooling({ include_prompt: false }),
+    'MODEL_UNSUPPORTED',
+    /include_prompt is false, supported: true/,
+  );
+  await refusalOf(
+    newPooling({ embedding_dimension: 9 }),
+    'MODEL_INVALID',
+    /embedding_dimension is 9, the module before it gives 8/,
+  );
+});
+
+test('without prompts it does not matter whether pooling includes them', async () => {
+  assert.equal((await pooling({ include_prompt: false })()).head.length, 3);
+});
+
+test('dense modules: every activation, and what is refused', async () => {
+  const activation = async (name: string) => {
+    const module = (await dense({ activation_function: name })()).head[1]!;
+    return module.type === 'dense' ? module.activation : module.type;
+  };
+  assert.equal(await activation('torch.nn.modules.linear.Identity'), 'identity');
+  assert.equal(await activation('torch.nn.modules.activation.GELU'), 'gelu');
+  assert.equal(await activation('torch.nn.modules.activation.ReLU'), 'relu');
+  await refusalOf(
+    dense({ activation_function: 'torch.nn.modules.activation.SiLU' }),
+    'MODEL_UNSUPPORTED',
+    /activation_function is "torch/,
+  );
+  await refusalOf(dense({ use_residual: true }), 'MODEL_UNSUPPORTED', /use_residual is true/);
+  await refusalOf(
+    dense({ module_input_name: 'token_embeddings' }),
+    'MODEL_UNSUPPORTED',
+    /module_input_name is "token_embeddings"/,
+  );
+  await refusalOf(
+    dense({ in_features: 7 }),
+    'MODEL_INVALID',
+    /in_features is 7, the module before it gives 8/,
+  );
+  await refusalOf(
+    dense({ out_features: 5 }),
+    'TENSOR_SHAPE_MISMATCH',
+    /expected shape \[5, 8\] for linear\.weight/,
+  );
+});
+
+test('modules.json: what it may name, and where it may lead', async () => {
+  const transformer = { path: '', type: 'sentence_transformers.models.Transformer' };
+  const pool = { path: '1_Pooling', type: 'sentence_transformers.models.Pooling' };
+  const attempt = (modules: unknown, message: RegExp) =>
+    refusalOf(() => openWithModules(modules), 'MODEL_UNSUPPORTED', message);
+  await attempt(
+    [{ ...transformer, type: 'sentence_transformers.models.CLIPModel' }],
+    /0\.type is "CLIPModel", supported: "Transformer"/,
+  );
+  await attempt([transformer], /names no Pooling module/);
+  await attempt(
+    [transformer, { ...pool, type: 'x.LSTM' }],
+    /modules\.json: 1\.type is "LSTM", supported: "Pooling"/,
+  );
+  await attempt(
+    [transformer, pool, { ...pool, type: 'x.LayerNorm' }],
+    /2\.type is "LayerNorm", supported: "Dense", "Normalize"/,
+  );
+  await attempt([transformer, pool, pool], /2\.type is "Pooling"/);
+  const invalid = (modules: unknown, message: RegExp) =>
+    refusalOf(() => openWithModules(modules), 'MODEL_INVALID', message);
+  for (const path of ['../other', '/etc', '..', 'a/../..']) {
+    await invalid([transformer, { ...pool, path }], /1\.path .* leads out of the model folder/);
+  }
+  await invalid([], /modules\.json: /);
+  await invalid({}, /modules\.json: expected array, received object/);
+  await invalid([{ path: '' }], /0\.type: expected string, received undefined/);
+});
+
+test('prompts, similarity and lower-casing', async () => {
+  const read = await encoding({ default_prompt_name: 'query', similarity_fn_name: 'dot_score' })();
+  assert.deepEqual([read.defaultPrompt, read.similarity], ['query', 'dot']);
+  await refusalOf(
+    encoding({ default_prompt_name: 'x' }),
+    'MODEL_INVALID',
+    /default_prompt_name "x" is not in prompts/,
+  );
+  await refusalOf(
+    encoding({ similarity_fn_name: 'maxsim' }),
+    'MODEL_UNSUPPORTED',
+    /similarity_fn_name is "maxsim"/,
+  );
+  await refusalOf(
+    encoding({ model_type: 'SparseEncoder' }),
+    'MODEL_UNSUPPORTED',
+    /model_type is "SparseEncoder"/,
+  );
+  await refusalOf(
+    encoding({ prompts: { query: 1 } }),
+    'MODEL_INVALID',
+    /prompts\.query: expected string, received number/,
+  );
+  await refusalOf(
+    open('labse-version-5', 'sentence_bert_config.json', { do_lower_case: true }),
+    'MODEL_UNSUPPORTED',
+    /do_lower_case is true, supported: false/,
+  );
+});
