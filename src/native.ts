@@ -137,7 +137,12 @@ export interface NativeFlatIndex {
   readonly dimensions: number;
   /** (rows, D) appended; ids count up in order of arrival. */
   add(vectors: Float32Array): Promise<void>;
-  search(queries: Float32Array, k: number): Promise<NativeSearchResult>;
+  /** Takes these rows (ascending, each once) out; later rows move up. */
+  remove(rows: Int32Array): Promise<void>;
+  /** (count, D): the vectors from row `first` on. */
+  vectors(first: number, count: number): Promise<Float32Array>;
+  /** Equal scores by smaller row. With `rows` (ascending, each once) only among these. */
+  search(queries: Float32Array, k: number, rows?: Int32Array): Promise<NativeSearchResult>;
   /**
    * The 1-based rank that each given row has in its query's full ranking (score descending, then row ascending).
    * Query q's rows are relevantIds[relevantOffsets[q] .. relevantOffsets[q + 1]).
@@ -201,7 +206,9 @@ export function codedNativeError(cause: unknown): XlembedError {
   if (cause instanceof XlembedError) return cause;
   const text = cause instanceof Error ? cause.message : String(cause);
   const match = /^([A-Z_]{4,}): ([\s\S]*)$/.exec(text);
-  const [code, message] = match ? [match[1] as ErrorCode, match[2] as string] : (['NATIVE_FAILED', text] as const);
+  const [code, message] = match
+    ? [match[1] as ErrorCode, match[2] as string]
+    : (['NATIVE_FAILED', text] as const);
   return new XlembedError(code, message, hints[code] ?? '', { cause });
 }
 

@@ -2,6 +2,7 @@
 #include <napi.h>
 
 #include "addon/encoder.h"
+#include "addon/flat_index.h"
 #include "addon/info.h"
 #include "addon/trainer.h"
 
@@ -12,6 +13,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   register_info(env, exports);
   EncoderHandle::register_in(env, exports);
   TrainerHandle::register_in(env, exports);
+  FlatIndexHandle::register_in(env, exports);
   return exports;
 }
 

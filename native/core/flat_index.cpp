@@ -31,17 +31,15 @@ void FlatIndex::Free::operator()(float* memory) const { std::free(memory); }
 
 FlatIndex::FlatIndex(int64_t dimensions, at::Device device)
     : dimensions_(dimensions),
-      panels_per_block_(
-          std::max<int64_t>(1, kBlockBytes / (dimensions * kernels::kPanelRows * sizeof(float)))) {
+      rows_per_block_(round_up(kBlockBytes / (dimensions * sizeof(float)) + 1, kernels::kPanelRows)) {
   if (!device.is_cpu()) {
     throw CodedError("DEVICE_UNAVAILABLE", "flat index on device " + device.str() + ": only cpu is built");
   }
 }
 
 void FlatIndex::reserve(int64_t rows) {
-  const size_t bytes =
-      round_up(panels_per_block_ * dimensions_ * kernels::kPanelRows * sizeof(float), kHugePage);
-  while (static_cast<int64_t>(blocks_.size()) * panels_per_block_ * kernels::kPanelRows < rows) {
+  const size_t bytes = round_up(rows_per_block_ * dimensions_ * sizeof(float), kHugePage);
+  while (static_cast<int64_t>(blocks_.size()) * rows_per_block_ < rows) {
     void* memory = std::aligned_alloc(kHugePage, bytes);
     if (memory == nullptr) {
       throw CodedError("OUT_OF_MEMORY", "the index cannot grow to " + std::to_string(rows) + " rows");
@@ -54,34 +52,51 @@ void FlatIndex::reserve(int64_t rows) {
   }
 }
 
-float* FlatIndex::panel(int64_t p) {
-  return blocks_[p / panels_per_block_].get() + p % panels_per_block_ * dimensions_ * kernels::kPanelRows;
-}
-
-kernels::Panels FlatIndex::panels() const {
-  return {addresses_.data(), panels_per_block_, rows_, dimensions_};
+kernels::Corpus FlatIndex::corpus() const {
+  return {addresses_.data(), rows_per_block_, rows_, dimensions_, kernels::Layout::panels};
 }
 
 void FlatIndex::add(const float* vectors, int64_t rows) {
   require_usable(vectors, rows, dimensions_, "vector");
-  reserve(rows_ + rows);
-  const int64_t first_panel = rows_ / kernels::kPanelRows;
-  const int64_t end_panel = (rows_ + rows + kernels::kPanelRows - 1) / kernels::kPanelRows;
-  at::parallel_for(first_panel, end_panel, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t p = begin; p < end; ++p) {
-      const int64_t first = std::max(rows_, p * kernels::kPanelRows);
-      const int64_t last = std::min(rows_ + rows, (p + 1) * kernels::kPanelRows);
-      kernels::write_panel_rows(vectors + (first - rows_) * dimensions_, last - first, dimensions_,
-                                first - p * kernels::kPanelRows, panel(p));
-    }
-  });
-  rows_ += rows;
+  const int64_t before = rows_;
+  reserve(before + rows);
+  kernels::write_vectors(vectors, before, rows, corpus(), threads());
+  rows_ = before + rows;
 }
 
-SearchResult FlatIndex::search(const float* queries, int64_t count, int64_t k) const {
+void FlatIndex::remove(const int32_t* rows, int64_t count) {
+  if (count == 0) return;
+  std::vector<float> vector(dimensions_);
+  const int64_t step = kernels::stride(corpus());
+  int64_t kept = rows[0], removed = 0;
+  for (int64_t row = kept; row < rows_; ++row) {
+    if (removed < count && rows[removed] == row) {
+      ++removed;
+      continue;
+    }
+    const float* from = address(row);
+    float* to = address(kept++);
+    for (int64_t d = 0; d < dimensions_; ++d) to[d * step] = from[d * step];
+  }
+  rows_ = kept;
+}
+
+std::vector<float> FlatIndex::vectors(int64_t first, int64_t count) const {
+  std::vector<float> result(count * dimensions_);
+  const kernels::Corpus from = corpus();
+  const int64_t step = kernels::stride(from);
+  for (int64_t row = 0; row < count; ++row) {
+    const float* x = kernels::address(from, first + row);
+    for (int64_t d = 0; d < dimensions_; ++d) result[row * dimensions_ + d] = x[d * step];
+  }
+  return result;
+}
+
+SearchResult FlatIndex::search(const float* queries, int64_t count, int64_t k,
+                               const kernels::Subset& subset) const {
   require_usable(queries, count, dimensions_, "query");
   SearchResult result{std::vector<float>(count * k), std::vector<int32_t>(count * k)};
-  kernels::top_k(queries, count, panels(), k, threads(), result.scores.data(), result.ids.data());
+  kernels::top_k(queries, count, corpus(), subset, k, threads(), result.scores.data(), result.ids.data());
   return result;
 }
 
@@ -89,7 +104,7 @@ std::vector<int32_t> FlatIndex::ranks(const float* queries, int64_t count, const
                                       const int32_t* offsets) const {
   require_usable(queries, count, dimensions_, "query");
   std::vector<int32_t> ranks(offsets[count]);
-  kernels::ranks(queries, count, panels(), ids, offsets, threads(), ranks.data());
+  kernels::ranks(queries, count, corpus(), ids, offsets, threads(), ranks.data());
   return ranks;
 }
 

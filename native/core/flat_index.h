@@ -1,6 +1,7 @@
 // Exact inner-product search over vectors held in memory.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -27,9 +28,16 @@ class FlatIndex {
   // vector with NaN or infinity.
   void add(const float* vectors, int64_t rows);
 
-  // Largest inner products first; equal scores by smaller row. Throws INVALID_ARGUMENT for a query with NaN
-  // or infinity.
-  SearchResult search(const float* queries, int64_t count, int64_t k) const;
+  // Takes these rows (ascending) out; later rows move up.
+  void remove(const int32_t* rows, int64_t count);
+
+  // (count, D): the vectors from row `first` on.
+  std::vector<float> vectors(int64_t first, int64_t count) const;
+
+  // Largest inner products first; equal scores by smaller row; only among the rows of `subset`. Throws
+  // INVALID_ARGUMENT for a query with NaN or infinity.
+  SearchResult search(const float* queries, int64_t count, int64_t k,
+                      const kernels::Subset& subset = {}) const;
 
   // The 1-based rank of given rows in their query's full ranking (score descending, then row ascending),
   // without holding the score matrix. Query q's rows are ids[offsets[q] .. offsets[q + 1]).
@@ -40,15 +48,15 @@ class FlatIndex {
   struct Free {
     void operator()(float* memory) const;
   };
-  using Block = std::unique_ptr<float[], Free>;  // (panels_per_block_, D, 48)
+  using Block = std::unique_ptr<float[], Free>;  // (rows_per_block_ / 48, D, 48)
 
   void reserve(int64_t rows);
-  float* panel(int64_t p);
-  kernels::Panels panels() const;
+  kernels::Corpus corpus() const;
+  float* address(int64_t row) { return const_cast<float*>(kernels::address(corpus(), row)); }
 
   int64_t dimensions_;
-  int64_t panels_per_block_;
-  int64_t rows_ = 0;
+  int64_t rows_per_block_;
+  std::atomic<int64_t> rows_ = 0;  // read while add() runs
   std::vector<Block> blocks_;
   std::vector<const float*> addresses_;  // of blocks_
 };

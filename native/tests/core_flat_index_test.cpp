@@ -63,6 +63,27 @@ void ranks_agree_with_search() {
   for (int64_t i = 0; i < count * rows; ++i) CHECK(ranks[i] == i % rows + 1);
 }
 
+void removed_rows_are_gone() {
+  const int64_t dimensions = 9, rows = 400;
+  const at::Tensor x = random_vectors(rows, dimensions, 5), q = random_vectors(3, dimensions, 6);
+  FlatIndex index(dimensions, at::kCPU), expected(dimensions, at::kCPU);
+  index.add(x.const_data_ptr<float>(), rows);
+  std::vector<int32_t> gone;
+  for (int32_t row = 0; row < rows; ++row) {
+    if (row % 7 == 0 || row == 399) {
+      gone.push_back(row);
+    } else {
+      expected.add(x.const_data_ptr<float>() + row * dimensions, 1);
+    }
+  }
+  index.remove(gone.data(), gone.size());
+  CHECK(index.size() == expected.size());
+  CHECK(index.vectors(0, index.size()) == expected.vectors(0, expected.size()));
+  const SearchResult left = index.search(q.const_data_ptr<float>(), 3, 20);
+  const SearchResult right = expected.search(q.const_data_ptr<float>(), 3, 20);
+  CHECK(left.ids == right.ids && left.scores == right.scores);
+}
+
 void refuses_what_has_no_score() {
   FlatIndex index(4, at::kCPU);
   const float good[8] = {1, 2, 3, 4, 5, 6, 7, 8};
@@ -87,5 +108,6 @@ int main() {
   return check::run({{"matches a product in float64", matches_a_product_in_float64},
                      {"grows over several blocks", grows_over_several_blocks},
                      {"ranks agree with search", ranks_agree_with_search},
+                     {"removed rows are gone", removed_rows_are_gone},
                      {"refuses what has no score", refuses_what_has_no_score}});
 }

@@ -19,27 +19,24 @@ std::vector<float> random_vectors(int64_t count, int64_t dimensions, uint32_t se
   return values;
 }
 
-// The rows of a corpus as panels, in blocks of `panels_per_block`.
-struct Corpus {
-  Corpus(const std::vector<float>& vectors, int64_t dimensions, int64_t panels_per_block = 2)
-      : rows(vectors.size() / dimensions), dimensions(dimensions), panels_per_block(panels_per_block) {
-    const int64_t panels = (rows + kPanelRows - 1) / kPanelRows;
-    const size_t floats = panels_per_block * dimensions * kPanelRows;
-    for (int64_t p = 0; p < panels; ++p) {
-      if (p % panels_per_block == 0) {
-        float* block = static_cast<float*>(std::aligned_alloc(64, floats * sizeof(float)));
-        std::fill(block, block + floats, 1e30f);  // lanes past the last row must never be found
-        blocks.emplace_back(block, std::free);
-        addresses.push_back(block);
-      }
-      float* panel = blocks.back().get() + p % panels_per_block * dimensions * kPanelRows;
-      write_panel_rows(&vectors[p * kPanelRows * dimensions], std::min(kPanelRows, rows - p * kPanelRows),
-                       dimensions, 0, panel);
+// Vectors in blocks of 96 rows, in either layout.
+struct Stored {
+  Stored(const std::vector<float>& vectors, int64_t dimensions, Layout layout = Layout::panels)
+      : view{nullptr, 96, static_cast<int64_t>(vectors.size()) / dimensions, dimensions, layout} {
+    const size_t floats = view.rows_per_block * dimensions;
+    for (int64_t first = 0; first < view.rows; first += view.rows_per_block) {
+      float* block = static_cast<float*>(std::aligned_alloc(64, floats * sizeof(float)));
+      std::fill(block, block + floats, 1e30f);  // lanes past the last row must never be found
+      blocks.emplace_back(block, std::free);
+      addresses.push_back(block);
     }
+    view.blocks = addresses.data();
+    const int64_t half = view.rows / 2;
+    write_vectors(vectors.data(), 0, half, view, 2);
+    write_vectors(vectors.data() + half * dimensions, half, view.rows - half, view, 2);
   }
-  Panels view() const { return {addresses.data(), panels_per_block, rows, dimensions}; }
 
-  int64_t rows, dimensions, panels_per_block;
+  Corpus view;
   std::vector<std::unique_ptr<float, decltype(&std::free)>> blocks;
   std::vector<const float*> addresses;
 };
@@ -49,10 +46,12 @@ struct Found {
   std::vector<int32_t> rows;
 };
 
-Found find(const std::vector<float>& queries, const Corpus& corpus, int64_t k, int threads = 2) {
-  const int64_t count = queries.size() / corpus.dimensions;
+Found find(const std::vector<float>& queries, const Stored& corpus, int64_t k, int threads = 2,
+           const std::vector<int32_t>* subset = nullptr) {
+  const int64_t count = queries.size() / corpus.view.dimensions;
   Found found{std::vector<float>(count * k), std::vector<int32_t>(count * k)};
-  top_k(queries.data(), count, corpus.view(), k, threads, found.scores.data(), found.rows.data());
+  const Subset only = subset ? Subset{subset->data(), static_cast<int64_t>(subset->size())} : Subset{};
+  top_k(queries.data(), count, corpus.view, only, k, threads, found.scores.data(), found.rows.data());
   return found;
 }
 
@@ -66,7 +65,7 @@ double exact(const float* a, const float* b, int64_t dimensions) {
 void compare_with_float64(int64_t queries, int64_t rows, int64_t dimensions, int64_t k) {
   const auto q = random_vectors(queries, dimensions, 1);
   const auto x = random_vectors(rows, dimensions, 2);
-  const Found found = find(q, Corpus(x, dimensions), k);
+  const Found found = find(q, Stored(x, dimensions), k);
   for (int64_t i = 0; i < queries; ++i) {
     std::vector<double> all(rows);
     for (int64_t r = 0; r < rows; ++r) all[r] = exact(&q[i * dimensions], &x[r * dimensions], dimensions);
@@ -96,7 +95,7 @@ void matches_float64() {
 void same_bits_in_any_company() {
   const int64_t dimensions = 100;
   const auto q = random_vectors(21, dimensions, 3);
-  const Corpus corpus(random_vectors(1000, dimensions, 4), dimensions);
+  const Stored corpus(random_vectors(1000, dimensions, 4), dimensions);
   const Found together = find(q, corpus, 7);
   for (const int threads : {1, 3}) {
     for (int64_t i = 0; i < 21; ++i) {
@@ -113,17 +112,17 @@ void equal_scores_by_smaller_row() {
   const auto one = random_vectors(1, dimensions, 5);
   std::vector<float> x;
   for (int64_t r = 0; r < rows; ++r) x.insert(x.end(), one.begin(), one.end());
-  const Found found = find(random_vectors(3, dimensions, 6), Corpus(x, dimensions), 300);
+  const Found found = find(random_vectors(3, dimensions, 6), Stored(x, dimensions), 300);
   for (int64_t i = 0; i < 3 * 300; ++i) CHECK(found.rows[i] == i % 300);
 }
 
 void fewer_rows_than_k() {
-  const Found found = find(random_vectors(2, 5, 7), Corpus(random_vectors(3, 5, 8), 5), 6);
+  const Found found = find(random_vectors(2, 5, 7), Stored(random_vectors(3, 5, 8), 5), 6);
   for (int64_t i = 0; i < 12; ++i) {
     CHECK((found.rows[i] == -1) == (i % 6 >= 3));
     CHECK((found.scores[i] == -std::numeric_limits<float>::infinity()) == (i % 6 >= 3));
   }
-  const Found empty = find(random_vectors(2, 5, 7), Corpus({}, 5), 2);
+  const Found empty = find(random_vectors(2, 5, 7), Stored({}, 5), 2);
   CHECK(empty.rows == std::vector<int32_t>(4, -1));
 }
 
@@ -134,21 +133,21 @@ void every_row_has_its_rank() {
     std::copy_n(&x[r * dimensions], dimensions, &x[(r * 7 % 300) * dimensions]);
   }
   const auto q = random_vectors(queries, dimensions, 10);
-  const Corpus corpus(x, dimensions);
+  const Stored corpus(x, dimensions);
   const Found full = find(q, corpus, rows);
   std::vector<int32_t> relevant, offsets = {0}, found(queries * rows);
   for (int64_t i = 0; i < queries; ++i) {
     relevant.insert(relevant.end(), full.rows.begin() + i * rows, full.rows.begin() + (i + 1) * rows);
     offsets.push_back(static_cast<int32_t>(relevant.size()));
   }
-  ranks(q.data(), queries, corpus.view(), relevant.data(), offsets.data(), 2, found.data());
+  ranks(q.data(), queries, corpus.view, relevant.data(), offsets.data(), 2, found.data());
   for (int64_t i = 0; i < queries * rows; ++i) CHECK(found[i] == i % rows + 1);
 }
 
 void ranks_of_more_queries_than_a_block() {
   const int64_t queries = 1500, dimensions = 8;
   const auto x = random_vectors(200, dimensions, 11);
-  const Corpus corpus(x, dimensions);
+  const Stored corpus(x, dimensions);
   const auto q = random_vectors(queries, dimensions, 12);
   const Found best = find(q, corpus, 4);
   std::vector<int32_t> relevant, offsets = {0};
@@ -157,23 +156,34 @@ void ranks_of_more_queries_than_a_block() {
     offsets.push_back(static_cast<int32_t>(relevant.size()));
   }
   std::vector<int32_t> found(relevant.size());
-  ranks(q.data(), queries, corpus.view(), relevant.data(), offsets.data(), 2, found.data());
+  ranks(q.data(), queries, corpus.view, relevant.data(), offsets.data(), 2, found.data());
   for (int64_t i = 0; i < queries; ++i) {
     if (i % 3 != 0) CHECK(found[offsets[i]] == i % 4 + 1);
   }
 }
 
-void panels_keep_rows() {
-  const int64_t dimensions = 37;
-  const auto x = random_vectors(60, dimensions, 13);
-  std::vector<float> panels(2 * dimensions * kPanelRows, 0.f), row(dimensions);
-  write_panel_rows(x.data(), 20, dimensions, 0, panels.data());
-  write_panel_rows(&x[20 * dimensions], 28, dimensions, 20, panels.data());
-  write_panel_rows(&x[48 * dimensions], 12, dimensions, 0, &panels[dimensions * kPanelRows]);
-  for (int64_t r = 0; r < 60; ++r) {
-    read_panel_row(&panels[r / kPanelRows * dimensions * kPanelRows], dimensions, r % kPanelRows, row.data());
-    CHECK(std::equal(row.begin(), row.end(), x.begin() + r * dimensions));
+void layouts_and_subsets_agree() {
+  const int64_t dimensions = 37, rows = 700;
+  const auto x = random_vectors(rows, dimensions, 13), q = random_vectors(10, dimensions, 15);
+  const Stored panels(x, dimensions), plain(x, dimensions, Layout::rows);
+  const Found whole = find(q, panels, rows), other = find(q, plain, rows);
+  CHECK(whole.rows == other.rows && whole.scores == other.scores);
+  std::vector<int32_t> some;
+  for (int32_t row = 3; row < rows; row += 1 + row % 5) some.push_back(row);
+  const int64_t count = static_cast<int64_t>(some.size());
+  const Found inside = find(q, panels, count + 1, 2, &some), outside = find(q, plain, count + 1, 3, &some);
+  CHECK(inside.rows == outside.rows && inside.scores == outside.scores);
+  for (int64_t i = 0; i < 10; ++i) {  // the full ranking, less the rows that are not allowed
+    int64_t at = i * (count + 1);
+    for (int64_t j = i * rows; j < (i + 1) * rows; ++j) {
+      if (!std::binary_search(some.begin(), some.end(), whole.rows[j])) continue;
+      CHECK(inside.rows[at] == whole.rows[j] && inside.scores[at] == whole.scores[j]);
+      ++at;
+    }
+    CHECK(inside.rows[at] == -1);
   }
+  const std::vector<int32_t> none;
+  CHECK(find(q, panels, 1, 2, &none).rows == std::vector<int32_t>(10, -1));
 }
 
 void names_unusable_rows() {
@@ -196,6 +206,6 @@ int main() {
                      {"fewer rows than k", fewer_rows_than_k},
                      {"every row has its rank", every_row_has_its_rank},
                      {"ranks of more queries than a block", ranks_of_more_queries_than_a_block},
-                     {"panels keep rows", panels_keep_rows},
+                     {"layouts and subsets agree", layouts_and_subsets_agree},
                      {"names unusable rows", names_unusable_rows}});
 }

@@ -1,0 +1,97 @@
+#include "addon/flat_index.h"
+
+#include "core/encoder.h"
+
+namespace xlembed::addon {
+namespace {
+
+Napi::Value create_flat_index(const Napi::CallbackInfo& info) {
+  const int64_t dimensions = info[0].As<Napi::Number>().Int64Value();
+  const at::Device device = parse_device(info[1].As<Napi::String>());
+  return FlatIndexHandle::create(std::make_shared<FlatIndex>(dimensions, device), device.str());
+}
+
+Napi::Value search_result(Napi::Env env, const SearchResult& result) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("scores", typed_array<Napi::Float32Array>(env, result.scores));
+  object.Set("ids", typed_array<Napi::Int32Array>(env, result.ids));
+  return object;
+}
+
+}  // namespace
+
+void FlatIndexHandle::register_in(Napi::Env env, Napi::Object exports) {
+  define(
+      env,
+      {InstanceAccessor<&FlatIndexHandle::size>("size"),
+       InstanceAccessor<&FlatIndexHandle::dimensions>("dimensions"),
+       InstanceMethod<&FlatIndexHandle::add>("add"), InstanceMethod<&FlatIndexHandle::remove>("remove"),
+       InstanceMethod<&FlatIndexHandle::vectors>("vectors"),
+       InstanceMethod<&FlatIndexHandle::search>("search"), InstanceMethod<&FlatIndexHandle::ranks>("ranks")});
+  exports.Set("createFlatIndex", Napi::Function::New(env, create_flat_index));
+}
+
+Napi::Value FlatIndexHandle::size(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), static_cast<double>(object()->size()));
+}
+
+Napi::Value FlatIndexHandle::dimensions(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), static_cast<double>(object()->dimensions()));
+}
+
+Napi::Value FlatIndexHandle::add(const Napi::CallbackInfo& info) {
+  return run_task(
+      info.Env(), device(),
+      [index = object(), vectors = float32_values(info[0], "vectors")] {
+        index->add(vectors.data(), static_cast<int64_t>(vectors.size()) / index->dimensions());
+        return Nothing{};
+      },
+      undefined);
+}
+
+Napi::Value FlatIndexHandle::remove(const Napi::CallbackInfo& info) {
+  return run_task(
+      info.Env(), device(),
+      [index = object(), rows = int32_values(info[0], "rows")] {
+        index->remove(rows.data(), static_cast<int64_t>(rows.size()));
+        return Nothing{};
+      },
+      undefined);
+}
+
+Napi::Value FlatIndexHandle::vectors(const Napi::CallbackInfo& info) {
+  const int64_t first = info[0].As<Napi::Number>().Int64Value(),
+                count = info[1].As<Napi::Number>().Int64Value();
+  return run_task(
+      info.Env(), device(), [index = object(), first, count] { return index->vectors(first, count); },
+      [](Napi::Env env, std::vector<float>& vectors) {
+        return typed_array<Napi::Float32Array>(env, vectors);
+      });
+}
+
+Napi::Value FlatIndexHandle::search(const Napi::CallbackInfo& info) {
+  const bool all = info[2].IsUndefined();
+  return run_task(
+      info.Env(), device(),
+      [index = object(), queries = float32_values(info[0], "queries"),
+       k = info[1].As<Napi::Number>().Int64Value(), all,
+       rows = all ? std::vector<int32_t>() : int32_values(info[2], "rows")] {
+        const kernels::Subset subset{rows.data(), all ? -1 : static_cast<int64_t>(rows.size())};
+        return index->search(queries.data(), static_cast<int64_t>(queries.size()) / index->dimensions(), k,
+                             subset);
+      },
+      search_result);
+}
+
+Napi::Value FlatIndexHandle::ranks(const Napi::CallbackInfo& info) {
+  return run_task(
+      info.Env(), device(),
+      [index = object(), queries = float32_values(info[0], "queries"),
+       ids = int32_values(info[1], "relevantIds"), offsets = int32_values(info[2], "relevantOffsets")] {
+        return index->ranks(queries.data(), static_cast<int64_t>(queries.size()) / index->dimensions(),
+                            ids.data(), offsets.data());
+      },
+      [](Napi::Env env, std::vector<int32_t>& ranks) { return typed_array<Napi::Int32Array>(env, ranks); });
+}
+
+}  // namespace xlembed::addon

@@ -1,0 +1,136 @@
+// Panels of 48 rows of 32-bit words (a float32, two bfloat16, four int8), transposed to (W, 48), and the scan
+// of many of them against many queries. Shared by the searches, whose arithmetic on a word differs.
+#pragma once
+
+#include <omp.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "kernels/lanes.h"
+#include "kernels/top_k.h"
+
+namespace xlembed::kernels {
+
+inline constexpr int kVectors = kPanelRows / kLanes;  // registers that hold one word of a panel's rows
+// Queries whose sums for a whole panel fit in the registers: 24 of 32 with AVX-512, 12 of 16 otherwise.
+inline constexpr int kQueryTile = kLanes == 16 ? 8 : kLanes == 8 ? 2 : 1;
+inline constexpr int64_t kWordsPerCacheLine = 16;
+
+// sums (Q, 48) = the panel (W, 48) times the queries (W, Q). Meanwhile Lines cache lines of `next` are
+// fetched per word, so that the panel which follows is near when its turn comes.
+//   Arithmetic: Word; Sums, a register of them; load_words(const Word*), broadcast_word(Word),
+//   multiply_add(words, word, sums), store_sums(Sum*, Sums)
+template <typename Arithmetic, int Q, int Lines>
+void score_panel(const typename Arithmetic::Word* panel, int64_t words,
+                 const typename Arithmetic::Word* queries, const void* next,
+                 typename Arithmetic::Sum* scores) {
+  typename Arithmetic::Sums sums[Q][kVectors] = {};
+  const char* ahead = static_cast<const char*>(next);
+  for (int64_t w = 0; w < words; ++w) {
+    for (int line = 0; line < Lines; ++line) __builtin_prefetch(ahead + (w * Lines + line) * 64, 0, 2);
+    typename Arithmetic::Words x[kVectors];
+    for (int v = 0; v < kVectors; ++v) x[v] = Arithmetic::load_words(panel + w * kPanelRows + v * kLanes);
+    for (int q = 0; q < Q; ++q) {
+      const auto value = Arithmetic::broadcast_word(queries[w * Q + q]);
+      for (int v = 0; v < kVectors; ++v) sums[q][v] = Arithmetic::multiply_add(x[v], value, sums[q][v]);
+    }
+  }
+  for (int q = 0; q < Q; ++q) {
+    for (int v = 0; v < kVectors; ++v)
+      Arithmetic::store_sums(scores + q * kPanelRows + v * kLanes, sums[q][v]);
+  }
+}
+
+template <typename Arithmetic>
+using ScorePanel = void (*)(const typename Arithmetic::Word*, int64_t, const typename Arithmetic::Word*,
+                            const void*, typename Arithmetic::Sum*);
+
+template <typename Arithmetic, int Lines, int... Q>
+constexpr std::array<ScorePanel<Arithmetic>, sizeof...(Q)> score_panels(std::integer_sequence<int, Q...>) {
+  return {score_panel<Arithmetic, Q + 1, Lines>...};
+}
+
+// By cache lines per word - 1, then by queries - 1.
+template <typename Arithmetic>
+inline constexpr std::array<std::array<ScorePanel<Arithmetic>, kQueryTile>, 3> kScorePanel = {
+    score_panels<Arithmetic, 1>(std::make_integer_sequence<int, kQueryTile>()),
+    score_panels<Arithmetic, 2>(std::make_integer_sequence<int, kQueryTile>()),
+    score_panels<Arithmetic, 3>(std::make_integer_sequence<int, kQueryTile>())};
+
+// Queries (Q, W) as tiles: each (W, kQueryTile), the last one (W, what is left).
+template <typename Word>
+class QueryTiles {
+ public:
+  QueryTiles(const Word* queries, int64_t count, int64_t words)
+      : count_(count), words_(words), values_(count * words) {
+    for (int64_t tile = 0; tile < tiles(); ++tile) {
+      Word* out = &values_[tile * kQueryTile * words];
+      for (int64_t w = 0; w < words; ++w) {
+        for (int64_t q = 0; q < size(tile); ++q) {
+          out[w * size(tile) + q] = queries[(tile * kQueryTile + q) * words + w];
+        }
+      }
+    }
+  }
+  int64_t tiles() const { return (count_ + kQueryTile - 1) / kQueryTile; }
+  int64_t size(int64_t tile) const { return std::min<int64_t>(kQueryTile, count_ - tile * kQueryTile); }
+  int64_t words() const { return words_; }
+  const Word* tile(int64_t tile) const { return &values_[tile * kQueryTile * words_]; }
+
+ private:
+  int64_t count_;
+  int64_t words_;
+  std::vector<Word> values_;
+};
+
+// Calls visit(thread, query, sums, panel, p) for every query and each of the panels p = 0 .. panels - 1,
+// which panel(p, thread) gives; a thread sees panels in ascending order.
+template <typename Arithmetic, typename Panel, typename Visit>
+void scan(const QueryTiles<typename Arithmetic::Word>& queries, int64_t panels, int threads, Panel& panel,
+          const Visit& visit) {
+  const int64_t chunk = std::clamp<int64_t>(panels / (threads * 8), 1, 64);
+  const int64_t tiles = queries.tiles(), words = queries.words();
+  // A panel has 3 cache lines per word: fetched by the first one, two or three tiles of queries.
+  const int64_t lines = std::max<int64_t>(1, (3 + tiles - 1) / tiles);
+  const int64_t fetches = (3 + lines - 1) / lines;
+  std::atomic<int64_t> next_chunk = 0;
+#pragma omp parallel num_threads(threads)
+  {
+    alignas(64) typename Arithmetic::Sum sums[kQueryTile * kPanelRows];
+    const int thread = omp_get_thread_num();
+    for (int64_t begin; (begin = next_chunk.fetch_add(chunk)) < panels;) {
+      for (int64_t p = begin; p < std::min(begin + chunk, panels); ++p) {
+        const auto* current = panel(p, thread);
+        const auto* following = current + words * kPanelRows;  // right within a block, harmless at its end
+        for (int64_t tile = 0; tile < tiles; ++tile) {
+          const auto* ahead = following + tile % fetches * lines * words * kWordsPerCacheLine;
+          const int64_t size = queries.size(tile);
+          kScorePanel<Arithmetic>[lines - 1][size - 1](current, words, queries.tile(tile), ahead, sums);
+          for (int64_t q = 0; q < size; ++q) {
+            visit(thread, tile * kQueryTile + q, sums + q * kPanelRows, current, p);
+          }
+        }
+      }
+    }
+  }
+}
+
+// Copies `count` vectors of `words` words, `stride` words apart from one element to the next, to as many
+// lanes of a panel (W, 48), the first of them at `panel`.
+template <typename Word>
+void write_panel(const Word* const* vectors, int64_t stride, int64_t count, int64_t words, Word* panel) {
+  constexpr int64_t kStep = 16;  // words whose 16 x 48 values stay in the first cache level
+  for (int64_t begin = 0; begin < words; begin += kStep) {
+    const int64_t end = std::min(begin + kStep, words);
+    for (int64_t row = 0; row < count; ++row) {
+      for (int64_t w = begin; w < end; ++w) panel[w * kPanelRows + row] = vectors[row][w * stride];
+    }
+  }
+}
+
+}  // namespace xlembed::kernels

@@ -1,0 +1,106 @@
+import { appendFile, mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { readLines } from '../datasets/lines.js';
+import { NpyWriter, readNpyHeader, readNpyRows } from '../datasets/npy.js';
+import { XlembedError } from '../errors.js';
+import { writeFolderBeside } from '../models/write_beside.js';
+
+const vectorsFile = 'embeddings.npy';
+const idsFile = 'ids.jsonl';
+
+/**
+ * A folder of embeddings: `embeddings.npy`, an (N, D) float32 or float16 array in C order, and `ids.jsonl`, N lines
+ * that are each a JSON string or `{"id": ..., "text": ...}`, the text optional.
+ */
+export interface EmbeddingsFolder {
+  rows: number;
+  dimensions: number;
+  ids: string[];
+  /** By row; undefined when no line has a text. */
+  texts: (string | undefined)[] | undefined;
+  /** The vectors in order, in pieces of (rows, D) float32. */
+  pieces(): AsyncGenerator<Float32Array, void, undefined>;
+}
+
+/**
+ * Opens such a folder: reads the ids and the array's header. Throws FILE_NOT_FOUND, FILE_READ_FAILED, MALFORMED_LINE
+ * with its number, and MALFORMED_FILE, also when the numbers of ids and vectors differ.
+ */
+export async function openEmbeddingsFolder(folder: string): Promise<EmbeddingsFolder> {
+  const path = join(folder, vectorsFile);
+  const { rows, dimensions } = await readNpyHeader(path);
+  const { ids, texts } = await readIds(join(folder, idsFile));
+  if (ids.length !== rows) {
+    throw new XlembedError(
+      'MALFORMED_FILE',
+      `expected ${rows} ids in ${join(folder, idsFile)}, received ${ids.length}`,
+      'the two files do not belong together',
+    );
+  }
+  return { rows, dimensions, ids, texts, pieces: () => readNpyRows(path) };
+}
+
+/**
+ * Writes such a folder beside and renames it into place. Throws FILE_EXISTS unless `overwrite`, FILE_WRITE_FAILED,
+ * and DIMENSION_MISMATCH for a piece that is no multiple of D.
+ */
+export async function writeEmbeddingsFolder(
+  folder: string,
+  dimensions: number,
+  ids: readonly string[],
+  pieces: AsyncIterable<Float32Array> | Iterable<Float32Array>,
+  overwrite = false,
+): Promise<void> {
+  await writeFolderBeside(folder, overwrite, async (temporary) => {
+    await mkdir(temporary, { recursive: true });
+    const writer = await NpyWriter.create(join(temporary, vectorsFile), dimensions);
+    try {
+      for await (const piece of pieces) await writer.append(piece);
+      await writer.close();
+    } catch (cause) {
+      await writer.abort();
+      throw cause;
+    }
+    await writeIds(join(temporary, idsFile), ids);
+  });
+}
+
+async function writeIds(path: string, ids: readonly string[]): Promise<void> {
+  await appendFile(path, '');
+  for (let first = 0; first < ids.length; first += 65_536) {
+    const lines = ids.slice(first, first + 65_536).map((id) => `${JSON.stringify(id)}\n`);
+    await appendFile(path, lines.join(''));
+  }
+}
+
+async function readIds(path: string): Promise<Pick<EmbeddingsFolder, 'ids' | 'texts'>> {
+  const ids: string[] = [];
+  const texts: (string | undefined)[] = [];
+  for await (const { line, number } of readLines(path)) {
+    const { id, text } = parseLine(path, line, number);
+    ids.push(id);
+    texts.push(text);
+  }
+  return { ids, texts: texts.some((text) => text !== undefined) ? texts : undefined };
+}
+
+function parseLine(path: string, line: string, number: number): { id: string; text: string | undefined } {
+  const value = parsed(line);
+  if (typeof value === 'string') return { id: value, text: undefined };
+  if (typeof value === 'object' && value !== null) {
+    const { id, text } = value as { id?: unknown; text?: unknown };
+    if (typeof id === 'string') return { id, text: typeof text === 'string' ? text : undefined };
+  }
+  throw new XlembedError(
+    'MALFORMED_LINE',
+    `expected a JSON string or {"id": ...} in ${path} line ${number}, received ${line.slice(0, 80)}`,
+  );
+}
+
+function parsed(line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,189 @@
+import { invalidArgument, XlembedError } from '../errors.js';
+import { codedNativeError, loadNative, type NativeFlatIndex, nativeCall } from '../native.js';
+import { type EmbeddingsFolder, openEmbeddingsFolder, writeEmbeddingsFolder } from './embeddings_folder.js';
+import { IdTable } from './id_table.js';
+import { checkedVectors, type Vectors } from './vectors.js';
+
+export interface FlatIndexOptions {
+  /** D, the length of every vector. */
+  dimensions: number;
+  /** Default 'cpu'. */
+  device?: string;
+}
+
+export interface Hit {
+  id: string;
+  score: number;
+}
+
+export interface SearchOptions {
+  /** Search among these ids alone. */
+  only?: Iterable<string>;
+}
+
+const largestRow = 2 ** 31 - 1;
+const savedRows = 4096;
+
+/**
+ * Exact inner-product search over vectors held in memory: cosine similarity when the vectors have length 1. Equal
+ * scores keep the order in which the vectors were added. Work runs off the event loop, in the order of the calls; a
+ * vector that is added before a search begins is found by it.
+ */
+export class FlatIndex {
+  readonly #native: NativeFlatIndex;
+  readonly #table = new IdTable();
+  #failure: XlembedError | undefined;
+
+  private constructor(
+    readonly dimensions: number,
+    readonly device: string,
+  ) {
+    try {
+      this.#native = loadNative().createFlatIndex(dimensions, device);
+    } catch (cause) {
+      throw codedNativeError(cause);
+    }
+  }
+
+  /** An empty index. Throws INVALID_ARGUMENT, DEVICE_UNAVAILABLE and what loading the addon may throw. */
+  static create(options: FlatIndexOptions): FlatIndex {
+    const { dimensions, device = 'cpu' } = options;
+    if (!Number.isInteger(dimensions) || dimensions < 1 || dimensions > 65_536) {
+      throw invalidArgument('dimensions', 'a whole number from 1 to 65536', dimensions);
+    }
+    return new FlatIndex(dimensions, device);
+  }
+
+  /** Vectors in the index. */
+  get size(): number {
+    return this.#table.ids.length;
+  }
+
+  /** Row -> id. */
+  get ids(): readonly string[] {
+    return this.#table.ids;
+  }
+
+  /**
+   * Appends vectors (rows, D), all or none; `ids` are by default the numbers of the vectors in order of arrival.
+   * Throws DIMENSION_MISMATCH and INVALID_ARGUMENT (an id that is taken, a row with NaN or infinity).
+   */
+  async add(vectors: Vectors, ids?: readonly string[]): Promise<void> {
+    this.#requireSound();
+    const data = checkedVectors('vectors', vectors, this.dimensions);
+    const count = data.length / this.dimensions;
+    if (this.size + count > largestRow)
+      throw invalidArgument('vectors', `at most ${largestRow}`, this.size + count);
+    this.#table.add(count, ids);
+    if (count > 0) await this.#change(() => this.#native.add(data));
+  }
+
+  /** Takes vectors out. Throws INVALID_ARGUMENT for an id that is not in the index, and then removes none. */
+  async remove(ids: Iterable<string>): Promise<void> {
+    this.#requireSound();
+    const rows = this.#table.rowsOf(ids);
+    if (rows.length === 0) return;
+    this.#table.remove(rows);
+    await this.#change(() => this.#native.remove(rows));
+  }
+
+  /**
+   * For each of the queries (Q, D) its k best, best first; fewer where the index holds fewer. Throws
+   * DIMENSION_MISMATCH and INVALID_ARGUMENT.
+   */
+  async search(queries: Vectors, k: number, options: SearchOptions = {}): Promise<Hit[][]> {
+    this.#requireSound();
+    if (!Number.isInteger(k) || k < 1) throw invalidArgument('k', 'a whole number above 0', k);
+    const data = checkedVectors('queries', queries, this.dimensions);
+    const rows = options.only ? this.#table.rowsOf(options.only) : undefined;
+    const count = data.length / this.dimensions;
+    const kept = Math.min(k, rows?.length ?? this.size);
+    if (count === 0 || kept === 0) return Array.from({ length: count }, () => []);
+    const ids = this.ids;
+    const found = await nativeCall(() => this.#native.search(data, kept, rows));
+    return Array.from({ length: count }, (_, q) =>
+      Array.from({ length: kept }, (_, i) => ({
+        id: ids[found.ids[q * kept + i]!]!,
+        score: found.scores[q * kept + i]!,
+      })),
+    );
+  }
+
+  /**
+   * The 1-based rank that each given row has in its query's full ranking (score descending, then row ascending).
+   * Query q's rows are relevantRows[relevantOffsets[q] .. relevantOffsets[q + 1]); a row is a position in `ids`.
+   */
+  async ranks(queries: Vectors, relevantRows: Int32Array, relevantOffsets: Int32Array): Promise<Int32Array> {
+    this.#requireSound();
+    const data = checkedVectors('queries', queries, this.dimensions);
+    requireOffsets(relevantOffsets, data.length / this.dimensions, relevantRows.length);
+    for (const row of relevantRows) {
+      if (row < 0 || row >= this.size) throw invalidArgument('relevantRows', `rows below ${this.size}`, row);
+    }
+    return nativeCall(() => this.#native.ranks(data, relevantRows, relevantOffsets));
+  }
+
+  /**
+   * Writes a folder with `embeddings.npy` (N, D) float32 and `ids.jsonl`, complete or not at all. Nothing may be
+   * added or removed meanwhile. Throws FILE_EXISTS unless `overwrite`, and FILE_WRITE_FAILED.
+   */
+  async save(folder: string, options: { overwrite?: boolean } = {}): Promise<void> {
+    this.#requireSound();
+    const ids = this.ids.slice();
+    await writeEmbeddingsFolder(folder, this.dimensions, ids, this.#pieces(ids.length), options.overwrite);
+  }
+
+  /** An index of a folder written by `save` or by `xlembed encode`. */
+  static async load(folder: string, options: { device?: string } = {}): Promise<FlatIndex> {
+    const stored = await openEmbeddingsFolder(folder);
+    const index = FlatIndex.create({ dimensions: stored.dimensions, ...options });
+    try {
+      await index.#fill(stored);
+    } catch (cause) {
+      index.dispose();
+      throw cause;
+    }
+    return index;
+  }
+
+  /** Frees the vectors once running work has ended; further calls fail with DISPOSED. */
+  dispose(): void {
+    this.#failure ??= new XlembedError('DISPOSED', 'this index was disposed', 'create a new one');
+    this.#native.dispose();
+  }
+
+  async #fill(stored: EmbeddingsFolder): Promise<void> {
+    for await (const piece of stored.pieces()) {
+      const first = this.size;
+      await this.add(piece, stored.ids.slice(first, first + piece.length / this.dimensions));
+    }
+  }
+
+  async *#pieces(rows: number): AsyncGenerator<Float32Array> {
+    for (let first = 0; first < rows; first += savedRows) {
+      const count = Math.min(savedRows, rows - first);
+      yield await nativeCall(() => this.#native.vectors(first, count));
+    }
+  }
+
+  /** A change that fails (no memory) leaves ids and vectors apart: the index says so from then on. */
+  async #change(change: () => Promise<void>): Promise<void> {
+    try {
+      await nativeCall(change);
+    } catch (cause) {
+      this.#failure ??= codedNativeError(cause);
+      throw cause;
+    }
+  }
+
+  #requireSound(): void {
+    if (this.#failure) throw this.#failure;
+  }
+}
+
+function requireOffsets(offsets: Int32Array, queries: number, rows: number): void {
+  const ascending = offsets.every((offset, i) => offset >= (i === 0 ? 0 : offsets[i - 1]!));
+  if (offsets.length !== queries + 1 || offsets[0] !== 0 || !ascending || offsets[queries] !== rows) {
+    throw invalidArgument('relevantOffsets', `${queries + 1} ascending numbers from 0 to ${rows}`, offsets);
+  }
+}

@@ -1,0 +1,54 @@
+import { invalidArgument } from '../errors.js';
+
+/** Names for the rows of an index, each once. Lists handed out stay as they are: removing makes a new list. */
+export class IdTable {
+  #ids: string[] = [];
+  #rows = new Map<string, number>();
+  /** Vectors ever added: the next automatic id. */
+  #added = 0;
+
+  /** Row -> id. Later additions appear in it; removals do not. */
+  get ids(): readonly string[] {
+    return this.#ids;
+  }
+
+  /** Names `count` new rows, by default with the number of vectors added before. Throws INVALID_ARGUMENT. */
+  add(count: number, ids?: readonly string[]): void {
+    const added = ids ?? Array.from({ length: count }, (_, i) => String(this.#added + i));
+    if (added.length !== count)
+      throw invalidArgument('ids', `one id for each of ${count} vectors`, added.length);
+    this.#requireNew(added);
+    for (const id of added) {
+      this.#rows.set(id, this.#ids.length);
+      this.#ids.push(id);
+    }
+    this.#added += count;
+  }
+
+  /** The rows of these ids, ascending, each once. Throws INVALID_ARGUMENT for an unknown id. */
+  rowsOf(ids: Iterable<string>): Int32Array {
+    const rows = new Set<number>();
+    for (const id of ids) {
+      const row = this.#rows.get(id);
+      if (row === undefined) throw invalidArgument('ids', 'ids that are in the index', id);
+      rows.add(row);
+    }
+    return Int32Array.from(rows).sort();
+  }
+
+  /** Takes out rows (ascending, each once); later rows move up. */
+  remove(rows: Int32Array): void {
+    const gone = new Set(rows);
+    this.#ids = this.#ids.filter((_, row) => !gone.has(row));
+    this.#rows = new Map(this.#ids.map((id, row) => [id, row]));
+  }
+
+  #requireNew(ids: readonly string[]): void {
+    const seen = new Set<string>();
+    for (const id of ids) {
+      if (typeof id !== 'string') throw invalidArgument('ids', 'texts', id);
+      if (seen.has(id) || this.#rows.has(id)) throw invalidArgument('ids', 'an id that is not taken', id);
+      seen.add(id);
+    }
+  }
+}

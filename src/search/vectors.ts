@@ -1,0 +1,59 @@
+import { invalidArgument, XlembedError } from '../errors.js';
+
+/** Vectors laid end to end, or the same with their shape. */
+export type Vectors = Float32Array | { data: Float32Array; rows: number; dimensions: number };
+
+// The square of the longest vector. Beyond it a float32 score may overflow; below it no partial sum can.
+const largestSquaredLength = 1e38;
+
+/**
+ * The values of vectors that all have `dimensions` dimensions and can be scored. Throws INVALID_ARGUMENT,
+ * DIMENSION_MISMATCH, and INVALID_ARGUMENT that names the row with NaN, infinity or too large values.
+ */
+export function checkedVectors(name: string, vectors: Vectors, dimensions: number): Float32Array {
+  const data = vectors instanceof Float32Array ? vectors : shaped(name, vectors, dimensions);
+  if (data.length % dimensions !== 0) {
+    throw new XlembedError(
+      'DIMENSION_MISMATCH',
+      `expected a multiple of ${dimensions} values for ${name}, received ${data.length}`,
+      `the index holds vectors of ${dimensions} dimensions`,
+    );
+  }
+  requireScorable(name, data, dimensions);
+  return data;
+}
+
+function shaped(name: string, vectors: Exclude<Vectors, Float32Array>, dimensions: number): Float32Array {
+  const { data, rows, dimensions: own } = vectors ?? {};
+  if (!(data instanceof Float32Array)) {
+    throw invalidArgument(name, 'a Float32Array or {data, rows, dimensions}', data);
+  }
+  if (own !== dimensions) {
+    throw new XlembedError(
+      'DIMENSION_MISMATCH',
+      `expected ${dimensions} dimensions for ${name}, received ${own}`,
+      'index and queries must come from the same model',
+    );
+  }
+  if (data.length !== rows * dimensions) {
+    throw new XlembedError(
+      'DIMENSION_MISMATCH',
+      `expected ${rows} x ${dimensions} values for ${name}, received ${data.length}`,
+    );
+  }
+  return data;
+}
+
+function requireScorable(name: string, data: Float32Array, dimensions: number): void {
+  for (let first = 0; first < data.length; first += dimensions) {
+    let squaredLength = 0;
+    for (let i = first; i < first + dimensions; i++) squaredLength += data[i]! * data[i]!;
+    if (!(squaredLength <= largestSquaredLength)) {
+      throw new XlembedError(
+        'INVALID_ARGUMENT',
+        `expected finite values for ${name}, received NaN, infinity or too large ones in row ${first / dimensions}`,
+        'look at the text or file that this row came from',
+      );
+    }
+  }
+}
