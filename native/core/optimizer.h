@@ -20,8 +20,14 @@ struct AdamWParameter {
   bool decay;         // false for biases and LayerNorm
 };
 
+// Running means of g and of g * g, shaped like their parameter; undefined until its first step.
+struct AdamWState {
+  at::Tensor first, second;
+};
+
 class AdamW {
  public:
+  // Throws INVALID_ARGUMENT unless every tensor is dense float32.
   AdamW(std::vector<AdamWParameter> parameters, const AdamWOptions& options);
 
   // L2 norm over all gradients; parameters without a gradient count as zero. Deterministic.
@@ -34,12 +40,15 @@ class AdamW {
 
   int64_t steps() const { return steps_; }
 
+  // For checkpoints: one state per parameter, in the order given to the constructor.
+  const std::vector<AdamWState>& states() const { return states_; }
+
+  // Continues where a checkpoint stopped. Throws INVALID_ARGUMENT when the states do not fit the parameters.
+  void restore(std::vector<AdamWState> states, int64_t steps);
+
  private:
-  struct State {
-    at::Tensor first, second;  // running means of g and g * g
-  };
   std::vector<AdamWParameter> parameters_;
-  std::vector<State> states_;
+  std::vector<AdamWState> states_;
   AdamWOptions options_;
   int64_t steps_ = 0;
 };

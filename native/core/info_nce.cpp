@@ -1,0 +1,329 @@
+#include "core/info_nce.h"
+
+#include <algorithm>
+#include <limits>
+#include <optional>
+#include <string>
+
+#include "core/launch.h"
+
+namespace xlembed {
+namespace {
+
+// Rows of the similarity matrix in memory at a time, and the size up to which the symmetric form keeps all of
+// it from its first pass to its second instead of computing it again.
+constexpr int64_t block_bytes = int64_t{32} << 20;
+constexpr int64_t whole_bytes = int64_t{64} << 20;
+
+struct Wanted {
+  bool queries = false, passages = false, temperature = false;
+  bool any() const { return queries || passages || temperature; }
+};
+
+struct Sums {
+  at::Tensor row_loss;           // (N)
+  at::Tensor correct;            // (N) uint8
+  at::Tensor queries_gradient;   // (N, D) float32, like the next two without the factor common to all rows
+  at::Tensor passages_gradient;  // (M, D) float32
+  at::Tensor scale_gradient;     // (N)
+};
+
+// The steps of the loss over blocks of rows; everything is allocated once and reused.
+class Blocks {
+ public:
+  Blocks(const at::Tensor& queries, const at::Tensor& passages, const at::Tensor& scale,
+         const InfoNceOptions& options, Wanted wanted)
+      : queries_(operand(queries)),
+        passages_(operand(passages)),
+        scale_(scale),
+        options_(options),
+        wanted_(wanted),
+        count_(queries.size(0)),
+        columns_(passages.size(0)),
+        stride_((columns_ + 15) / 16 * 16) {
+    const int64_t row_bytes = stride_ * static_cast<int64_t>(sizeof(float));
+    const bool whole = options.symmetric && count_ * row_bytes <= whole_bytes;
+    rows_per_block_ =
+        whole ? count_ : std::min(count_, std::clamp<int64_t>(block_bytes / row_bytes, 128, 1024));
+    const at::TensorOptions floats = queries_.options().dtype(at::kFloat);
+    values_ = at::empty({rows_per_block_, stride_}, floats);
+    if (wanted.any() && operand_type() != at::kFloat) narrow_ = at::empty_like(values_, operand_type());
+    results_ = at::empty({4, count_}, floats);
+    sums_.row_loss = results_[0];
+    sums_.correct = at::empty({count_}, floats.dtype(at::kByte));
+    if (wanted.queries) sums_.queries_gradient = at::empty({count_, queries_.size(1)}, floats);
+    if (wanted.passages) sums_.passages_gradient = at::empty({columns_, queries_.size(1)}, floats);
+    if (wanted.any()) sums_.scale_gradient = at::empty({count_}, floats);
+  }
+
+  Sums run() {
+    if (options_.symmetric) {
+      run_symmetric();
+    } else {
+      for (int64_t first = 0; first < count_; first += rows_per_block_) {
+        multiply_similarities(first);
+        scan_rows(first, /*with_gradient=*/wanted_.any());
+        if (wanted_.any()) multiply_gradients(first);
+      }
+    }
+    return sums_;
+  }
+
+ private:
+  // What the matrix products read: float32, or bfloat16 where they accumulate it in float32 (CUDA).
+  static at::Tensor operand(const at::Tensor& x) {
+    const bool keeps_type = x.is_cuda() && x.scalar_type() == at::kBFloat16;
+    return (keeps_type ? x : x.to(at::kFloat)).detach().contiguous();
+  }
+  at::ScalarType operand_type() const { return queries_.scalar_type(); }
+
+  void run_symmetric() {
+    const at::TensorOptions floats = values_.options();
+    const at::Tensor maximum = at::full({count_}, -std::numeric_limits<float>::infinity(), floats);
+    const at::Tensor sum = at::zeros({count_}, floats);
+    for (int64_t first = 0; first < count_; first += rows_per_block_) {
+      multiply_similarities(first);
+      scan_rows(first, /*with_gradient=*/false);
+      const kernels::ColumnState state{maximum.mutable_data_ptr<float>(), sum.mutable_data_ptr<float>()};
+      XLEMBED_LAUNCH(values_, info_nce_columns, block(first), scale_.const_data_ptr<float>(), count_, state);
+    }
+    const at::Tensor column_loss = sum.log() - (results_[3] - maximum) * scale_;
+    sums_.row_loss = (sums_.row_loss + column_loss) * 0.5;
+    if (!wanted_.any()) return;
+    const at::Tensor share = options_.row_weights.defined() ? options_.row_weights / sum : sum.reciprocal();
+    for (int64_t first = 0; first < count_; first += rows_per_block_) {
+      if (rows_per_block_ < count_) {
+        multiply_similarities(first);
+        XLEMBED_LAUNCH(values_, info_nce_mask, block(first), rule());
+      }
+      take_gradient(first, maximum, share);
+      multiply_gradients(first);
+    }
+  }
+
+  int64_t rows(int64_t first) const { return std::min(rows_per_block_, count_ - first); }
+
+  kernels::SimilarityBlock block(int64_t first) const {
+    return {values_.mutable_data_ptr<float>(), rows(first), columns_, stride_, first};
+  }
+
+  kernels::NegativeRule rule() const {
+    const auto data = [](const at::Tensor& t) { return t.defined() ? t.const_data_ptr<int32_t>() : nullptr; };
+    return {data(options_.passage_groups), data(options_.query_languages), data(options_.passage_languages),
+            options_.negative_languages};
+  }
+
+  const float* weights() const {
+    return options_.row_weights.defined() ? options_.row_weights.const_data_ptr<float>() : nullptr;
+  }
+
+  kernels::RowResults results() const {
+    float* rows = results_.mutable_data_ptr<float>();
+    return {rows, rows + count_, rows + 2 * count_, rows + 3 * count_,
+            sums_.correct.mutable_data_ptr<uint8_t>()};
+  }
+
+  // similarities (rows, M) = queries (rows, D) . passages (M, D)^T
+  void multiply_similarities(int64_t first) {
+    at::Tensor out = values_.narrow(0, 0, rows(first)).narrow(1, 0, columns_);
+    const at::Tensor q = queries_.narrow(0, first, rows(first));
+    if (operand_type() == at::kFloat) {
+      at::mm_out(out, q, passages_.t());
+    } else {
+      at::mm_out(out, q, passages_.t(), at::kFloat);
+    }
+  }
+
+  void scan_rows(int64_t first, bool with_gradient) {
+    const float* scale = scale_.const_data_ptr<float>();
+    if (with_gradient && values_.is_cpu()) {
+      kernels::info_nce_rows_and_gradient(block(first), scale, rule(), weights(), results(),
+                                          sums_.scale_gradient.mutable_data_ptr<float>());
+      return;
+    }
+    XLEMBED_LAUNCH(values_, info_nce_rows, block(first), scale, rule(), results());
+    if (with_gradient) take_gradient(first, {}, {});
+  }
+
+  // Turns similarities into gradients: in place, or into the operands' type.
+  void take_gradient(int64_t first, const at::Tensor& column_maximum, const at::Tensor& column_share) {
+    const auto data = [](const at::Tensor& t) { return t.defined() ? t.const_data_ptr<float>() : nullptr; };
+    const kernels::GradientInputs inputs{weights(), data(results_[1]), data(results_[2]),
+                                         data(column_maximum), data(column_share)};
+    const float* scale = scale_.const_data_ptr<float>();
+    float* along = sums_.scale_gradient.mutable_data_ptr<float>();
+#ifdef XLEMBED_WITH_CUDA
+    if (values_.is_cuda()) {
+      const auto stream = at::cuda::getCurrentCUDAStream(values_.get_device()).stream();
+      if (narrow_.defined()) {
+        kernels::cuda::info_nce_gradient(block(first), scale, count_, inputs, along,
+                                         mutable_elements<at::BFloat16>(narrow_), stream);
+      } else {
+        kernels::cuda::info_nce_gradient(block(first), scale, count_, inputs, along,
+                                         values_.mutable_data_ptr<float>(), stream);
+      }
+      C10_CUDA_KERNEL_LAUNCH_CHECK();
+      return;
+    }
+#endif
+    require_cpu(values_);
+    kernels::info_nce_gradient(block(first), scale, count_, inputs, along);
+  }
+
+  // With g (rows, M): dQ of these rows (rows, D) = g . P, dP (M, D) += g^T . Q of these rows
+  void multiply_gradients(int64_t first) {
+    const at::Tensor g =
+        (narrow_.defined() ? narrow_ : values_).narrow(0, 0, rows(first)).narrow(1, 0, columns_);
+    if (wanted_.queries) {
+      multiply(sums_.queries_gradient.narrow(0, first, rows(first)), g, passages_, /*add=*/false);
+    }
+    if (wanted_.passages) {
+      multiply(sums_.passages_gradient, g.t(), queries_.narrow(0, first, rows(first)), /*add=*/first > 0);
+    }
+  }
+
+  static void multiply(at::Tensor out, const at::Tensor& a, const at::Tensor& b, bool add) {
+    const bool narrow = a.scalar_type() != at::kFloat;
+    if (narrow && add) {
+      at::addmm_out(out, out, a, b, at::kFloat);
+    } else if (narrow) {
+      at::mm_out(out, a, b, at::kFloat);
+    } else if (add) {
+      at::addmm_out(out, out, a, b);
+    } else {
+      at::mm_out(out, a, b);
+    }
+  }
+
+  at::Tensor queries_, passages_, scale_;
+  const InfoNceOptions& options_;
+  Wanted wanted_;
+  int64_t count_, columns_, stride_, rows_per_block_;
+  at::Tensor values_;   // (rows_per_block, stride) float32
+  at::Tensor narrow_;   // the same in bfloat16, when the products take that
+  at::Tensor results_;  // (4, N): loss, maximum, sum, positive
+  Sums sums_;
+};
+
+struct Outcome {
+  Sums sums;
+  at::Tensor loss;    // ()
+  at::Tensor factor;  // (): 1 / the sum of the weights, halved when symmetric
+};
+
+Outcome compute(const at::Tensor& queries, const at::Tensor& passages, const at::Tensor& temperature,
+                const InfoNceOptions& options, Wanted wanted) {
+  const at::NoGradGuard no_grad;
+  const c10::DeviceGuard guard(queries.device());
+  const at::Tensor scale = temperature.detach().reciprocal();
+  Outcome outcome;
+  outcome.sums = Blocks(queries, passages, scale, options, wanted).run();
+  const at::Tensor row_loss = outcome.sums.row_loss.to(at::kDouble);
+  const at::Tensor weights =
+      options.row_weights.defined() ? options.row_weights.to(at::kDouble) : at::ones_like(row_loss);
+  const at::Tensor total = weights.sum();
+  outcome.loss = ((row_loss * weights).sum() / total).to(at::kFloat);
+  outcome.factor = ((options.symmetric ? 0.5 : 1.0) / total).to(at::kFloat);
+  return outcome;
+}
+
+struct InfoNceFunction : torch::autograd::Function<InfoNceFunction> {
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& queries,
+                            const at::Tensor& passages, const at::Tensor& temperature,
+                            const InfoNceOptions* options, Sums* sums) {
+    const Wanted wanted{queries.requires_grad(), passages.requires_grad(), temperature.requires_grad()};
+    Outcome outcome = compute(queries, passages, temperature, *options, wanted);
+    *sums = outcome.sums;
+    context->save_for_backward({temperature, outcome.factor, sums->queries_gradient, sums->passages_gradient,
+                                wanted.temperature ? sums->scale_gradient.sum(at::kDouble) : at::Tensor()});
+    context->saved_data["dtype"] = static_cast<int64_t>(queries.scalar_type());
+    return outcome.loss;
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list gradients) {
+    if (at::GradMode::is_enabled()) {
+      throw CodedError("INVALID_ARGUMENT", "the gradient of info_nce is not itself differentiable");
+    }
+    const auto saved = context->get_saved_variables();
+    const auto dtype = static_cast<at::ScalarType>(context->saved_data["dtype"].toInt());
+    const at::Tensor temperature = saved[0], upstream = gradients[0] * saved[1];
+    const at::Tensor row_factor = upstream / temperature;
+    const auto scaled = [&](const at::Tensor& sum) {
+      return sum.defined() ? (sum * row_factor).to(dtype) : at::Tensor();
+    };
+    at::Tensor temperature_gradient;
+    if (saved[4].defined()) {
+      temperature_gradient = (saved[4] * upstream / -temperature.to(at::kDouble).square()).to(at::kFloat);
+    }
+    return {scaled(saved[2]), scaled(saved[3]), temperature_gradient, {}, {}};
+  }
+};
+
+void expect(bool condition, const std::string& message, const char* code = "INVALID_ARGUMENT") {
+  if (!condition) throw CodedError(code, message);
+}
+
+void expect_vector(const at::Tensor& tensor, const char* name, int64_t length, at::ScalarType dtype,
+                   const at::Tensor& like) {
+  if (!tensor.defined()) return;
+  expect(tensor.dim() == 1 && tensor.size(0) == length && tensor.scalar_type() == dtype &&
+             tensor.is_contiguous() && tensor.device() == like.device(),
+         std::string("expected ") + std::to_string(length) + " dense " + c10::toString(dtype) +
+             " values for " + name + " on the device of the queries");
+}
+
+void check(const at::Tensor& queries, const at::Tensor& passages, const InfoNceOptions& options) {
+  expect(queries.dim() == 2 && passages.dim() == 2, "expected (rows, dimensions) for queries and passages");
+  const int64_t N = queries.size(0), M = passages.size(0);
+  expect(N > 0 && M >= N, "expected at least one passage for each of " + std::to_string(N) +
+                              " queries (and at least one query), received " + std::to_string(M));
+  expect(queries.size(1) == passages.size(1) && queries.size(1) > 0,
+         "queries have " + std::to_string(queries.size(1)) + " dimensions, passages " +
+             std::to_string(passages.size(1)),
+         "DIMENSION_MISMATCH");
+  expect(queries.scalar_type() == passages.scalar_type() && queries.device() == passages.device() &&
+             (queries.scalar_type() == at::kFloat || queries.scalar_type() == at::kBFloat16 ||
+              queries.scalar_type() == at::kHalf),
+         "expected queries and passages of one type (float32, bfloat16, float16) on one device");
+  const at::Tensor& learned = options.learned_temperature;
+  expect(learned.defined() ? learned.dim() == 0 && learned.scalar_type() == at::kFloat &&
+                                 learned.device() == queries.device()
+                           : options.temperature > 0,
+         "expected a temperature above 0 (or one float32 scalar on the device of the queries)");
+  expect_vector(options.row_weights, "row_weights", N, at::kFloat, queries);
+  expect_vector(options.passage_groups, "passage_groups", M, at::kInt, queries);
+  expect_vector(options.query_languages, "query_languages", N, at::kInt, queries);
+  expect_vector(options.passage_languages, "passage_languages", M, at::kInt, queries);
+  expect(options.negative_languages == NegativeLanguages::any ||
+             (options.query_languages.defined() && options.passage_languages.defined()),
+         "expected query_languages and passage_languages for a rule on negative_languages");
+  expect(!options.row_weights.defined() || options.row_weights.sum().item<double>() > 0,
+         "expected row_weights with a positive sum");
+}
+
+}  // namespace
+
+InfoNceResult info_nce(const at::Tensor& queries, const at::Tensor& passages, const InfoNceOptions& options) {
+  check(queries, passages, options);
+  const at::Tensor temperature = options.learned_temperature.defined()
+                                     ? options.learned_temperature
+                                     : at::full({}, options.temperature, queries.options().dtype(at::kFloat));
+  const bool wants_gradient =
+      at::GradMode::is_enabled() &&
+      (queries.requires_grad() || passages.requires_grad() || temperature.requires_grad());
+  InfoNceResult result;
+  Sums sums;
+  if (wants_gradient) {
+    result.loss = InfoNceFunction::apply(queries, passages, temperature, &options, &sums);
+  } else {
+    Outcome outcome = compute(queries, passages, temperature, options, {});
+    result.loss = outcome.loss;
+    sums = outcome.sums;
+  }
+  result.row_loss = sums.row_loss;
+  result.accuracy = sums.correct.sum(at::kDouble).item<double>() / static_cast<double>(queries.size(0));
+  return result;
+}
+
+}  // namespace xlembed

@@ -1,0 +1,195 @@
+#include "kernels/info_nce.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "kernels/vector_exp.h"
+
+namespace xlembed::kernels {
+
+namespace {
+
+bool asks_nothing(const NegativeRule& rule) {
+  return !rule.groups && (rule.languages == NegativeLanguages::any || !rule.passage_languages);
+}
+
+void mask_row(float* s, int64_t i, int64_t columns, const NegativeRule& rule) {
+  const float own = s[i];
+  if (rule.groups && rule.groups[i] >= 0) {
+    const int32_t group = rule.groups[i];
+#pragma omp simd
+    for (int64_t j = 0; j < columns; ++j) s[j] = rule.groups[j] == group ? masked_similarity : s[j];
+  }
+  if (rule.languages != NegativeLanguages::any && rule.passage_languages) {
+    const int32_t language = rule.query_languages[i];
+    const bool masks_same = rule.languages == NegativeLanguages::other;
+#pragma omp simd
+    for (int64_t j = 0; j < columns; ++j) {
+      s[j] = (rule.passage_languages[j] == language) == masks_same ? masked_similarity : s[j];
+    }
+  }
+  s[i] = own;
+}
+
+// -inf for no values; a NaN may vanish here and comes back through the sum of exponentials.
+float largest(const float* s, int64_t count) {
+  float result = -std::numeric_limits<float>::infinity();
+#pragma omp simd reduction(max : result)
+  for (int64_t j = 0; j < count; ++j) result = s[j] > result ? s[j] : result;
+  return result;
+}
+
+// Long sums are float32 within a piece and float64 across pieces: the error stays that of a short sum.
+constexpr int64_t piece = 2048;
+
+float sum_of_exp(const float* s, int64_t count, float maximum, float scale) {
+  double total = 0;
+  for (int64_t begin = 0; begin < count; begin += piece) {
+    const int64_t end = std::min(count, begin + piece);
+    float sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t j = begin; j < end; ++j) sum += vector_exp((s[j] - maximum) * scale);
+    total += sum;
+  }
+  return static_cast<float>(total);
+}
+
+void scan_row(const float* s, int64_t i, int64_t columns, float scale, RowResults results) {
+  const float before = largest(s, i), after = largest(s + i + 1, columns - i - 1);
+  const float maximum = std::max(s[i], std::max(before, after));
+  const float sum = sum_of_exp(s, columns, maximum, scale);
+  results.maximum[i] = maximum;
+  results.sum[i] = sum;
+  results.positive[i] = s[i];
+  results.loss[i] = std::log(sum) - (s[i] - maximum) * scale;
+  results.correct[i] = before < s[i] && after <= s[i];
+}
+
+// One direction: overwrites s by g and gives back sum_j g_ij s_ij.
+double row_gradient(float* s, int64_t columns, float scale, float maximum, float share) {
+  double total = 0;
+  for (int64_t begin = 0; begin < columns; begin += piece) {
+    const int64_t end = std::min(columns, begin + piece);
+    float along = 0;
+#pragma omp simd reduction(+ : along)
+    for (int64_t j = begin; j < end; ++j) {
+      const float g = share * vector_exp((s[j] - maximum) * scale);
+      along += g * s[j];
+      s[j] = g;
+    }
+    total += along;
+  }
+  return total;
+}
+
+// Both directions, for columns that have one.
+double two_way_gradient(float* s, int64_t columns, float scale, float maximum, float share,
+                        const float* column_maximum, const float* column_share) {
+  double total = 0;
+  for (int64_t begin = 0; begin < columns; begin += piece) {
+    const int64_t end = std::min(columns, begin + piece);
+    float along = 0;
+#pragma omp simd reduction(+ : along)
+    for (int64_t j = begin; j < end; ++j) {
+      const float g = share * vector_exp((s[j] - maximum) * scale) +
+                      column_share[j] * vector_exp((s[j] - column_maximum[j]) * scale);
+      along += g * s[j];
+      s[j] = g;
+    }
+    total += along;
+  }
+  return total;
+}
+
+// The [i = j] term, once per direction.
+float subtract_own(float* s, int64_t i, float own, float weight, double along) {
+  s[i] -= weight;
+  return static_cast<float>(along - static_cast<double>(weight) * own);
+}
+
+}  // namespace
+
+void info_nce_mask(SimilarityBlock block, const NegativeRule& rule) {
+  if (asks_nothing(rule)) return;
+#pragma omp parallel for schedule(static)
+  for (int64_t r = 0; r < block.rows; ++r) {
+    mask_row(block.values + r * block.stride, block.first_row + r, block.columns, rule);
+  }
+}
+
+void info_nce_rows(SimilarityBlock block, const float* scale, const NegativeRule& rule, RowResults results) {
+  const bool masks = !asks_nothing(rule);
+#pragma omp parallel for schedule(static)
+  for (int64_t r = 0; r < block.rows; ++r) {
+    float* s = block.values + r * block.stride;
+    if (masks) mask_row(s, block.first_row + r, block.columns, rule);
+    scan_row(s, block.first_row + r, block.columns, *scale, results);
+  }
+}
+
+// A strip of columns small enough for the cache: one pass for its maxima, one for the sums.
+void info_nce_columns(SimilarityBlock block, const float* scale, int64_t queries, ColumnState state) {
+  constexpr int64_t strip = 256;
+#pragma omp parallel for schedule(static)
+  for (int64_t begin = 0; begin < queries; begin += strip) {
+    const int64_t width = std::min(strip, queries - begin);
+    float* running = state.sum + begin;
+    float maximum[strip], sum[strip];
+    std::copy_n(state.maximum + begin, width, maximum);
+    for (int64_t r = 0; r < block.rows; ++r) {
+      const float* s = block.values + r * block.stride + begin;
+#pragma omp simd
+      for (int64_t j = 0; j < width; ++j) maximum[j] = s[j] > maximum[j] ? s[j] : maximum[j];
+    }
+    for (int64_t j = 0; j < width; ++j) {
+      const float before = state.maximum[begin + j];
+      sum[j] = running[j] == 0 ? 0 : running[j] * vector_exp((before - maximum[j]) * *scale);
+    }
+    for (int64_t first = 0; first < block.rows; first += 64) {
+      float part[strip] = {};
+      for (int64_t r = first; r < std::min(block.rows, first + 64); ++r) {
+        const float* s = block.values + r * block.stride + begin;
+#pragma omp simd
+        for (int64_t j = 0; j < width; ++j) part[j] += vector_exp((s[j] - maximum[j]) * *scale);
+      }
+      for (int64_t j = 0; j < width; ++j) sum[j] += part[j];
+    }
+    std::copy_n(maximum, width, state.maximum + begin);
+    std::copy_n(sum, width, running);
+  }
+}
+
+void info_nce_gradient(SimilarityBlock block, const float* scale, int64_t queries, GradientInputs inputs,
+                       float* scale_gradient) {
+  const bool two_way = inputs.column_maximum != nullptr;
+  const int64_t both = two_way ? queries : 0;
+#pragma omp parallel for schedule(static)
+  for (int64_t r = 0; r < block.rows; ++r) {
+    float* s = block.values + r * block.stride;
+    const int64_t i = block.first_row + r;
+    const float weight = inputs.row_weights ? inputs.row_weights[i] : 1.0f;
+    const float maximum = inputs.row_maximum[i], share = weight / inputs.row_sum[i], own = s[i];
+    double along =
+        two_way_gradient(s, both, *scale, maximum, share, inputs.column_maximum, inputs.column_share);
+    along += row_gradient(s + both, block.columns - both, *scale, maximum, share);
+    scale_gradient[i] = subtract_own(s, i, own, two_way ? 2 * weight : weight, along);
+  }
+}
+
+void info_nce_rows_and_gradient(SimilarityBlock block, const float* scale, const NegativeRule& rule,
+                                const float* row_weights, RowResults results, float* scale_gradient) {
+  const bool masks = !asks_nothing(rule);
+#pragma omp parallel for schedule(static)
+  for (int64_t r = 0; r < block.rows; ++r) {
+    float* s = block.values + r * block.stride;
+    const int64_t i = block.first_row + r;
+    if (masks) mask_row(s, i, block.columns, rule);
+    scan_row(s, i, block.columns, *scale, results);
+    const float weight = row_weights ? row_weights[i] : 1.0f, own = s[i];
+    const double along = row_gradient(s, block.columns, *scale, results.maximum[i], weight / results.sum[i]);
+    scale_gradient[i] = subtract_own(s, i, own, weight, along);
+  }
+}
+
+}  // namespace xlembed::kernels

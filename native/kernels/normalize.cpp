@@ -1,0 +1,56 @@
+#include "kernels/normalize.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace xlembed::kernels {
+
+namespace {
+
+template <typename T>
+float dot(const T* a, const T* b, int64_t count) {
+  float sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t d = 0; d < count; ++d) sum += to_float(a[d]) * to_float(b[d]);
+  return sum;
+}
+
+}  // namespace
+
+template <typename T>
+void normalize_forward(const T* input, int64_t rows, int64_t dimensions, T* output, float* norms) {
+#pragma omp parallel for schedule(static) if (rows * dimensions > 32768)
+  for (int64_t r = 0; r < rows; ++r) {
+    const T* x = input + r * dimensions;
+    T* y = output + r * dimensions;
+    norms[r] = std::sqrt(dot(x, x, dimensions));
+    const float divisor = norms[r] < normalize_epsilon ? normalize_epsilon : norms[r];
+#pragma omp simd
+    for (int64_t d = 0; d < dimensions; ++d) store(y + d, to_float(x[d]) / divisor);
+  }
+}
+
+// With x instead of y: dx = g / |x| - x (x . g) / |x|^3, written so that no power of |x| under- or overflows.
+template <typename T>
+void normalize_backward(const T* input, const float* norms, const T* output_gradient, int64_t rows,
+                        int64_t dimensions, T* input_gradient) {
+#pragma omp parallel for schedule(static) if (rows * dimensions > 32768)
+  for (int64_t r = 0; r < rows; ++r) {
+    const T* x = input + r * dimensions;
+    const T* g = output_gradient + r * dimensions;
+    T* dx = input_gradient + r * dimensions;
+    const bool tiny = norms[r] < normalize_epsilon;
+    const float inverse = 1.0f / (tiny ? normalize_epsilon : norms[r]);
+    const float along = tiny ? 0.0f : dot(x, g, dimensions) * inverse * inverse;
+#pragma omp simd
+    for (int64_t d = 0; d < dimensions; ++d)
+      store(dx + d, (to_float(g[d]) - to_float(x[d]) * along) * inverse);
+  }
+}
+
+template void normalize_forward(const float*, int64_t, int64_t, float*, float*);
+template void normalize_forward(const bfloat16*, int64_t, int64_t, bfloat16*, float*);
+template void normalize_backward(const float*, const float*, const float*, int64_t, int64_t, float*);
+template void normalize_backward(const bfloat16*, const float*, const bfloat16*, int64_t, int64_t, bfloat16*);
+
+}  // namespace xlembed::kernels
