@@ -1,0 +1,36 @@
+import { InvalidArgumentError } from 'commander';
+import type { LanguageWeights } from '../batches/weights.js';
+
+/** Parsers of option values; commander prints what they throw as a usage error. */
+export function integer(text: string): number {
+  if (!/^\d+$/.test(text)) throw new InvalidArgumentError('Expected a whole number of 0 or more.');
+  return Number(text);
+}
+
+export function positiveInteger(text: string): number {
+  const value = integer(text);
+  if (value === 0) throw new InvalidArgumentError('Expected a whole number above 0.');
+  return value;
+}
+
+export function number(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !Number.isFinite(value)) throw new InvalidArgumentError('Expected a number.');
+  return value;
+}
+
+/** `en,de,fr` */
+export function list(text: string): string[] {
+  return text
+    .split(',')
+    .map((item) => item.trim())
+    .filter(Boolean);
+}
+
+/** `equal`, `proportional` or a smoothing temperature above 0. */
+export function languageWeights(text: string): LanguageWeights {
+  if (text === 'equal' || text === 'proportional') return text;
+  const temperature = number(text);
+  if (temperature <= 0) throw new InvalidArgumentError('Expected equal, proportional or a temperature above 0.');
+  return { temperature };
+}

@@ -1,0 +1,74 @@
+import cliProgress from 'cli-progress';
+import { XlembedError } from '../errors.js';
+
+/** How a verb talks: results to stdout (one JSON value with --json), everything else to stderr. */
+export interface Console {
+  readonly json: boolean;
+  /** A line for people. */
+  info(line: string): void;
+  /** What the verb is for: text for people, the value itself with --json. */
+  result(text: string, value: unknown): void;
+  progress(label: string, total: number): Progress;
+}
+
+export interface Progress {
+  update(done: number, detail?: string): void;
+  stop(): void;
+}
+
+/** Lines that a progress takes where no terminal shows a bar. */
+const PLAIN_LINES = 20;
+
+export function createConsole({ json = false }: { json?: boolean }): Console {
+  return {
+    json,
+    info: (line) => process.stderr.write(`${line}\n`),
+    result: (text, value) => process.stdout.write(json ? `${JSON.stringify(value)}\n` : `${text}\n`),
+    progress: process.stderr.isTTY && !json ? barProgress : plainProgress,
+  };
+}
+
+function barProgress(label: string, total: number): Progress {
+  const bar = new cliProgress.SingleBar({
+    format: `${label} [{bar}] {value}/{total} | {eta_formatted} left | {detail}`,
+    barCompleteChar: '=',
+    barIncompleteChar: ' ',
+    hideCursor: true,
+    stream: process.stderr,
+  });
+  bar.start(total, 0, { detail: '' });
+  return { update: (done, detail = '') => bar.update(done, { detail }), stop: () => bar.stop() };
+}
+
+function plainProgress(label: string, total: number): Progress {
+  const every = Math.max(1, Math.ceil(total / PLAIN_LINES));
+  let next = every;
+  return {
+    update(done, detail = '') {
+      if (done < next && done < total) return;
+      next = (Math.floor(done / every) + 1) * every;
+      process.stderr.write(`${label} ${done}/${total}${detail && ` | ${detail}`}\n`);
+    },
+    stop() {},
+  };
+}
+
+/** `name  value` lines with the names padded to one width. */
+export function settingsLines(settings: Record<string, unknown>): string {
+  const shown = Object.entries(settings).filter(([, value]) => value !== undefined);
+  const width = Math.max(...shown.map(([name]) => name.length));
+  const text = (value: unknown) => (typeof value === 'string' ? value : JSON.stringify(value));
+  return shown.map(([name, value]) => `  ${name.padEnd(width)}  ${text(value)}`).join('\n');
+}
+
+/** Prints an error as code, message and remedy; returns the exit code. */
+export function reportError(error: unknown, json: boolean): number {
+  if (!(error instanceof XlembedError)) {
+    process.stderr.write(`xlembed: unexpected error\n${(error as Error)?.stack ?? String(error)}\n`);
+    return 70;
+  }
+  const { code, message, hint } = error;
+  if (json) process.stdout.write(`${JSON.stringify({ error: { code, message, hint } })}\n`);
+  process.stderr.write(`xlembed: ${code}: ${message}\n${hint && `  remedy: ${hint}\n`}`);
+  return 1;
+}

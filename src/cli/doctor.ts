@@ -1,0 +1,198 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, lstatSync, readdirSync, readFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { XlembedError } from '../errors.js';
+import { loadNative, type NativeInfo } from '../native.js';
+import { createConsole } from './console.js';
+
+/** One thing that the machine has or lacks. */
+interface Finding {
+  name: string;
+  /** `optional` is missing too, but xlembed runs without it. */
+  status: 'ok' | 'missing' | 'optional';
+  value: string;
+  /** What to do about it; empty where nothing is to be done. */
+  remedy: string;
+}
+
+/** What scripts/setup.mjs wrote down; every field may be absent in a file of another version. */
+interface SetupState {
+  compiler?: { path: string; version: string };
+  cmake?: { version: string };
+  nvcc?: string | null;
+  libtorch?: { path: string; version: string; cuda: boolean; found: string; notes: string[] };
+  cuda?: { compiled: boolean; reason: string };
+}
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const setup = 'run: npx xlembed setup';
+
+const ok = (name: string, value: string, remedy = ''): Finding => ({ name, status: 'ok', value, remedy });
+const missing = (name: string, value: string, remedy: string): Finding => ({
+  name,
+  status: 'missing',
+  value,
+  remedy,
+});
+const optional = (name: string, value: string, remedy: string): Finding => ({
+  name,
+  status: 'optional',
+  value,
+  remedy,
+});
+
+function readState(): SetupState {
+  try {
+    return JSON.parse(readFileSync(join(root, 'build', 'xlembed-setup.json'), 'utf8')) as SetupState;
+  } catch {
+    return {};
+  }
+}
+
+/** First line that a command prints, or undefined where there is no such command. */
+function firstLine(command: string, args: string[]): string | undefined {
+  try {
+    const text = execFileSync(command, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+    return text.split('\n')[0];
+  } catch {
+    return undefined;
+  }
+}
+
+function findNode(): Finding {
+  const major = Number.parseInt(process.versions.node, 10);
+  return major >= 20
+    ? ok('Node', process.versions.node)
+    : missing('Node', process.versions.node, 'install Node 20 or newer');
+}
+
+function findModules(): Finding {
+  const text = readFileSync(join(root, 'package.json'), 'utf8');
+  const { dependencies } = JSON.parse(text) as { dependencies: Record<string, string> };
+  const absent = Object.keys(dependencies).filter((name) => !isInstalled(name));
+  if (absent.length === 0) return ok('npm modules', `all ${Object.keys(dependencies).length} dependencies`);
+  return missing('npm modules', `not installed: ${absent.join(', ')}`, 'run: npm install');
+}
+
+/** Looks upwards as Node does: an installed package's dependencies lie beside it. */
+function isInstalled(name: string): boolean {
+  for (let folder = resolve(root); ; folder = resolve(folder, '..')) {
+    if (existsSync(join(folder, 'node_modules', name, 'package.json'))) return true;
+    if (folder === resolve(folder, '..')) return false;
+  }
+}
+
+function findTools(state: SetupState): Finding[] {
+  const compiler = firstLine(state.compiler?.path ?? process.env.CXX ?? 'g++', ['-dumpfullversion']);
+  const cmake = firstLine('cmake', ['--version']);
+  const nvcc = state.nvcc ?? firstLine('which', ['nvcc']);
+  return [
+    compiler ? ok('compiler', `g++ ${compiler}`) : missing('compiler', 'no g++', 'install g++ 11 or newer'),
+    cmake
+      ? ok('cmake', cmake.replace(/^\D+/, ''))
+      : missing('cmake', 'not found', 'install cmake 3.22 or newer'),
+    nvcc
+      ? ok('nvcc', nvcc)
+      : optional('nvcc', 'not found', 'for CUDA install the CUDA toolkit, then run: npx xlembed setup'),
+  ];
+}
+
+function findLibtorch({ libtorch, cuda }: SetupState): Finding[] {
+  if (!libtorch) return [missing('libtorch', 'not chosen yet', setup)];
+  const notes = libtorch.notes.map((note) => `; ${note}`).join('');
+  const value = `${libtorch.version} ${libtorch.cuda ? 'CUDA' : 'CPU'} build, from ${libtorch.found}: ${libtorch.path}${notes}`;
+  const isThere = existsSync(join(libtorch.path, 'lib', 'libtorch_cpu.so'));
+  return [
+    isThere ? ok('libtorch', value) : missing('libtorch', `gone: ${libtorch.path}`, `${setup} --force`),
+    cuda?.compiled
+      ? ok('CUDA kernels', 'compiled')
+      : optional(
+          'CUDA kernels',
+          `not compiled: ${cuda?.reason ?? 'the addon is not built'}`,
+          'needs nvcc and a CUDA build of libtorch (LIBTORCH or Python torch), then: npx xlembed setup --force',
+        ),
+  ];
+}
+
+function findAddon(): { loads: boolean; findings: Finding[] } {
+  try {
+    return { loads: true, findings: describeAddon(loadNative().info()) };
+  } catch (error) {
+    const { code, message, hint } =
+      error instanceof XlembedError ? error : new XlembedError('ADDON_LOAD_FAILED', String(error), setup);
+    return { loads: false, findings: [missing('addon', `${code}: ${message}`, hint)] };
+  }
+}
+
+function describeAddon(info: NativeInfo): Finding[] {
+  const devices = info.cudaDevices > 0;
+  return [
+    ok('addon', `loads; libtorch ${info.libtorch}, ${info.compiler}`),
+    ok('threads', String(info.threads)),
+    ok('CPU capability', info.cpuCapability),
+    devices
+      ? ok('CUDA devices', String(info.cudaDevices))
+      : optional(
+          'CUDA devices',
+          info.cuda ? 'none visible' : 'the addon was built without CUDA',
+          info.cuda ? 'is the NVIDIA driver there? run: nvidia-smi' : '',
+        ),
+  ];
+}
+
+function findFaiss(): Finding {
+  const folders = (process.env.LD_LIBRARY_PATH ?? '').split(':').filter(Boolean);
+  folders.push(
+    '/usr/local/lib',
+    '/usr/lib',
+    '/usr/lib64',
+    `/usr/lib/${firstLine('gcc', ['-dumpmachine']) ?? ''}`,
+  );
+  const found = folders.map((folder) => join(folder, 'libfaiss.so')).find((path) => existsSync(path));
+  if (found) return ok('FAISS library', found);
+  return optional(
+    'FAISS library',
+    'not found (exact search works without)',
+    'Debian, Ubuntu: apt-get install libfaiss-dev',
+  );
+}
+
+function findCache(): Finding {
+  const base = process.env.XDG_CACHE_HOME || join(homedir(), '.cache');
+  const folder = process.env.XLEMBED_CACHE ? resolve(process.env.XLEMBED_CACHE) : join(base, 'xlembed');
+  if (!existsSync(folder)) return ok('cache', `${folder}: empty`);
+  const bytes = readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .map((name) => lstatSync(join(folder, name), { throwIfNoEntry: false }))
+    .reduce((sum, entry) => sum + (entry?.isFile() ? entry.size : 0), 0);
+  return ok('cache', `${folder}: ${(bytes / 1e6).toFixed(0)} MB`);
+}
+
+function show(findings: Finding[]): string {
+  const mark = { ok: 'ok', missing: 'MISSING', optional: 'none' };
+  const line = ({ name, status, value, remedy }: Finding) =>
+    `${mark[status].padEnd(8)}${name.padEnd(16)}${value}${remedy && `\n${' '.repeat(24)}${remedy}`}`;
+  return findings.map(line).join('\n');
+}
+
+/**
+ * Prints what this machine has and what it lacks, each with its remedy: lines for people, or with `json` one object
+ * `{ loads, findings: [{ name, status, value, remedy }] }`.
+ * @returns the exit code: 0 only when the addon loads.
+ */
+export async function doctor(options: { json: boolean }): Promise<number> {
+  const state = readState();
+  const { loads, findings: addon } = findAddon();
+  const findings = [
+    findNode(),
+    findModules(),
+    ...findTools(state),
+    ...findLibtorch(state),
+    ...addon,
+    findFaiss(),
+    findCache(),
+  ];
+  createConsole(options).result(show(findings), { loads, findings });
+  return loads ? 0 : 1;
+}

@@ -1,0 +1,29 @@
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import type { Command } from 'commander';
+import { doctor } from './doctor.js';
+
+export function addDoctor(program: Command): void {
+  program
+    .command('doctor')
+    .description('Say what this machine has, what it lacks, and the remedy')
+    .option('--json', 'print the findings as JSON')
+    .action(async (flags: { json?: boolean }) => {
+      process.exitCode = await doctor({ json: flags.json ?? false });
+    });
+}
+
+export function addSetup(program: Command): void {
+  program
+    .command('setup')
+    .description('Find or fetch libtorch and build the native addon')
+    .option('--force', 'do every step again')
+    .option('--verbose', 'show what the tools print')
+    .option('--quiet', 'print nothing unless something fails')
+    .action((flags: Record<string, boolean>) => {
+      const script = fileURLToPath(new URL('../../scripts/setup.mjs', import.meta.url));
+      const given = Object.keys(flags).map((flag) => `--${flag}`);
+      const { status } = spawnSync(process.execPath, [script, ...given], { stdio: 'inherit' });
+      process.exitCode = status ?? 1;
+    });
+}

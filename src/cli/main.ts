@@ -1,0 +1,37 @@
+#!/usr/bin/env node
+import { Command, CommanderError } from 'commander';
+import { reportError } from './console.js';
+import { addDemo } from './demo.js';
+import { addDoctor, addSetup } from './machine.js';
+import { addEncode } from './encode.js';
+import { addEvaluate } from './evaluate.js';
+import { addSearch } from './search.js';
+import { addTrain } from './train.js';
+import { packageVersion } from './versions.js';
+
+/** Exit codes: 0 done, 1 coded error, 2 wrong usage, 70 a bug, 130 and 143 ended by a signal. */
+async function main(): Promise<void> {
+  const program = new Command('xlembed')
+    .description('Fine-tune, run and measure multilingual embedding models')
+    .version(packageVersion())
+    .showHelpAfterError('(xlembed <command> --help shows the options)')
+    .exitOverride();
+  for (const add of [addDemo, addTrain, addEncode, addSearch, addEvaluate, addDoctor, addSetup]) add(program);
+  for (const command of program.commands) command.exitOverride().showHelpAfterError(true);
+  try {
+    await program.parseAsync();
+  } catch (error) {
+    if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 2;
+    else process.exitCode = reportError(error, process.argv.includes('--json'));
+  }
+}
+
+// A reader that closes the pipe (head, less) ends the output, not the program with a stack trace.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0);
+  throw error;
+});
+
+await main();
+// Idle worker threads and native handles must not keep the program alive once its verb has ended.
+process.exit();

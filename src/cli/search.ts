@@ -1,0 +1,54 @@
+import type { Command } from 'commander';
+import { Encoder } from '../encoding/encoder.js';
+import { openEmbeddingsFolder } from '../search/embeddings_folder.js';
+import { FlatIndex } from '../search/flat_index.js';
+import { positiveInteger } from './arguments.js';
+import { createConsole } from './console.js';
+
+interface SearchFlags {
+  model: string;
+  index: string;
+  query: string[];
+  k: number;
+  device: string;
+  json?: boolean;
+}
+
+export function addSearch(program: Command): void {
+  program
+    .command('search')
+    .description('Find the passages nearest to a query, exactly')
+    .requiredOption('--model <dir>', 'the model that made the embeddings')
+    .requiredOption('--index <dir>', 'folder written by xlembed encode')
+    .requiredOption('--query <text...>', 'one or more queries; the query prompt of the model is applied')
+    .option('-k <n>', 'passages shown', positiveInteger, 10)
+    .option('--device <name>', 'cpu, cuda or cuda:N', 'cpu')
+    .option('--json', 'print the result as JSON')
+    .action(search);
+}
+
+async function search(flags: SearchFlags): Promise<void> {
+  const console = createConsole(flags);
+  const folder = await openEmbeddingsFolder(flags.index);
+  const encoder = await Encoder.load(flags.model, { device: flags.device });
+  const index = FlatIndex.create({ dimensions: folder.dimensions, device: flags.device });
+  let row = 0;
+  for await (const piece of folder.pieces()) {
+    const rows = piece.length / folder.dimensions;
+    await index.add(piece, folder.ids.slice(row, row + rows));
+    row += rows;
+  }
+  const queries = await encoder.encode(flags.query, { role: 'query' });
+  const hits = await index.search(queries, flags.k);
+  const rowOf = new Map(folder.ids.map((id, position) => [id, position]));
+  const results = flags.query.map((query, q) => ({
+    query,
+    hits: hits[q]!.map(({ id, score }, rank) => ({ rank: rank + 1, id, score, text: folder.texts?.[rowOf.get(id)!] })),
+  }));
+  index.dispose();
+  await encoder.dispose();
+  const text = results.map(({ query, hits }) =>
+    [query, ...hits.map((hit) => `${String(hit.rank).padStart(4)}  ${hit.score.toFixed(4)}  ${hit.id}  ${hit.text ?? ''}`.trimEnd())].join('\n'),
+  );
+  console.result(text.join('\n\n'), results);
+}

@@ -1,0 +1,215 @@
+import { batchByTokens } from '../batches/token_budget.js';
+import { invalidArgument, XlembedError } from '../errors.js';
+import {
+  describeFreshModel,
+  type FreshModelOptions,
+  type ModelDescription,
+  openModel,
+} from '../models/open_model.js';
+import { promptFor, type Role } from '../models/prompts.js';
+import { saveModel } from '../models/save_model.js';
+import { type Dtype, loadNative, type NativeEncoder, type NativeEncoderOptions, nativeCall } from '../native.js';
+import { mapAhead } from '../scheduling/read_ahead.js';
+import { pack, sequenceAt } from '../tokenizers/packed.js';
+import { type TokenizedTexts, TokenizerPool } from '../tokenizers/tokenizer_pool.js';
+
+export interface EncoderOptions {
+  /** `cpu` (default), `cuda` or `cuda:N`. */
+  device?: string | undefined;
+  /** Of weights and arithmetic; default float32. Embeddings are float32 in any case. */
+  dtype?: Dtype | undefined;
+  /** Tokenizer threads; default: one for each processor. */
+  tokenizerThreads?: number | undefined;
+  /** Tokens kept of each text, special tokens included; default and upper limit: the model's own. */
+  maxTokens?: number | undefined;
+}
+
+export interface EncodeOptions {
+  /** Applies the model's stored prompt for the role; none without a role. */
+  role?: Role | undefined;
+  /** Put before each text instead of the stored prompt. */
+  prompt?: string | undefined;
+  /** Tokens in one native call; default 8,192. */
+  tokenBudget?: number | undefined;
+  /** Called as texts are done. */
+  onProgress?: ((done: number, total: number) => void) | undefined;
+}
+
+/** What happened to texts on their way in. */
+export interface TextCounts {
+  /** Cut to the model's longest input. */
+  truncated: number;
+  /** Lone surrogates replaced by U+FFFD. */
+  replacedSurrogates: number;
+  /** Texts without a character; they get the embedding of the special tokens alone. */
+  empty: number;
+}
+
+export interface Embeddings extends TextCounts {
+  /** (rows, dimensions) float32, row-major, in the order of the texts. */
+  data: Float32Array;
+  rows: number;
+  dimensions: number;
+  /** Tokens encoded, special tokens included. */
+  tokens: number;
+}
+
+/** Texts tokenised and sorted by length together: long enough to fill batches evenly, short enough for memory. */
+const WINDOW = 4096;
+const TOKEN_BUDGET = 8192;
+
+/**
+ * A model on a device, with its tokenizer. Texts in, embeddings out; the heavy work runs on native threads, the
+ * calls of one encoder and device run in order.
+ */
+export class Encoder {
+  readonly model: ModelDescription;
+  readonly native: NativeEncoder;
+  readonly tokenizer: TokenizerPool;
+  readonly device: string;
+  readonly dtype: Dtype;
+
+  private constructor(model: ModelDescription, native: NativeEncoder, tokenizer: TokenizerPool, options: EncoderOptions) {
+    this.model = model;
+    this.native = native;
+    this.tokenizer = tokenizer;
+    this.device = options.device ?? 'cpu';
+    this.dtype = options.dtype ?? 'float32';
+  }
+
+  /**
+   * Opens a sentence-transformers or Hugging Face folder. Throws what openModel throws, TOKENIZER_INVALID,
+   * VOCABULARY_MISMATCH, DEVICE_UNAVAILABLE, ADDON_NOT_BUILT.
+   */
+  static async load(folder: string, options: EncoderOptions = {}): Promise<Encoder> {
+    const model = await openModel(folder);
+    return Encoder.#create(model, { sources: model.sources }, options);
+  }
+
+  /** A model with random weights, N(0, initializer_range): the same weights for the same seed. */
+  static async fresh(model: FreshModelOptions, seed: number, options: EncoderOptions = {}): Promise<Encoder> {
+    const description = describeFreshModel(model);
+    return Encoder.#create(description, { seed, initializerRange: description.initializerRange }, options);
+  }
+
+  static async #create(
+    model: ModelDescription,
+    weights: NativeEncoderOptions['weights'],
+    options: EncoderOptions,
+  ): Promise<Encoder> {
+    const { device = 'cpu', dtype = 'float32' } = options;
+    const maxTokens = Math.min(model.maxTokens, options.maxTokens ?? model.maxTokens);
+    const tokenizer = await TokenizerPool.open(model.tokenizerPath, {
+      maxTokens,
+      threads: options.tokenizerThreads,
+    });
+    try {
+      checkVocabulary(model, tokenizer);
+      const { transformer, head } = model;
+      const native = await nativeCall(() =>
+        loadNative().createEncoder({ transformer, head, weights, device, dtype }),
+      );
+      return new Encoder({ ...model, maxTokens }, native, tokenizer, options);
+    } catch (error) {
+      await tokenizer.close();
+      throw error;
+    }
+  }
+
+  /** Length of an embedding. */
+  get dimensions(): number {
+    return this.native.dimensions;
+  }
+
+  /** The prompt that encode() puts before each text. */
+  promptOf(options: Pick<EncodeOptions, 'role' | 'prompt'>): string {
+    return options.prompt ?? (options.role ? promptFor(this.model, options.role) : '');
+  }
+
+  /** Embeds texts. An embedding does not depend on the texts beside it. Throws DISPOSED, OUT_OF_MEMORY. */
+  async encode(texts: readonly string[], options: EncodeOptions = {}): Promise<Embeddings> {
+    const wrong = texts.findIndex((text) => typeof text !== 'string');
+    if (wrong >= 0) throw invalidArgument(`texts[${wrong}]`, 'a string', texts[wrong]);
+    const { dimensions } = this;
+    const prompt = this.promptOf(options);
+    const result: Embeddings = {
+      data: new Float32Array(texts.length * dimensions),
+      rows: texts.length,
+      dimensions,
+      tokens: 0,
+      truncated: 0,
+      replacedSurrogates: 0,
+      empty: 0,
+    };
+    // The next window is tokenised while this one is encoded.
+    const windows = mapAhead(
+      windowsOf(texts),
+      async (window) => ({
+        first: window.first,
+        tokens: await this.tokenizer.tokenize(prompt ? window.texts.map((text) => prompt + text) : window.texts),
+        empty: window.texts.filter((text) => text === '').length,
+      }),
+      1,
+    );
+    for await (const { first, tokens, empty } of windows) {
+      await this.#encodeWindow(tokens, first, options, result);
+      result.truncated += tokens.truncated;
+      result.replacedSurrogates += tokens.replacedSurrogates;
+      result.empty += empty;
+    }
+    return result;
+  }
+
+  /** Encodes tokenised texts into rows `first`, `first + 1`, ... of `result`. */
+  async #encodeWindow(
+    tokens: TokenizedTexts,
+    first: number,
+    { tokenBudget = TOKEN_BUDGET, onProgress }: EncodeOptions,
+    result: Embeddings,
+  ): Promise<void> {
+    const { dimensions } = this;
+    const rows = tokens.cumulativeSeqLengths.length - 1;
+    const sequences = Array.from({ length: rows }, (_, row) => sequenceAt(tokens, row));
+    const lengths = sequences.map((sequence) => sequence.length);
+    let done = first;
+    for (const batch of batchByTokens(lengths, tokenBudget)) {
+      const packed = pack(batch.map((row) => sequences[row]!));
+      const embeddings = await nativeCall(() => this.native.encode(packed));
+      for (const [position, row] of batch.entries()) {
+        const embedding = embeddings.subarray(position * dimensions, (position + 1) * dimensions);
+        result.data.set(embedding, (first + row) * dimensions);
+      }
+      result.tokens += packed.inputIds.length;
+      done += batch.length;
+      onProgress?.(done, result.rows);
+    }
+  }
+
+  /** Writes a sentence-transformers folder. Throws FILE_EXISTS, FILE_WRITE_FAILED. */
+  save(folder: string, options: { overwrite?: boolean; prompts?: Record<string, string> } = {}): Promise<void> {
+    const prompts = options.prompts ?? this.model.prompts;
+    return saveModel({ ...this.model, prompts }, this.native, folder, { overwrite: options.overwrite ?? false });
+  }
+
+  /** Frees the weights and ends the tokenizer's threads; waits for running work. */
+  async dispose(): Promise<void> {
+    this.native.dispose();
+    await this.tokenizer.close();
+  }
+}
+
+function* windowsOf(texts: readonly string[]): Generator<{ first: number; texts: readonly string[] }> {
+  for (let first = 0; first < texts.length; first += WINDOW) {
+    yield { first, texts: texts.slice(first, first + WINDOW) };
+  }
+}
+
+function checkVocabulary(model: ModelDescription, tokenizer: TokenizerPool): void {
+  const { vocabularySize } = model.transformer;
+  if (tokenizer.vocabularySize <= vocabularySize) return;
+  throw new XlembedError(
+    'VOCABULARY_MISMATCH',
+    `the tokenizer ${model.tokenizerPath} has ${tokenizer.vocabularySize} ids, the model ${vocabularySize} embeddings`,
+    'take the tokenizer that belongs to the model, or set vocab_size in config.json',
+  );
+}

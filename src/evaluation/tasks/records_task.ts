@@ -1,0 +1,28 @@
+import type { ParallelRecord } from '../../datasets/records.js';
+import { parallelTask } from './parallel_task.js';
+import type { SentenceRetrieval } from './squad_sentences.js';
+import type { RetrievalTask } from './task.js';
+
+/**
+ * A task from parallel records: in each language the queries and positives of the records that have both there. A
+ * candidate's id is `<record>@<language>`.
+ */
+export function recordsTask(
+  name: string,
+  records: readonly ParallelRecord[],
+  languages: readonly string[],
+): RetrievalTask {
+  const sides = [...languages].sort().map((language): [string, SentenceRetrieval] => {
+    const present = records.filter(({ query, positive }) => query[language] && positive[language]);
+    const candidateId = (id: string) => `${id}@${language}`;
+    return [
+      language,
+      {
+        queries: present.map(({ id, query }) => ({ id, text: query[language]! })),
+        candidates: present.map(({ id, positive }) => ({ id: candidateId(id), text: positive[language]! })),
+        answers: new Map(present.map(({ id }) => [id, new Set([candidateId(id)])])),
+      },
+    ];
+  });
+  return parallelTask(name, new Map(sides));
+}

@@ -1,0 +1,96 @@
+import { z } from 'zod';
+import { invalidArgument } from '../errors.js';
+
+/** What a run needs besides model and data; every field has a default that works. */
+export interface TrainingOptions {
+  sampler: 'monolingual' | 'cross_lingual' | 'hybrid';
+  /** hybrid alone: probability of a monolingual batch. */
+  alpha: number;
+  languageWeights: 'equal' | 'proportional' | { temperature: number };
+  /** Languages to train on; undefined: every language of the data. */
+  languages?: string[] | undefined;
+  batchSize: number;
+  steps: number;
+  /** Highest learning rate of the schedule. */
+  learningRate: number;
+  warmupSteps: number;
+  weightDecay: number;
+  beta1: number;
+  beta2: number;
+  epsilon: number;
+  maxGradientNorm: number;
+  temperature: number;
+  symmetric: boolean;
+  dropout: boolean;
+  /** Hard negatives taken from each record, where it has any. */
+  negatives: number;
+  /** Put before queries and passages, in training and later. */
+  queryPrompt: string;
+  passagePrompt: string;
+  seed: number;
+}
+
+/** Learning rate, weight decay, batch size and prompts of arXiv 2408.10536; temperature as the field has it. */
+export const TRAINING_DEFAULTS: Omit<TrainingOptions, 'warmupSteps'> = {
+  sampler: 'hybrid',
+  alpha: 0.5,
+  languageWeights: 'equal',
+  batchSize: 100,
+  steps: 1000,
+  learningRate: 3e-5,
+  weightDecay: 0.01,
+  beta1: 0.9,
+  beta2: 0.999,
+  epsilon: 1e-8,
+  maxGradientNorm: 1,
+  temperature: 0.05,
+  symmetric: false,
+  dropout: true,
+  negatives: 1,
+  queryPrompt: 'Query: ',
+  passagePrompt: 'Passage: ',
+  seed: 0,
+};
+
+/** Share of the steps that warm up unless warmupSteps is given. */
+const WARMUP_SHARE = 0.1;
+
+const positive = z.number().positive();
+const share = z.number().min(0).lt(1);
+const schema = z.strictObject({
+  sampler: z.enum(['monolingual', 'cross_lingual', 'hybrid']),
+  alpha: z.number().min(0).max(1),
+  languageWeights: z.union([z.enum(['equal', 'proportional']), z.strictObject({ temperature: positive })]),
+  languages: z.array(z.string().min(1)).min(1).optional(),
+  batchSize: z.int().min(2),
+  steps: z.int().min(1),
+  learningRate: positive,
+  warmupSteps: z.int().min(0),
+  weightDecay: z.number().min(0),
+  beta1: share,
+  beta2: share,
+  epsilon: positive,
+  maxGradientNorm: z.number().min(0),
+  temperature: positive,
+  symmetric: z.boolean(),
+  dropout: z.boolean(),
+  negatives: z.int().min(0),
+  queryPrompt: z.string(),
+  passagePrompt: z.string(),
+  seed: z.int().min(0),
+});
+
+/** Fills in the defaults and checks every field. Throws INVALID_ARGUMENT naming the first wrong one. */
+export function resolveTrainingOptions(given: Partial<TrainingOptions>): TrainingOptions {
+  const present = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+  const options = { ...TRAINING_DEFAULTS, ...present } as TrainingOptions;
+  options.warmupSteps ??= Math.floor(options.steps * WARMUP_SHARE);
+  const parsed = schema.safeParse(options);
+  const [problem] = parsed.error?.issues ?? [];
+  if (problem) {
+    const name = problem.path.join('.') || (problem as { keys?: string[] }).keys?.join(', ') || 'options';
+    const value = problem.path.reduce<unknown>((at, key) => (at as Record<PropertyKey, unknown>)[key], options);
+    throw invalidArgument(name, problem.message.replace(/^Invalid input: expected /, ''), value);
+  }
+  return options;
+}

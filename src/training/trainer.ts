@@ -1,0 +1,108 @@
+import { writeFile } from 'node:fs/promises';
+import type { BatchPlan } from '../batches/plan.js';
+import { createSampler } from '../batches/sampler.js';
+import type { ParallelRecord } from '../datasets/records.js';
+import type { Encoder } from '../encoding/encoder.js';
+import { XlembedError } from '../errors.js';
+import { loadNative, type NativeStepResult, type NativeTrainer, nativeCall } from '../native.js';
+import { prefetch } from '../scheduling/read_ahead.js';
+import { TokenCache } from '../tokenizers/token_cache.js';
+import { resolveTrainingOptions, type TrainingOptions } from './options.js';
+import { type PreparedBatch, prepareBatch } from './prepare.js';
+import { learningRateAt } from './schedule.js';
+
+export interface StepEvent extends NativeStepResult {
+  /** From 1. */
+  step: number;
+  kind: BatchPlan['kind'];
+  learningRate: number;
+  pairs: number;
+  tokens: number;
+  /** Seconds that the step waited for its batch. */
+  waitSeconds: number;
+  /** Seconds of the whole step, waiting included. */
+  seconds: number;
+}
+
+/** Batches prepared while one trains. */
+const PREFETCH = 4;
+/** Steps in a row without a finite loss after which training stops. */
+const MOST_SKIPPED = 3;
+
+/**
+ * Contrastive fine-tuning of an encoder on parallel records.
+ *
+ *     const trainer = await Trainer.create(encoder, records, { sampler: 'hybrid', steps: 500 });
+ *     for await (const event of trainer.run()) console.log(event.step, event.loss);
+ */
+export class Trainer {
+  readonly options: TrainingOptions;
+  readonly sampler: ReturnType<typeof createSampler>;
+  readonly #native: NativeTrainer;
+  readonly #records: readonly ParallelRecord[];
+  readonly #cache: TokenCache;
+
+  private constructor(encoder: Encoder, native: NativeTrainer, records: readonly ParallelRecord[], options: TrainingOptions) {
+    this.options = options;
+    this.sampler = createSampler(records, options);
+    this.#native = native;
+    this.#records = records;
+    this.#cache = new TokenCache(encoder.tokenizer);
+  }
+
+  /** Throws INVALID_ARGUMENT for a wrong option, SAMPLER_IMPOSSIBLE when the records cannot make such batches. */
+  static async create(
+    encoder: Encoder,
+    records: readonly ParallelRecord[],
+    given: Partial<TrainingOptions>,
+  ): Promise<Trainer> {
+    const options = resolveTrainingOptions(given);
+    const native = await nativeCall(() => loadNative().createTrainer(encoder.native, options));
+    return new Trainer(encoder, native, records, options);
+  }
+
+  /**
+   * Trains step by step; leave the loop to stop early. Throws LOSS_NOT_FINITE after three such steps in a row, with
+   * the plan of the last batch written to `failedBatchPath`.
+   */
+  async *run(failedBatchPath = 'failed_batch.json'): AsyncGenerator<StepEvent, void, undefined> {
+    const { options } = this;
+    const prepare = (n: number) => prepareBatch(this.sampler.plan(n), this.#records, this.#cache, options);
+    let skippedInARow = 0;
+    let waitingSince = performance.now();
+    for await (const batch of prefetch(prepare, { to: options.steps, depth: PREFETCH })) {
+      const begun = performance.now();
+      const learningRate = learningRateAt(batch.plan.n, options);
+      const result = await nativeCall(() => this.#native.step({ ...batch, step: batch.plan.n, learningRate }));
+      const now = performance.now();
+      yield {
+        ...result,
+        step: batch.plan.n + 1,
+        kind: batch.plan.kind,
+        learningRate,
+        pairs: batch.queries,
+        tokens: batch.inputIds.length,
+        waitSeconds: (begun - waitingSince) / 1000,
+        seconds: (now - waitingSince) / 1000,
+      };
+      skippedInARow = result.skipped ? skippedInARow + 1 : 0;
+      if (skippedInARow === MOST_SKIPPED) throw await this.#lossNotFinite(batch, failedBatchPath);
+      waitingSince = performance.now();
+    }
+  }
+
+  /** Frees the optimizer's state; the encoder stays. */
+  dispose(): void {
+    this.#native.dispose();
+  }
+
+  async #lossNotFinite({ plan }: PreparedBatch, path: string): Promise<XlembedError> {
+    const pairs = plan.pairs.map((pair) => ({ ...pair, id: this.#records[pair.record]!.id }));
+    await writeFile(path, `${JSON.stringify({ ...plan, pairs }, null, 1)}\n`);
+    return new XlembedError(
+      'LOSS_NOT_FINITE',
+      `loss or gradient was not finite in ${MOST_SKIPPED} steps in a row, the last being step ${plan.n + 1}`,
+      `lower --learning-rate or raise --temperature; the batch's ids are in ${path}`,
+    );
+  }
+}

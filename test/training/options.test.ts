@@ -1,0 +1,32 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { resolveTrainingOptions } from '#xlembed/training/options.js';
+import { learningRateAt } from '#xlembed/training/schedule.js';
+
+test('defaults, and a tenth of the steps as warm-up', () => {
+  const options = resolveTrainingOptions({ steps: 200, languages: undefined });
+  assert.equal(options.sampler, 'hybrid');
+  assert.equal(options.alpha, 0.5);
+  assert.equal(options.warmupSteps, 20);
+  assert.equal(resolveTrainingOptions({ warmupSteps: 0 }).warmupSteps, 0);
+});
+
+test('a wrong option is named with what was expected and received', () => {
+  const refused = (given: object, message: RegExp) =>
+    assert.throws(() => resolveTrainingOptions(given), { code: 'INVALID_ARGUMENT', message });
+  refused({ temperature: 0 }, /temperature.*0 of type number/);
+  refused({ alpha: 1.5 }, /alpha.*1\.5/);
+  refused({ batchSize: 1 }, /batchSize/);
+  refused({ steps: 2.5 }, /steps/);
+  refused({ sampler: 'mixed' }, /sampler.*"mixed" of type string/);
+  refused({ learningrate: 1 }, /learningrate/);
+});
+
+test('warm-up and decay are those of get_linear_schedule_with_warmup', () => {
+  const schedule = { learningRate: 2, steps: 10, warmupSteps: 4 };
+  const rates = Array.from({ length: 11 }, (_, step) => learningRateAt(step, schedule));
+  assert.deepEqual(rates.slice(0, 6), [0, 0.5, 1, 1.5, 2, (2 * 5) / 6]);
+  assert.equal(rates[10], 0);
+  assert.equal(learningRateAt(0, { learningRate: 2, steps: 10, warmupSteps: 0 }), 2);
+  assert.throws(() => learningRateAt(0, { learningRate: 2, steps: 3, warmupSteps: 4 }), { code: 'INVALID_ARGUMENT' });
+});

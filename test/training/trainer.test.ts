@@ -1,0 +1,178 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import type { ParallelRecord } from '#xlembed/datasets/records.js';
+import { Encoder } from '#xlembed/encoding/encoder.js';
+import { openModel } from '#xlembed/models/open_model.js';
+import { loadNative, type NativeEncoder, type NativeTrainer, type ParameterInfo } from '#xlembed/native.js';
+import { saveModel } from '#xlembed/models/save_model.js';
+import { readSafetensorsHeader } from '#xlembed/models/safetensors.js';
+import { batchTexts } from '#xlembed/training/prepare.js';
+import { Trainer } from '#xlembed/training/trainer.js';
+import { folderOf, largestDifference, MODELS, packed, readGolden } from '../encoding/goldens.js';
+
+const OPTIONS = {
+  temperature: 0.05,
+  symmetric: false,
+  weightDecay: 0.01,
+  beta1: 0.9,
+  beta2: 0.999,
+  epsilon: 1e-8,
+  maxGradientNorm: 1,
+  dropout: false,
+  seed: 0,
+};
+
+async function createTrainer(name: string, options = {}): Promise<[NativeEncoder, NativeTrainer]> {
+  const { transformer, head, sources } = await openModel(folderOf(name));
+  const encoder = await loadNative().createEncoder({
+    transformer,
+    head,
+    weights: { sources },
+    device: 'cpu',
+    dtype: 'float32',
+  });
+  return [encoder, await loadNative().createTrainer(encoder, { ...OPTIONS, ...options })];
+}
+
+/** The first values of a parameter, by way of a saved file. */
+async function savedValues(name: string, encoder: NativeEncoder, wanted: Record<string, number[]>) {
+  const folder = join(mkdtempSync(join(tmpdir(), 'xlembed-')), 'model');
+  await saveModel(await openModel(folderOf(name)), encoder, folder);
+  const path = join(folder, 'model.safetensors');
+  const { tensors } = readSafetensorsHeader(path);
+  const bytes = readFileSync(path);
+  const values = Object.entries(wanted).map(([tensor, expected]) => {
+    const { offset } = [...tensors].find((found) => found.name === tensor)!;
+    return expected.map((_, i) => bytes.readFloatLE(offset + 4 * i));
+  });
+  rmSync(join(folder, '..'), { recursive: true });
+  return values.flat();
+}
+
+for (const name of MODELS) {
+  test(`${name}: three steps of torch's AdamW`, async () => {
+    const { sequences, pairs, training } = readGolden(name);
+    const [encoder, trainer] = await createTrainer(name);
+    for (const [step, loss] of training.losses.entries()) {
+      const result = await trainer.step({ ...packed(sequences), queries: pairs, step, learningRate: 1e-3 });
+      assert.ok(Math.abs(result.loss - loss) <= 2e-5 * loss, `loss ${result.loss}, expected ${loss}`);
+      const norm = training.gradient_norms[step]!;
+      assert.ok(Math.abs(result.gradientNorm - norm) <= 1e-4 * norm, `norm ${result.gradientNorm}, expected ${norm}`);
+      assert.equal(result.skipped, false);
+    }
+    const expected = Object.values(training.weights).flat();
+    assert.ok(largestDifference(await savedValues(name, encoder, training.weights), expected) <= 2e-5);
+  });
+}
+
+test('dropout: the same bits for a seed and step, others for another', async () => {
+  const { sequences, pairs } = readGolden('bert');
+  const losses = [];
+  for (const [seed, step] of [[1, 4], [1, 4], [1, 5], [2, 4]] as const) {
+    const [, trainer] = await createTrainer('bert', { dropout: true, seed });
+    const { loss } = await trainer.step({ ...packed(sequences), queries: pairs, step, learningRate: 1e-3 });
+    losses.push(loss);
+  }
+  assert.equal(losses[0], losses[1]);
+  assert.equal(new Set(losses).size, 3);
+});
+
+test('a step whose loss is not finite changes nothing', async () => {
+  const { sequences, pairs } = readGolden('bert');
+  const [encoder, trainer] = await createTrainer('bert', { temperature: 1e-300 });
+  const before = await encoder.encode(packed(sequences));
+  const result = await trainer.step({ ...packed(sequences), queries: pairs, step: 0, learningRate: 1 });
+  assert.equal(result.skipped, true);
+  assert.deepEqual(await encoder.encode(packed(sequences)), before);
+});
+
+test('wrong batches and models are refused', async () => {
+  const { sequences } = readGolden('bert');
+  const [encoder, trainer] = await createTrainer('bert');
+  const batch = packed(sequences);
+  await assert.rejects(trainer.step({ ...batch, queries: 6, step: 0, learningRate: 1 }), /INVALID_ARGUMENT/);
+  await assert.rejects(trainer.step({ ...batch, queries: 0, step: 0, learningRate: 1 }), /INVALID_ARGUMENT/);
+  trainer.dispose();
+  assert.throws(() => trainer.step({ ...batch, queries: 5, step: 0, learningRate: 1 }), /DISPOSED/);
+  const { transformer, head, sources } = await openModel(folderOf('bert'));
+  const half = await loadNative().createEncoder({
+    transformer,
+    head,
+    weights: { sources },
+    device: 'cpu',
+    dtype: 'bfloat16',
+  });
+  await assert.rejects(loadNative().createTrainer(half, OPTIONS), /INVALID_ARGUMENT.*float32/);
+  assert.deepEqual(encoder.parameters().find((p: ParameterInfo) => p.name === 'embeddings.LayerNorm.bias')!.shape, [24]);
+});
+
+const RECORDS: ParallelRecord[] = Array.from({ length: 12 }, (_, n) => ({
+  id: `r${n}`,
+  query: { a: `w${10 + n}`, b: `w${30 + n}` },
+  positive: { a: `w${50 + n} w9`, b: `w${70 + n} w8` },
+  negatives: { a: [`w${50 + ((n + 1) % 12)} w9`, 'w40 w41', 'w42'], b: [] },
+}));
+
+test('texts of a batch: prompts, hard negatives, none that answers a query of the batch', () => {
+  const pair = (record: number) => ({ record, queryLanguage: 'b', positiveLanguage: 'a' });
+  const plan = { n: 0, kind: 'cross_lingual' as const, pairs: [pair(0), pair(1)] };
+  const options = { queryPrompt: 'Q ', passagePrompt: 'P ', negatives: 2 };
+  // Record 0's first negative is record 1's positive; both records share w40 w41 and w42.
+  assert.deepEqual(batchTexts(plan, RECORDS, options), [
+    'Q w30',
+    'Q w31',
+    'P w50 w9',
+    'P w51 w9',
+    'P w40 w41',
+    'P w42',
+    'P w52 w9',
+  ]);
+});
+
+test('a run learns, repeats bit by bit, and stops early without harm', async () => {
+  const given = { sampler: 'hybrid', batchSize: 6, steps: 40, learningRate: 3e-3, seed: 5 } as const;
+  const runs = [];
+  for (let run = 0; run < 2; ++run) {
+    const encoder = await Encoder.load(folderOf('bert'));
+    const trainer = await Trainer.create(encoder, RECORDS, given);
+    const events = [];
+    for await (const event of trainer.run()) events.push(event);
+    runs.push(events);
+    trainer.dispose();
+    await encoder.dispose();
+  }
+  assert.equal(runs[0]!.length, 40);
+  assert.deepEqual(runs[0]!.map(({ loss }) => loss), runs[1]!.map(({ loss }) => loss));
+  const mean = (losses: number[]) => losses.reduce((sum, loss) => sum + loss) / losses.length;
+  const losses = runs[0]!.map(({ loss }) => loss);
+  assert.ok(mean(losses.slice(-10)) < 0.7 * mean(losses.slice(0, 10)), losses.join(' '));
+  assert.deepEqual(new Set(runs[0]!.map(({ kind }) => kind)), new Set(['monolingual', 'cross_lingual']));
+
+  const encoder = await Encoder.load(folderOf('bert'));
+  const trainer = await Trainer.create(encoder, RECORDS, given);
+  for await (const event of trainer.run()) if (event.step === 3) break;
+  await encoder.dispose();
+});
+
+test('three steps in a row without a finite loss end the run, the batch on disk', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'xlembed-'));
+  const encoder = await Encoder.load(folderOf('bert'));
+  const trainer = await Trainer.create(encoder, RECORDS, { batchSize: 4, steps: 10, temperature: 1e-300 });
+  const path = join(folder, 'failed.json');
+  let steps = 0;
+  await assert.rejects(
+    async () => {
+      for await (const event of trainer.run(path)) steps += event.skipped ? 1 : 100;
+    },
+    { code: 'LOSS_NOT_FINITE' },
+  );
+  assert.equal(steps, 3);
+  const failed = JSON.parse(readFileSync(path, 'utf8'));
+  assert.equal(failed.n, 2);
+  assert.match(failed.pairs[0].id, /^r\d+$/);
+  await encoder.dispose();
+  rmSync(folder, { recursive: true });
+});
