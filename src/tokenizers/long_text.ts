@@ -6,7 +6,9 @@ import type { StageJson, TokenizerJson } from './tokenizer_json.js';
  * gives its ids on its own. Cut at a lone separator between a letter, digit or mark and a letter or digit, the front
  * part gives the same ids as in the whole text: no grapheme cluster and no added token spans the separator, and
  * nothing behind it reaches back into the words before it. So when the front part has more ids than are kept, the
- * kept ones are those of the whole text. This holds for the stages listed here; any other tokenizer gets whole texts.
+ * kept ones are those of the whole text. This holds for the stages listed here; any other tokenizer gets whole texts,
+ * as does a text without such a place (Chinese on one line): its time and memory grow with its length, about 0.7 s and
+ * 150 MB for a million characters.
  */
 const localNormalizers = new Set([
   'BertNormalizer',

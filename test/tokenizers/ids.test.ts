@@ -1,0 +1,79 @@
+import assert from 'node:assert/strict';
+import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { TokenizerPool } from '#xlembed/tokenizers/tokenizer_pool.js';
+import { folder, goldens, rowsOf } from './goldens.js';
+
+const work = await mkdtemp(join(tmpdir(), 'xlembed-tokenizers-'));
+after(() => rm(work, { recursive: true }));
+for (const [name, config] of Object.entries({ cased: { do_lower_case: false }, uncased: {} })) {
+  const path = join(work, name);
+  await mkdir(path);
+  await copyFile(`${folder}/wordpiece/vocab.txt`, join(path, 'vocab.txt'));
+  await writeFile(join(path, 'tokenizer_config.json'), JSON.stringify(config));
+}
+
+/** Every way to open a tokenizer, and the pipeline of the goldens that it must equal. */
+const routes: [string, string][] = [
+  [`${folder}/unigram`, 'unigram'],
+  [`${folder}/unigram/tokenizer.json`, 'unigram'],
+  [`${folder}/unigram/sentencepiece.bpe.model`, 'unigram'],
+  [`${folder}/wordpiece`, 'wordpiece'],
+  [`${folder}/wordpiece/vocab.txt`, 'wordpiece'],
+  [join(work, 'uncased'), 'wordpiece'],
+  [join(work, 'cased'), 'wordpiece_cased'],
+];
+
+for (const [path, pipeline] of routes) {
+  const { whole, cut, vocabulary_size } = goldens.pipelines[pipeline]!;
+
+  test(`${path.replace(work, 'folder')}: ids of Hugging Face for every text`, async () => {
+    const tokenizer = await TokenizerPool.open(path, { maxTokens: 100_000, threads: 2 });
+    const tokens = await tokenizer.tokenize(goldens.texts);
+    await tokenizer.close();
+    assert.deepEqual(rowsOf(tokens), whole);
+    assert.equal(tokens.truncated, 0);
+    assert.equal(tokens.empty, whole.filter((ids) => ids.length === 2).length);
+    assert.ok(tokens.empty > 3, 'the goldens hold texts without a token');
+    assert.equal(tokenizer.vocabularySize, vocabulary_size);
+    assert.equal(tokenizer.specialTokens, 2);
+  });
+
+  test(`${path.replace(work, 'folder')}: cut as Hugging Face cuts`, async () => {
+    for (const length of goldens.lengths) {
+      const tokenizer = await TokenizerPool.open(path, { maxTokens: length, threads: 1 });
+      const tokens = await tokenizer.tokenize(goldens.texts);
+      await tokenizer.close();
+      assert.deepEqual(
+        rowsOf(tokens),
+        whole.map((ids, row) => cut[length]![row] ?? ids),
+        `at most ${length} tokens`,
+      );
+      assert.equal(tokens.truncated, whole.filter((ids) => ids.length > length).length);
+    }
+  });
+}
+
+test('lone surrogates become U+FFFD and are counted', async () => {
+  const tokenizer = await TokenizerPool.open(`${folder}/unigram`, { maxTokens: 64, threads: 1 });
+  const broken = ['a\ud800b', '\udc00', 'x\udbff\udbffy', '😀 whole', 'plain'];
+  const tokens = await tokenizer.tokenize(broken);
+  const mended = await tokenizer.tokenize(broken.map((text) => text.replace(/\p{Surrogate}/gu, '\ufffd')));
+  await tokenizer.close();
+  assert.deepEqual(rowsOf(tokens), rowsOf(mended));
+  assert.equal(tokens.replacedSurrogates, 4);
+  assert.equal(mended.replacedSurrogates, 0);
+});
+
+test('texts come back in their order, whatever the threads and chunks', async () => {
+  const texts = Array.from({ length: 4000 }, (_, n) => goldens.texts[(n * 37) % goldens.texts.length]!);
+  const whole = goldens.pipelines.unigram!.whole;
+  const tokenizer = await TokenizerPool.open(`${folder}/unigram`, { maxTokens: 100_000, threads: 2 });
+  const [tokens, none] = await Promise.all([tokenizer.tokenize(texts), tokenizer.tokenize([])]);
+  await tokenizer.close();
+  const expected = texts.map((_, n) => whole[(n * 37) % goldens.texts.length]!);
+  assert.deepEqual(rowsOf(tokens), expected);
+  assert.deepEqual([none.inputIds.length, Array.from(none.cumulativeSeqLengths)], [0, [0]]);
+});
