@@ -1,0 +1,49 @@
+import { Error as ERRORS, parse, View } from 'vega';
+import { compile, type TopLevelSpec } from 'vega-lite';
+import { escapeHtml, Html } from '../html.js';
+
+/** Ink comes from the page, so that one drawing serves a light and a dark one. */
+const CONFIG = {
+  aria: false,
+  background: 'transparent',
+  view: { stroke: null },
+  axis: {
+    ...{ labelColor: 'currentColor', titleColor: 'currentColor', labelFontSize: 12, titleFontSize: 12 },
+    ...{ gridColor: 'currentColor', gridOpacity: 0.12, domain: false, ticks: false, labelPadding: 6 },
+    ...{ titleFontWeight: 500 as const, titlePadding: 8 },
+  },
+  legend: {
+    labelColor: 'currentColor',
+    labelFontSize: 12,
+    title: null,
+    symbolStrokeWidth: 3,
+    symbolSize: 300,
+  },
+  text: { color: 'currentColor' },
+};
+
+const UNUSED = / (?:xmlns(?::xlink)?|version|class|role|aria-[a-z]+|pointer-events|font-family)="[^"]*"/g;
+
+/**
+ * The drawing without what a page has no use for: namespaces, interaction, roles of single marks (the label says
+ * what the whole shows), hundredths of a pixel. Only tags are touched, never the texts between them.
+ */
+function tidyTags(svg: string): string {
+  const shorter = (number: string) => String(Number(Number(number).toFixed(2)));
+  return svg.replace(/<[^>]*>/g, (tag) => tag.replace(UNUSED, '').replace(/-?\d+\.\d{3,}/g, shorter));
+}
+
+function embed(svg: string, label: string): Html {
+  return new Html(tidyTags(svg).replace('<svg ', `<svg role="img" aria-label="${escapeHtml(label)}" `));
+}
+
+/** Draws a Vega-Lite chart as inline SVG. `label` says in words what the drawing shows. */
+export async function renderChart(spec: TopLevelSpec, label: string): Promise<Html> {
+  const compiled = compile({ ...spec, config: CONFIG } as TopLevelSpec);
+  const view = new View(parse(compiled.spec), { renderer: 'none', logLevel: ERRORS });
+  try {
+    return embed(await view.toSVG(), label);
+  } finally {
+    view.finalize();
+  }
+}

@@ -1,0 +1,44 @@
+/** A score of 0..1: three digits, as papers print them. */
+export const score = (value: number) => value.toFixed(3);
+
+/** A number of ranks, or of anything else that may be large. */
+export const amount = (value: number) => (Math.abs(value) < 100 ? value.toFixed(1) : value.toFixed(0));
+
+export function duration(seconds: number): string {
+  if (!(seconds >= 0)) return '–';
+  if (seconds < 10) return `${seconds.toFixed(1)} s`;
+  if (seconds < 120) return `${Math.round(seconds)} s`;
+  const minutes = Math.round(seconds / 60);
+  return minutes < 120 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
+/** `cross_lingual` as a heading: "Cross-lingual". */
+export function words(name: string): string {
+  const spaced = name.replace(/cross_lingual/g, 'cross-lingual').replace(/_/g, ' ');
+  return spaced.charAt(0).toUpperCase() + spaced.slice(1);
+}
+
+/** English name of a language tag; the tag itself where none is known. */
+export function languageName(tag: string): string {
+  try {
+    return new Intl.DisplayNames(['en'], { type: 'language' }).of(tag) ?? tag;
+  } catch {
+    return tag;
+  }
+}
+
+/** At most `limit` characters, never half of one. */
+export function clip(text: string, limit: number): string {
+  const characters = [...text];
+  return characters.length <= limit
+    ? text
+    : `${characters
+        .slice(0, limit - 1)
+        .join('')
+        .trimEnd()}…`;
+}
+
+/** "a", "a and b", "a, b and c". */
+export function list(items: readonly string[]): string {
+  return items.length < 2 ? items.join('') : `${items.slice(0, -1).join(', ')} and ${items.at(-1)}`;
+}

@@ -1,0 +1,37 @@
+import { score, words } from './format.js';
+import { html, NOTHING } from './html.js';
+import { page } from './page.js';
+import type { ExperimentResults, TrainingResults } from './results.js';
+import { measureSections } from './sections/measures.js';
+import { searchSection } from './sections/searches.js';
+import { lastMean, trainingSection } from './sections/training.js';
+import { summarize } from './summary.js';
+
+/**
+ * An experiment as one HTML document: no scripts, nothing loaded, every text escaped. Regime names must be
+ * unique. Measures: mAP and Recall in 0..1, language bias in ranks, as in arXiv 2408.10536.
+ */
+export async function renderReport(results: ExperimentResults): Promise<string> {
+  const sections = [
+    ...(await measureSections(results)),
+    await trainingSection(results.regimes),
+    searchSection(results.examples),
+  ];
+  return page(results, summarize(results), sections);
+}
+
+/** One training run as an HTML document of the same kind: curves, notes, settings, versions, times. */
+export async function renderTrainingReport(results: TrainingResults): Promise<string> {
+  const { run, notes } = results;
+  const items = notes.map((note) => html`<li>${note}</li>\n`);
+  const remarks = notes.length === 0 ? NOTHING : html`<section><h2>Notes</h2><ul>\n${items}</ul></section>`;
+  return page(results, [trainingSummary(run)], [await trainingSection([run]), remarks]);
+}
+
+function trainingSummary(run: TrainingResults['run']): string {
+  const { name, sampler, steps, lossCurve } = run;
+  const first = lossCurve.find((point) => Number.isFinite(point.loss));
+  const batches = sampler === null ? '' : ` with ${words(sampler).toLowerCase()} batches`;
+  if (!first) return `${words(name)}: ${steps} steps${batches}.`;
+  return `${words(name)}: ${steps} steps${batches}; loss from ${score(first.loss)} to ${lastMean(run, 'loss')}.`;
+}

@@ -1,0 +1,89 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { smoothCurve } from '#xlembed/report/charts/curves.js';
+import { heatmapAxis, heatmapMaximum } from '#xlembed/report/charts/heatmap.js';
+import { clip, duration, languageName, list, words } from '#xlembed/report/format.js';
+import { html } from '#xlembed/report/html.js';
+import { renderTable } from '#xlembed/report/table.js';
+import { sampleResults } from './sample.js';
+
+test('templates escape text, and keep markup made by templates', () => {
+  const inner = html`<b title="${`"'<&>`}">${'a < b'}</b>`;
+  assert.equal(html`<p>${inner}${[inner]}${3}</p>`.markup.split(inner.markup).length, 3);
+  assert.equal(inner.markup, '<b title="&quot;&#39;&lt;&amp;&gt;">a &lt; b</b>');
+  assert.equal(html`${'\u0007 \ud800 \ufffe tab\t'}`.markup, '\ufffd \ufffd \ufffd tab\t');
+});
+
+test('the text table is aligned Markdown, with chance, and the best between asterisks', () => {
+  const { regimes, chance } = sampleResults();
+  const [cldr, udhr] = renderTable(regimes, chance)
+    .split('\n\n')
+    .map((table) => table.trimEnd().split('\n'));
+  assert.equal(cldr!.length, 2 + 7);
+  assert.equal(new Set(cldr!.map((line) => line.length)).size, 1);
+  assert.ok(cldr![0]!.length <= 100);
+  assert.match(cldr![0]!, /^\| CLDR +\| +untrained \| monolingual \| cross_lingual \| +hybrid \| chance \|$/);
+  assert.match(cldr![1]!, /^\| -+ \|( -+: \|){5}$/);
+  assert.match(
+    cldr![2]!,
+    /^\| Monolingual mAP +\| +0\.172 \| +0\.792 \| +0\.755 \| \*0\.798\* \| +0\.031 \|$/,
+  );
+  assert.match(cldr![8]!, /^\| Language bias \(ranks\) +\| +1512 \| +410 \| +295 \| +\*287\* \| +1834 \|$/);
+  assert.match(udhr![0]!, /^\| UDHR/);
+  assert.doesNotMatch(renderTable(regimes), /chance/);
+});
+
+test('a name cannot break out of its cell of the text table', () => {
+  const { regimes } = sampleResults();
+  regimes[0]!.name = 'a|b\nc';
+  assert.match(renderTable(regimes), /\| a\\\|b c \|/);
+});
+
+test('smoothing keeps a constant, starts at the first value and skips what is no number', () => {
+  const points = (values: number[]) => values.map((loss, i) => ({ step: i + 1, loss, accuracy: 0 }));
+  const smooth = (values: number[]) => smoothCurve(points(values), (point) => point.loss);
+  for (const { smooth: value } of smooth(Array(500).fill(2.5))) assert.ok(Math.abs(value - 2.5) < 1e-12);
+  const noisy = smooth(Array.from({ length: 400 }, (_, i) => (i % 2 === 0 ? 1 : 3)));
+  assert.equal(noisy[0]!.smooth, 1);
+  assert.ok(Math.abs(noisy.at(-1)!.smooth - 2) < 0.11);
+  assert.deepEqual(
+    smooth([1, Number.NaN, 1, Number.POSITIVE_INFINITY]).map((point) => point.step),
+    [1, 3],
+  );
+});
+
+test('heatmaps share a scale and an order: trained, then zero-shot, then unnamed languages', () => {
+  const cell = (queryLanguage: string, map: number) => ({
+    queryLanguage,
+    passageLanguage: 'en',
+    queries: 1,
+    measures: { map },
+  });
+  const grid = [cell('vi', 0.2), cell('de', 0.61), cell('xx', 0.1), cell('el', Number.NaN)];
+  const languages = { trained: ['en', 'de', 'fr'], zeroShot: ['el', 'vi'] };
+  assert.deepEqual(heatmapAxis(grid, languages, 10), {
+    trained: ['en', 'de'],
+    zeroShot: ['el', 'vi', 'xx'],
+    hidden: 0,
+  });
+  assert.deepEqual(heatmapAxis(grid, languages, 3), { trained: ['en', 'de'], zeroShot: ['el'], hidden: 2 });
+  assert.equal(heatmapMaximum([grid, [cell('en', 0.3)]]), 0.7);
+  assert.equal(heatmapMaximum([]), 0.1);
+});
+
+test('numbers and names in words', () => {
+  assert.deepEqual([0.04, 9.96, 59, 119.6, 3600, 8125].map(duration), [
+    '0.0 s',
+    '10.0 s',
+    '59 s',
+    '120 s',
+    '60 min',
+    '2 h 15 min',
+  ]);
+  assert.equal(duration(Number.NaN), '–');
+  assert.deepEqual(['cross_lingual', 'my_run'].map(words), ['Cross-lingual', 'My run']);
+  assert.deepEqual([languageName('de'), languageName('not_a_tag')], ['German', 'not_a_tag']);
+  assert.deepEqual([[], ['a'], ['a', 'b'], ['a', 'b', 'c']].map(list), ['', 'a', 'a and b', 'a, b and c']);
+  assert.equal(clip('😀😀😀', 3), '😀😀😀');
+  assert.equal(clip('😀😀 😀😀', 4), '😀😀…');
+});
