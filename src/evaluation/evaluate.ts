@@ -29,7 +29,7 @@ export interface EvaluationOptions extends Omit<GridOptions, 'onSetting'> {
 export async function evaluateRetrieval(
   task: RetrievalTask,
   embed: Embed,
-  options: EvaluationOptions,
+  options: EvaluationOptions = {},
 ): Promise<EvaluationResult> {
   const { languages: chosen, onProgress, ...gridOptions } = options;
   const languages = chooseLanguages(task, chosen);

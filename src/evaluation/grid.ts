@@ -1,4 +1,5 @@
 import { invalidArgument } from '../errors.js';
+import { FlatIndex } from '../search/flat_index.js';
 import { CandidatePool, type PoolOptions } from './candidate_pool.js';
 import { type EmbeddedTexts, validateEmbeddedTexts } from './embedded_texts.js';
 import type { Qrels } from './judgements.js';
@@ -28,7 +29,8 @@ export interface GridInput {
 }
 
 export interface GridOptions {
-  createIndex: RankingIndexFactory;
+  /** Default: the exact index of this package, on the CPU. */
+  createIndex?: RankingIndexFactory;
   /** Default 'cosine'. */
   similarity?: Similarity;
   /** Default AP, RR, R@1, R@10, R@100, nDCG@10. */
@@ -79,6 +81,8 @@ export async function evaluateGrid(input: GridInput, options: GridOptions): Prom
   };
 }
 
+const createFlatIndex: RankingIndexFactory = (dimensions) => FlatIndex.create({ dimensions });
+
 /** Ranks one setting after the other and counts them. */
 class SettingRun {
   #done = 0;
@@ -90,7 +94,8 @@ class SettingRun {
     similarity: Similarity,
     readonly measures: readonly Measure[],
   ) {
-    this.#poolOptions = { createIndex: options.createIndex, dimensions: input.dimensions, similarity };
+    const { createIndex = createFlatIndex } = options;
+    this.#poolOptions = { createIndex, dimensions: input.dimensions, similarity };
   }
 
   /** All query languages against the candidates of one language. */

@@ -5,35 +5,10 @@ import { evaluateGrid, type GridInput, type GridLanguage } from '#xlembed/evalua
 import { judgeRun } from '#xlembed/evaluation/judgements.js';
 import { parseMeasure } from '#xlembed/evaluation/measures/parse.js';
 import { BruteForceIndex } from './brute_force_index.js';
+import { problem, problemShape } from './random_problem.js';
 
-const dimensions = 4;
-const languages = ['de', 'en', 'th'];
+const { dimensions, languages } = problemShape;
 const createIndex = (size: number) => new BruteForceIndex(size);
-
-/** Small whole numbers in few dimensions: products are exact and ties are everywhere. */
-function problem(seed: number): GridInput {
-  let state = seed;
-  const below = (bound: number) => {
-    state = (state * 48271) % 2147483647;
-    return state % bound;
-  };
-  const texts = (prefix: string, count: number) => ({
-    ids: Array.from({ length: count }, (_, i) => `${prefix}${i}`),
-    embeddings: Float32Array.from({ length: count * dimensions }, () => below(3) - 1),
-  });
-  const qrels = new Map<string, Map<string, number>>();
-  const parts = languages.map((language, number): GridLanguage => {
-    const candidates = texts(`${language}-`, 30 + 7 * number);
-    for (let q = 0; q < 12; q++) {
-      if (language === 'th' && q > 7) continue;
-      const grades = qrels.get(`q${q}`) ?? new Map<string, number>();
-      grades.set(candidates.ids[below(30)]!, 1 + below(2));
-      qrels.set(`q${q}`, grades);
-    }
-    return { language, queries: texts('q', 12), candidates };
-  });
-  return { task: 'random', dimensions, languages: parts, qrels };
-}
 
 /** Independent of the code under test: scores all candidates, sorts, scores the sorted list. */
 function bruteForceRanking(input: GridInput, query: number, from: GridLanguage, to: readonly GridLanguage[]) {

@@ -1,0 +1,77 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { compareResults, questionScores, type Setting } from '#xlembed/evaluation/compare.js';
+import { evaluateGrid } from '#xlembed/evaluation/grid.js';
+import { BruteForceIndex } from './brute_force_index.js';
+import { problem } from './random_problem.js';
+
+const options = {
+  createIndex: (dimensions: number) => new BruteForceIndex(dimensions),
+  keepQueryScores: true,
+};
+const average = (values: Iterable<number>) => {
+  const list = [...values];
+  return list.reduce((sum, value) => sum + value, 0) / list.length;
+};
+
+test('question scores average to the macro-average, also where cells hold different questions', async () => {
+  const result = await evaluateGrid(problem(1), options);
+  for (const setting of ['monolingual', 'cross_lingual', 'multilingual'] as Setting[]) {
+    for (const [name, key] of [
+      ['AP', 'map'],
+      ['R@1', 'recall_at_1'],
+    ] as const) {
+      const scores = questionScores(result, setting, name);
+      assert.equal(scores.size, 12);
+      assert.ok(Math.abs(average(scores.values()) - result.measures[`${setting}_${key}`]!) < 1e-12);
+    }
+  }
+});
+
+test('a comparison holds both averages, the interval and the test of their difference', async () => {
+  const input = problem(1);
+  const { qrels, languages } = problem(2);
+  const a = await evaluateGrid(input, options);
+  const b = await evaluateGrid(
+    {
+      ...input,
+      languages: languages.map((other, i) => ({ ...input.languages[i]!, queries: other.queries })),
+    },
+    options,
+  );
+  assert.equal(qrels.size, input.qrels.size);
+  const comparison = compareResults(a, b, { setting: 'cross_lingual', measure: 'AP' });
+  assert.ok(Math.abs(comparison.a - a.measures.cross_lingual_map!) < 1e-12);
+  assert.ok(Math.abs(comparison.b - b.measures.cross_lingual_map!) < 1e-12);
+  assert.ok(Math.abs(comparison.test.difference - (comparison.a - comparison.b)) < 1e-12);
+  assert.ok(
+    comparison.interval.low < comparison.interval.mean && comparison.interval.mean < comparison.interval.high,
+  );
+  assert.equal(comparison.test.exact, true);
+});
+
+test('a result compared with itself differs by nothing', async () => {
+  const a = await evaluateGrid(problem(3), options);
+  const { interval, test: permutation } = compareResults(a, a, {
+    setting: 'multilingual',
+    measure: 'nDCG@10',
+  });
+  assert.deepEqual(interval, { mean: 0, low: 0, high: 0 });
+  assert.equal(permutation.pValue, 1);
+});
+
+test('results that cannot be compared are refused with the remedy', async () => {
+  const a = await evaluateGrid(problem(1), options);
+  const bare = await evaluateGrid(problem(1), { ...options, keepQueryScores: false });
+  const input = problem(1);
+  const fewer = await evaluateGrid({ ...input, qrels: new Map([...input.qrels].slice(1)) }, options);
+  const alone = await evaluateGrid({ ...input, languages: input.languages.slice(0, 1) }, options);
+  const map = { setting: 'monolingual', measure: 'AP' } as const;
+  assert.throws(() => compareResults(a, bare, map), { code: 'INVALID_ARGUMENT', hint: /keepQueryScores/ });
+  assert.throws(
+    () => compareResults(a, fewer, map),
+    /same queries, received 12 and 11 queries, 11 of them shared/,
+  );
+  assert.throws(() => compareResults(a, a, { ...map, measure: 'AP@3' }), /one of AP, RR/);
+  assert.throws(() => compareResults(alone, alone, { ...map, setting: 'cross_lingual' }), /cross_lingual/);
+});
