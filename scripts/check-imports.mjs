@@ -1,9 +1,10 @@
 #!/usr/bin/env node
 // Holds the layering: data moves forward, nothing calls back up.
 // usage: node scripts/check-imports.mjs [root]   prints file:line and the rule; exit code 1 when one is broken
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, realpathSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, relative, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { listFiles, root as repository } from './setup/shared.mjs';
 
 const ts = createRequire(import.meta.url)('typescript');
@@ -168,12 +169,16 @@ export function checkImports(root) {
   return [...checkTypeScript(root), ...checkNative(root)];
 }
 
-const root = resolve(process.argv[2] ?? repository);
-if (!existsSync(join(root, 'src')) && !existsSync(join(root, 'native'))) {
-  console.error(`${root} has neither src/ nor native/`);
-  process.exitCode = 2;
-} else {
+function main() {
+  const root = resolve(process.argv[2] ?? repository);
+  if (!existsSync(join(root, 'src')) && !existsSync(join(root, 'native'))) {
+    console.error(`${root} has neither src/ nor native/`);
+    return 2;
+  }
   const violations = checkImports(root);
   for (const { file, line, rule } of violations) console.error(`${file}:${line}: ${rule}`);
-  process.exitCode = violations.length > 0 ? 1 : 0;
+  return violations.length > 0 ? 1 : 0;
 }
+
+if (process.argv[1] && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url))
+  process.exitCode = main();

@@ -1,0 +1,61 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { cpSync, existsSync, symlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { temporaryFolder } from './load.js';
+
+interface Report {
+  loads: boolean;
+  findings: { name: string; status: string; value: string; remedy: string }[];
+}
+
+function runDoctor(root: string) {
+  const program = `
+    import { doctor } from '${join(root, 'dist/cli/doctor.js')}';
+    process.exitCode = await doctor({ json: process.argv[1] === 'json' });`;
+  const run = (format: string) =>
+    spawnSync(process.execPath, ['--input-type=module', '-e', program, format], { encoding: 'utf8' });
+  const json = run('json');
+  return { status: json.status, report: JSON.parse(json.stdout) as Report, text: run('text').stdout };
+}
+
+/** The package as npm unpacks it, before `npx xlembed setup`. */
+function unbuiltPackage(context: TestContext): string {
+  const folder = temporaryFolder(context);
+  cpSync('dist', join(folder, 'dist'), { recursive: true });
+  cpSync('package.json', join(folder, 'package.json'));
+  symlinkSync(join(process.cwd(), 'node_modules'), join(folder, 'node_modules'));
+  return folder;
+}
+
+test('here the addon loads, and everything has a value', () => {
+  assert.ok(existsSync('build/xlembed-setup.json'), 'run: npm run setup');
+  const { status, report, text } = runDoctor(process.cwd());
+  assert.equal(status, 0);
+  assert.equal(report.loads, true);
+  for (const name of [
+    'Node',
+    'compiler',
+    'cmake',
+    'libtorch',
+    'addon',
+    'threads',
+    'CPU capability',
+    'cache',
+  ]) {
+    const finding = report.findings.find((one) => one.name === name);
+    assert.equal(finding?.status, 'ok', name);
+    assert.ok(text.includes(finding?.value ?? 'nothing'), name);
+  }
+});
+
+test('before the set-up the exit code is 1, and what is missing has its remedy', (context) => {
+  const { status, report, text } = runDoctor(unbuiltPackage(context));
+  assert.equal(status, 1);
+  assert.equal(report.loads, false);
+  const missing = report.findings.filter((finding) => finding.status === 'missing');
+  assert.deepEqual(missing.map((finding) => finding.name).sort(), ['addon', 'libtorch']);
+  for (const { remedy } of missing) assert.match(remedy, /npx xlembed setup/);
+  assert.match(text, /MISSING addon +ADDON_NOT_BUILT/);
+});

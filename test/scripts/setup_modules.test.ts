@@ -1,0 +1,39 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { load } from './load.js';
+
+const { staleModule } = await load('scripts/setup/modules.mjs');
+const { isAtLeast } = await load('scripts/setup/toolchain.mjs');
+
+const locked = {
+  packages: {
+    '': { name: 'root' },
+    'node_modules/zod': { version: '4.4.3' },
+    'node_modules/a/node_modules/which': { version: '6.0.0' },
+    'node_modules/@biomejs/cli-darwin-arm64': { version: '2.6.8', optional: true },
+  },
+};
+const installed = (versions: Record<string, string>) => ({
+  packages: Object.fromEntries(Object.entries(versions).map(([path, version]) => [path, { version }])),
+});
+const complete = { 'node_modules/zod': '4.4.3', 'node_modules/a/node_modules/which': '6.0.0' };
+
+test('the locked versions without another platform are up to date', () => {
+  assert.equal(staleModule(locked, installed(complete)), undefined);
+});
+
+test('a missing, an older and a nested module are found', () => {
+  assert.equal(staleModule(locked, undefined), 'zod');
+  assert.equal(staleModule(locked, installed({ ...complete, 'node_modules/zod': '4.4.2' })), 'zod');
+  assert.equal(staleModule(locked, installed({ 'node_modules/zod': '4.4.3' })), 'which');
+});
+
+test('an optional module that is there must have the locked version', () => {
+  const other = { ...complete, 'node_modules/@biomejs/cli-darwin-arm64': '2.6.7' };
+  assert.equal(staleModule(locked, installed(other)), '@biomejs/cli-darwin-arm64');
+});
+
+test('versions compare by number', () => {
+  for (const version of ['3.22', '3.22.1', '3.100', '4.0']) assert.ok(isAtLeast(version, [3, 22]), version);
+  for (const version of ['3.21.9', '3.3', '2.99', '']) assert.ok(!isAtLeast(version, [3, 22]), version);
+});
