@@ -13,9 +13,13 @@ export interface SharedTexts {
   records: number;
 }
 
+/** White space that folding would change: runs, and anything but a plain space. Most texts have none. */
+const UNFOLDED = /\s\s|[^\S ]/u;
+
 /** What makes two texts "the same": NFKC, lower-case, white space folded to single spaces. */
 export function normalizeText(text: string): string {
-  return text.normalize('NFKC').toLowerCase().replace(/\s+/gu, ' ').trim();
+  const lower = text.normalize('NFKC').toLowerCase();
+  return (UNFOLDED.test(lower) ? lower.replace(/\s+/gu, ' ') : lower).trim();
 }
 
 const QUERY_BASIS = 0x811c9dc5;
