@@ -41,39 +41,18 @@ export interface Head {
 }
 
 /**
- * What follows the transformer, from modules.json's entries. `hiddenSize` is the transformer's output.
+ * What follows the transformer, in the order that readModules has checked. `hiddenSize` is the transformer's output.
  * Throws MODEL_UNSUPPORTED, naming file and field, for what the native head does not compute; MODEL_INVALID.
  */
-export function readHead(entries: readonly ModuleEntry[], hiddenSize: number, hasPrompts: boolean): Head {
+export function readHead(modules: readonly ModuleEntry[], hiddenSize: number, hasPrompts: boolean): Head {
   const head: Head = { modules: [], denseFolders: new Map(), dimensions: hiddenSize };
-  for (const [position, entry] of entries.entries()) {
-    const path = join(entry.folder, 'config.json');
-    if ((position === 0) !== (entry.type === 'Pooling')) {
-      throw unsupported(
-        join(entry.folder, '..', 'modules.json'),
-        `${position + 1}.type`,
-        entry.type,
-        expectedAt(position),
-      );
-    }
-    if (entry.type === 'Pooling') head.modules.push(readPooling(path, hiddenSize, hasPrompts));
-    else if (entry.type === 'Dense') addDense(head, entry.folder, path);
-    else if (entry.type === 'Normalize') head.modules.push(readNormalize(path));
-    else
-      throw unsupported(
-        join(entry.folder, '..', 'modules.json'),
-        `${position + 1}.type`,
-        entry.type,
-        expectedAt(position),
-      );
+  for (const module of modules.slice(1)) {
+    const path = join(module.folder, 'config.json');
+    if (module.type === 'Pooling') head.modules.push(readPooling(path, hiddenSize, hasPrompts));
+    if (module.type === 'Dense') addDense(head, module.folder, path);
+    if (module.type === 'Normalize') head.modules.push(readNormalize(path));
   }
-  if (head.modules.length === 0)
-    throw new XlembedError('MODEL_UNSUPPORTED', 'modules.json names no Pooling module');
   return head;
-}
-
-function expectedAt(position: number): string[] {
-  return position === 0 ? ['Pooling'] : ['Dense', 'Normalize'];
 }
 
 const POOLING = z.looseObject({

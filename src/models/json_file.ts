@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { z } from 'zod';
 import { type ErrorCode, XlembedError } from '../errors.js';
-import { withFile } from './file_range.js';
+import { withFile } from './ranged_file.js';
 
 /** Configuration files have a few KB; the largest tokenizer.json in use has some 40 MB. */
 const MAX_JSON_BYTES = 256 * 1024 * 1024;

@@ -56,9 +56,7 @@ export async function openModel(folder: string): Promise<ModelDescription> {
   const encoding = readEncodingConfig(folder);
   const hasPrompts = Object.values(encoding.prompts).some((prompt) => prompt !== '');
   const { hiddenSize } = config.transformer;
-  const head = modules
-    ? readHead(modules.slice(1), hiddenSize, hasPrompts)
-    : plainHead('mean', true, hiddenSize);
+  const head = modules ? readHead(modules, hiddenSize, hasPrompts) : plainHead('mean', true, hiddenSize);
   const notes = modules ? [] : [`${folder} has no modules.json: mean pooling and L2 normalisation are used`];
   const weights = findSources(transformerFolder, config.transformer, head);
   const tokenizerPath = findTokenizer(transformerFolder, folder);

@@ -1,6 +1,6 @@
 import { XlembedError } from '../errors.js';
-import { type RangedFile, withFile } from './file_range.js';
 import { findKeyProblem } from './json_keys.js';
+import { type RangedFile, withFile } from './ranged_file.js';
 import { elementCount, STORED_DTYPE_BITS, type StoredDtype, type StoredTensor } from './stored_tensor.js';
 
 /** Bytes; the limit of the safetensors project. */

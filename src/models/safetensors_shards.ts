@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { XlembedError } from '../errors.js';
 import { parseFields, readJson } from './json_file.js';
+import { isPlainFileName } from './ranged_file.js';
 import { readSafetensorsHeader } from './safetensors.js';
 import type { StoredTensor } from './stored_tensor.js';
 
@@ -40,11 +41,6 @@ function openShard(indexPath: string, shard: string): Map<string, StoredTensor> 
     );
   }
   return new Map(readSafetensorsHeader(path).tensors.map((tensor) => [tensor.name, tensor]));
-}
-
-/** True for a name that cannot lead out of the folder it stands in. */
-export function isPlainFileName(name: string): boolean {
-  return /^[^/\\\0]+$/.test(name) && name !== '.' && name !== '..';
 }
 
 function invalidIndex(indexPath: string, what: string): XlembedError {

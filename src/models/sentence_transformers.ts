@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { XlembedError } from '../errors.js';
 import { parseFields, readJson, readOptionalJson } from './json_file.js';
-import { isPlainFileName } from './safetensors_shards.js';
+import { isPlainFileName } from './ranged_file.js';
 
 /** One line of modules.json. */
 export interface ModuleEntry {
@@ -43,10 +43,20 @@ export function readModules(folder: string): ModuleEntry[] | undefined {
     }
     return { type: type.split('.').at(-1)!, folder: join(folder, subfolder) };
   });
-  if (modules[0]!.type !== 'Transformer') {
-    throw unsupported(path, '0.type', modules[0]!.type, ['Transformer']);
-  }
+  checkOrder(path, modules);
   return modules;
+}
+
+/** A transformer, then pooling, then any number of the modules that work on the pooled embedding. */
+function checkOrder(path: string, modules: readonly ModuleEntry[]): void {
+  const expected = [['Transformer'], ['Pooling']];
+  for (let position = 0; position < Math.max(modules.length, expected.length); position++) {
+    const supported = expected[position] ?? ['Dense', 'Normalize'];
+    const type = modules[position]?.type ?? null;
+    if (type === null || !supported.includes(type)) {
+      throw unsupported(path, `${position}.type`, type, supported);
+    }
+  }
 }
 
 const ENCODING = z.object({

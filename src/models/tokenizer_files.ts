@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { copyFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
-import { parseFields, readJson, readOptionalJson } from './json_file.js';
+import { parseFields, readJson, readJsonObject, readOptionalJson } from './json_file.js';
 import { type SpecialTokens, specialTokens } from './special_tokens.js';
 
 // transformers writes 1e30 for "no limit".
@@ -16,6 +16,9 @@ export function readModelMaxLength(folder: string): number | undefined {
   const { model_max_length: length } = parseFields(MAX_LENGTH, readOptionalJson(path) ?? {}, path);
   return length && length < NO_LIMIT ? Math.floor(length) : undefined;
 }
+
+/** Takes tokenizer.json as it is; the classes named after models rebuild parts of it. */
+const GENERIC_CLASS = 'PreTrainedTokenizerFast';
 
 /** What transformers keeps beside tokenizer.json. */
 const COMPANIONS = [
@@ -46,12 +49,19 @@ export async function copyTokenizerFiles(
   for (const name of COMPANIONS) {
     if (existsSync(join(source, name))) await copyFile(join(source, name), join(folder, name));
   }
+  await nameKnownClass(join(folder, 'tokenizer_config.json'));
+}
+
+/** transformers 5 has a new name for the class that takes tokenizer.json as it is; all versions know the old one. */
+async function nameKnownClass(path: string): Promise<void> {
+  const config = readJsonObject(path);
+  if (config.tokenizer_class !== 'TokenizersBackend') return;
+  await writeFile(path, `${JSON.stringify({ ...config, tokenizer_class: GENERIC_CLASS }, null, 2)}\n`);
 }
 
 async function writeCompanions(tokens: SpecialTokens, folder: string, maxTokens: number): Promise<void> {
   const config = {
-    // Takes tokenizer.json as it is; the classes named after models rebuild parts of it.
-    tokenizer_class: 'PreTrainedTokenizerFast',
+    tokenizer_class: GENERIC_CLASS,
     model_max_length: maxTokens,
     ...tokens,
   };

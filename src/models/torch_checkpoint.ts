@@ -1,6 +1,6 @@
 import { invalidCheckpoint } from './checkpoint_error.js';
-import { type RangedFile, withFile } from './file_range.js';
 import { readPickle } from './pickle.js';
+import { type RangedFile, withFile } from './ranged_file.js';
 import type { StoredTensor } from './stored_tensor.js';
 import { TensorRecord, torchHost } from './torch_globals.js';
 import { readZipDirectory, type ZipEntry } from './zip_directory.js';

@@ -1,5 +1,5 @@
 import { invalidCheckpoint } from './checkpoint_error.js';
-import type { RangedFile } from './file_range.js';
+import type { RangedFile } from './ranged_file.js';
 
 /** One file inside a zip archive, stored as it is. */
 export interface ZipEntry {

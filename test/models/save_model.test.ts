@@ -74,6 +74,12 @@ test('the folder has the files and spellings of sentence-transformers 3 to 5', a
     do_lower_case: false,
   });
   assert.deepEqual(readJson(folder, 'config.json').architectures, ['BertModel']);
+  // Version 5 of transformers calls it TokenizersBackend, which version 4 does not open.
+  assert.equal(
+    readJson(REFERENCE, 'labse-version-5/tokenizer_config.json').tokenizer_class,
+    'TokenizersBackend',
+  );
+  assert.equal(readJson(folder, 'tokenizer_config.json').tokenizer_class, 'PreTrainedTokenizerFast');
 });
 
 test('a tokenizer.json that stands alone gets the files that say which token is which', async () => {

@@ -114,7 +114,7 @@ test('modules.json: what it may name, and where it may lead', async () => {
     [{ ...transformer, type: 'sentence_transformers.models.CLIPModel' }],
     /0\.type is "CLIPModel", supported: "Transformer"/,
   );
-  await attempt([transformer], /names no Pooling module/);
+  await attempt([transformer], /modules\.json: 1\.type is null, supported: "Pooling"/);
   await attempt(
     [transformer, { ...pool, type: 'x.LSTM' }],
     /modules\.json: 1\.type is "LSTM", supported: "Pooling"/,
@@ -132,6 +132,11 @@ test('modules.json: what it may name, and where it may lead', async () => {
   await invalid([], /modules\.json: /);
   await invalid({}, /modules\.json: expected array, received object/);
   await invalid([{ path: '' }], /0\.type: expected string, received undefined/);
+});
+
+test('a module of another kind is named before its files are looked for', async () => {
+  const clip = [{ path: '0_CLIPModel', type: 'sentence_transformers.models.CLIPModel' }];
+  await refusalOf(() => openWithModules(clip), 'MODEL_UNSUPPORTED', /0\.type is "CLIPModel"/);
 });
 
 test('prompts, similarity and lower-casing', async () => {

@@ -41,19 +41,17 @@ test('a checkpoint cut off anywhere is refused', () => {
 test('a byte changed anywhere gives a coded error or a value, and never a crash', () => {
   const whole = readFileSync(join(REFERENCE, 'checkpoint/protocol-4.pt'));
   for (let at = 0; at < whole.length; at++) {
-    for (const flip of [0x01, 0x80, 0xff]) {
-      const bytes = Buffer.from(whole);
-      bytes[at]! ^= flip;
-      putFile(path, bytes);
-      try {
-        readTorchCheckpoint(path);
-      } catch (error) {
-        assert.match(
-          (error as { code: string }).code ?? String(error),
-          /^CHECKPOINT_(INVALID|REFUSED)$/,
-          `byte ${at}`,
-        );
-      }
+    const bytes = Buffer.from(whole);
+    bytes[at]! ^= [0x01, 0x80, 0xff][at % 3]!;
+    putFile(path, bytes);
+    try {
+      readTorchCheckpoint(path);
+    } catch (error) {
+      assert.match(
+        (error as { code: string }).code ?? String(error),
+        /^CHECKPOINT_(INVALID|REFUSED)$/,
+        `byte ${at}`,
+      );
     }
   }
 });

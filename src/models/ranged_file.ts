@@ -72,3 +72,8 @@ export function fileError(path: string, cause: unknown): XlembedError {
   }
   return new XlembedError('FILE_READ_FAILED', `${path} cannot be read: ${message}`, '', { cause });
 }
+
+/** True for a name that cannot lead out of the folder it stands in. */
+export function isPlainFileName(name: string): boolean {
+  return /^[^/\\\0]+$/.test(name) && name !== '.' && name !== '..';
+}
