@@ -80,16 +80,21 @@ at::Tensor Transformer::embed(const PackedBatch& batch, bool dropout) const {
 at::Tensor Transformer::attend(const at::Tensor& query_key_value, const PackedBatch& batch, bool dropout) const {
   const int64_t width = config_.hidden_size / config_.heads;
   const double probability = dropout ? config_.attention_dropout : 0.0;
+  std::vector<int64_t> rows;
+  for (const LengthGroup& group : batch.groups) rows.push_back(group.sequences * group.length);
+  // One split: its gradient is one concatenation, where that of many slices would be as many full-size sums.
+  const std::vector<at::Tensor> blocks = query_key_value.split_with_sizes(rows);
   std::vector<at::Tensor> attended;
   attended.reserve(batch.groups.size());
-  for (const LengthGroup& group : batch.groups) {
-    const auto parts = query_key_value.narrow(0, group.first_token, group.sequences * group.length)
+  for (size_t g = 0; g < blocks.size(); ++g) {
+    const LengthGroup& group = batch.groups[g];
+    const auto parts = blocks[g]
                            .view({group.sequences, group.length, 3, config_.heads, width})
                            .permute({2, 0, 3, 1, 4})  // (3, B, heads, L, d)
                            .unbind(0);
     attended.push_back(at::scaled_dot_product_attention(parts[0], parts[1], parts[2], {}, probability)
                            .transpose(1, 2)
-                           .reshape({group.sequences * group.length, config_.hidden_size}));
+                           .reshape({rows[g], config_.hidden_size}));
   }
   if (attended.empty()) return query_key_value.narrow(1, 0, config_.hidden_size);
   return attended.size() == 1 ? attended[0] : at::cat(attended);

@@ -5,7 +5,8 @@ import { invalidArgument } from '../errors.js';
  * sequence longer than the budget gets a batch of its own. Returns positions in `lengths`; each occurs once.
  */
 export function batchByTokens(lengths: ArrayLike<number>, budget: number): number[][] {
-  if (!Number.isInteger(budget) || budget < 1) throw invalidArgument('tokenBudget', 'an integer above 0', budget);
+  if (!Number.isInteger(budget) || budget < 1)
+    throw invalidArgument('tokenBudget', 'an integer above 0', budget);
   const order = Array.from(lengths, (_, position) => position);
   order.sort((a, b) => lengths[a]! - lengths[b]! || a - b);
   const batches: number[][] = [];

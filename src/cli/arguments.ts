@@ -31,6 +31,7 @@ export function list(text: string): string[] {
 export function languageWeights(text: string): LanguageWeights {
   if (text === 'equal' || text === 'proportional') return text;
   const temperature = number(text);
-  if (temperature <= 0) throw new InvalidArgumentError('Expected equal, proportional or a temperature above 0.');
+  if (temperature <= 0)
+    throw new InvalidArgumentError('Expected equal, proportional or a temperature above 0.');
   return { temperature };
 }

@@ -32,13 +32,20 @@ export function addEncode(program: Command): void {
     .requiredOption('--input <file>', '.txt (one text a line) or .jsonl ({id, text}); .gz allowed')
     .requiredOption('--output <dir>', 'gets embeddings.npy, ids.jsonl and manifest.json')
     .addOption(new Option('--format <name>', 'of the embeddings').choices(['npy']).default('npy'))
-    .addOption(new Option('--role <role>', "apply the model's prompt for it (default: none)").choices(['query', 'passage']))
+    .addOption(
+      new Option('--role <role>', "apply the model's prompt for it (default: none)").choices([
+        'query',
+        'passage',
+      ]),
+    )
     .option('--prompt <text>', 'put before each text instead')
     .option('--max-tokens <n>', 'tokens kept of each text (default: what the model takes)', positiveInteger)
     .option('--token-budget <n>', 'tokens in one batch', positiveInteger)
     .option('--device <name>', 'cpu, cuda or cuda:N', 'cpu')
     .addOption(
-      new Option('--dtype <name>', 'of weights and arithmetic').choices(['float32', 'bfloat16', 'float16']).default('float32'),
+      new Option('--dtype <name>', 'of weights and arithmetic')
+        .choices(['float32', 'bfloat16', 'float16'])
+        .default('float32'),
     )
     .option('--overwrite', 'replace the output folder')
     .option('--no-texts', 'do not keep the texts beside their ids')

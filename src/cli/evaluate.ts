@@ -33,7 +33,9 @@ export function addEvaluate(program: Command): void {
     .option('--max-tokens <n>', 'tokens kept of each text (default: what the model takes)', positiveInteger)
     .option('--device <name>', 'cpu, cuda or cuda:N', 'cpu')
     .addOption(
-      new Option('--dtype <name>', 'of weights and arithmetic').choices(['float32', 'bfloat16', 'float16']).default('float32'),
+      new Option('--dtype <name>', 'of weights and arithmetic')
+        .choices(['float32', 'bfloat16', 'float16'])
+        .default('float32'),
     )
     .option('--json', 'print the result as JSON')
     .action(evaluate);
@@ -68,8 +70,16 @@ function writeJson(path: string, value: unknown): Promise<void> {
   });
 }
 
-function summary({ task, measures, grid, languages, counts, seconds }: EvaluationResult & { seconds: number }): string {
-  const value = (name: string) => (measures[name] === undefined ? '-' : measures[name].toFixed(4)).padStart(10);
+function summary({
+  task,
+  measures,
+  grid,
+  languages,
+  counts,
+  seconds,
+}: EvaluationResult & { seconds: number }): string {
+  const value = (name: string) =>
+    (measures[name] === undefined ? '-' : measures[name].toFixed(4)).padStart(10);
   const row = (label: string, setting: string, recall: string) =>
     `${label.padEnd(14)}${value(`${setting}_map`)}${value(`${setting}_mrr`)}${value(`${setting}_ndcg_at_10`)}${value(`${setting}_${recall}`)}  ${recall}`;
   const total = (of: Record<string, number>) => Object.values(of).reduce((sum, count) => sum + count, 0);

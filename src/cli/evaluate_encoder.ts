@@ -10,7 +10,11 @@ export async function evaluateEncoder(
   encoder: Encoder,
   task: RetrievalTask,
   console: Console,
-  options: { languages?: readonly string[] | undefined; groups?: Record<string, readonly string[]>; label?: string } = {},
+  options: {
+    languages?: readonly string[] | undefined;
+    groups?: Record<string, readonly string[]>;
+    label?: string;
+  } = {},
 ): Promise<EvaluationResult> {
   const languages = options.languages ?? task.languages;
   const texts = languages

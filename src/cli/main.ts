@@ -2,9 +2,9 @@
 import { Command, CommanderError } from 'commander';
 import { reportError } from './console.js';
 import { addDemo } from './demo.js';
-import { addDoctor, addSetup } from './machine.js';
 import { addEncode } from './encode.js';
 import { addEvaluate } from './evaluate.js';
+import { addDoctor, addSetup } from './machine.js';
 import { addSearch } from './search.js';
 import { addTrain } from './train.js';
 import { packageVersion } from './versions.js';

@@ -43,12 +43,22 @@ async function search(flags: SearchFlags): Promise<void> {
   const rowOf = new Map(folder.ids.map((id, position) => [id, position]));
   const results = flags.query.map((query, q) => ({
     query,
-    hits: hits[q]!.map(({ id, score }, rank) => ({ rank: rank + 1, id, score, text: folder.texts?.[rowOf.get(id)!] })),
+    hits: hits[q]!.map(({ id, score }, rank) => ({
+      rank: rank + 1,
+      id,
+      score,
+      text: folder.texts?.[rowOf.get(id)!],
+    })),
   }));
   index.dispose();
   await encoder.dispose();
   const text = results.map(({ query, hits }) =>
-    [query, ...hits.map((hit) => `${String(hit.rank).padStart(4)}  ${hit.score.toFixed(4)}  ${hit.id}  ${hit.text ?? ''}`.trimEnd())].join('\n'),
+    [
+      query,
+      ...hits.map((hit) =>
+        `${String(hit.rank).padStart(4)}  ${hit.score.toFixed(4)}  ${hit.id}  ${hit.text ?? ''}`.trimEnd(),
+      ),
+    ].join('\n'),
   );
   console.result(text.join('\n\n'), results);
 }

@@ -57,7 +57,10 @@ export function addTrain(program: Command): void {
     .option('--model <dir>', 'sentence-transformers or Hugging Face folder to start from')
     .option('--config <file>', 'config.json of a model with fresh weights (instead of --model)')
     .option('--tokenizer <file>', 'tokenizer.json for --config')
-    .requiredOption('--data <file...>', 'JSONL: parallel {id, query: {lang: text}, positive: {lang: text}} or flat {query, positive, negatives?, query_lang?, positive_lang?}')
+    .requiredOption(
+      '--data <file...>',
+      'JSONL: parallel {id, query: {lang: text}, positive: {lang: text}} or flat {query, positive, negatives?, query_lang?, positive_lang?}',
+    )
     .requiredOption('--output <dir>', 'where the trained model goes')
     .option('--overwrite', 'replace the output folder')
     .addOption(
@@ -66,20 +69,44 @@ export function addTrain(program: Command): void {
         .default(defaults.sampler),
     )
     .option('--alpha <share>', 'hybrid: probability of a monolingual batch', number, defaults.alpha)
-    .option('--languages <list>', 'training languages, comma-separated; others are held out (default: all)', list)
-    .option('--language-weights <scheme>', 'equal, proportional, or a smoothing temperature', languageWeights, 'equal')
+    .option(
+      '--languages <list>',
+      'training languages, comma-separated; others are held out (default: all)',
+      list,
+    )
+    .option(
+      '--language-weights <scheme>',
+      'equal, proportional, or a smoothing temperature',
+      languageWeights,
+      'equal',
+    )
     .option('--batch-size <pairs>', 'pairs in a batch', positiveInteger, defaults.batchSize)
     .option('--steps <n>', 'training steps', positiveInteger, defaults.steps)
-    .option('--learning-rate <rate>', `highest rate (default: ${LEARNING_RATE.pretrained}, with --config ${LEARNING_RATE.fresh})`, number)
+    .option(
+      '--learning-rate <rate>',
+      `highest rate (default: ${LEARNING_RATE.pretrained}, with --config ${LEARNING_RATE.fresh})`,
+      number,
+    )
     .option('--warmup-steps <n>', 'steps of linear growth (default: a tenth of the steps)', integer)
     .option('--weight-decay <x>', 'AdamW, not on biases and LayerNorm', number, defaults.weightDecay)
     .option('--temperature <t>', 'of the contrastive loss', number, defaults.temperature)
     .option('--symmetric', 'also the loss from passages to queries')
     .option('--no-dropout', 'switch dropout off')
-    .option('--negatives <n>', 'hard negatives of each pair, where the data has any', integer, defaults.negatives)
+    .option(
+      '--negatives <n>',
+      'hard negatives of each pair, where the data has any',
+      integer,
+      defaults.negatives,
+    )
     .option('--max-tokens <n>', 'tokens kept of each text (default: what the model takes)', positiveInteger)
-    .option('--query-prompt <text>', `before queries (default: the model's own, else ${JSON.stringify(defaults.queryPrompt)})`)
-    .option('--passage-prompt <text>', `before passages (default: the model's own, else ${JSON.stringify(defaults.passagePrompt)})`)
+    .option(
+      '--query-prompt <text>',
+      `before queries (default: the model's own, else ${JSON.stringify(defaults.queryPrompt)})`,
+    )
+    .option(
+      '--passage-prompt <text>',
+      `before passages (default: the model's own, else ${JSON.stringify(defaults.passagePrompt)})`,
+    )
     .addOption(new Option('--pooling <mode>', 'with --config').choices(['mean', 'first']).default('mean'))
     .option('--seed <n>', 'of weights, batches and dropout', integer, defaults.seed)
     .option('--device <name>', 'cpu, cuda or cuda:N', 'cpu')
@@ -93,7 +120,8 @@ async function train(flags: TrainFlags): Promise<void> {
   checkOutput(flags);
   const onMalformed = flags.skipMalformed ? 'skip' : 'fail';
   const { records, counts } = await readRecords(flags.data, { onMalformed });
-  if (counts.skipped) console.info(`${counts.skipped} malformed lines left out; the first: ${counts.firstSkipped}`);
+  if (counts.skipped)
+    console.info(`${counts.skipped} malformed lines left out; the first: ${counts.firstSkipped}`);
   const encoder = await openEncoder(flags);
   const options = trainingOptions(flags, encoder);
   const trainer = await Trainer.create(encoder, records, options);
@@ -177,7 +205,8 @@ function trainingOptions(flags: TrainFlags, encoder: Encoder): Partial<TrainingO
     dropout: flags.dropout,
     negatives: flags.negatives,
     queryPrompt: flags.queryPrompt ?? (stored ? promptFor(model, 'query') : TRAINING_DEFAULTS.queryPrompt),
-    passagePrompt: flags.passagePrompt ?? (stored ? promptFor(model, 'passage') : TRAINING_DEFAULTS.passagePrompt),
+    passagePrompt:
+      flags.passagePrompt ?? (stored ? promptFor(model, 'passage') : TRAINING_DEFAULTS.passagePrompt),
     seed: flags.seed,
   };
 }

@@ -8,7 +8,13 @@ import {
 } from '../models/open_model.js';
 import { promptFor, type Role } from '../models/prompts.js';
 import { saveModel } from '../models/save_model.js';
-import { type Dtype, loadNative, type NativeEncoder, type NativeEncoderOptions, nativeCall } from '../native.js';
+import {
+  type Dtype,
+  loadNative,
+  type NativeEncoder,
+  type NativeEncoderOptions,
+  nativeCall,
+} from '../native.js';
 import { mapAhead } from '../scheduling/read_ahead.js';
 import { pack, sequenceAt } from '../tokenizers/packed.js';
 import { type TokenizedTexts, TokenizerPool } from '../tokenizers/tokenizer_pool.js';
@@ -68,13 +74,21 @@ export class Encoder {
   readonly tokenizer: TokenizerPool;
   readonly device: string;
   readonly dtype: Dtype;
+  /** Length of an embedding. */
+  readonly dimensions: number;
 
-  private constructor(model: ModelDescription, native: NativeEncoder, tokenizer: TokenizerPool, options: EncoderOptions) {
+  private constructor(
+    model: ModelDescription,
+    native: NativeEncoder,
+    tokenizer: TokenizerPool,
+    options: EncoderOptions,
+  ) {
     this.model = model;
     this.native = native;
     this.tokenizer = tokenizer;
     this.device = options.device ?? 'cpu';
     this.dtype = options.dtype ?? 'float32';
+    this.dimensions = native.dimensions;
   }
 
   /**
@@ -116,11 +130,6 @@ export class Encoder {
     }
   }
 
-  /** Length of an embedding. */
-  get dimensions(): number {
-    return this.native.dimensions;
-  }
-
   /** The prompt that encode() puts before each text. */
   promptOf(options: Pick<EncodeOptions, 'role' | 'prompt'>): string {
     return options.prompt ?? (options.role ? promptFor(this.model, options.role) : '');
@@ -146,7 +155,9 @@ export class Encoder {
       windowsOf(texts),
       async (window) => ({
         first: window.first,
-        tokens: await this.tokenizer.tokenize(prompt ? window.texts.map((text) => prompt + text) : window.texts),
+        tokens: await this.tokenizer.tokenize(
+          prompt ? window.texts.map((text) => prompt + text) : window.texts,
+        ),
         empty: window.texts.filter((text) => text === '').length,
       }),
       1,
@@ -186,9 +197,14 @@ export class Encoder {
   }
 
   /** Writes a sentence-transformers folder. Throws FILE_EXISTS, FILE_WRITE_FAILED. */
-  save(folder: string, options: { overwrite?: boolean; prompts?: Record<string, string> } = {}): Promise<void> {
+  save(
+    folder: string,
+    options: { overwrite?: boolean; prompts?: Record<string, string> } = {},
+  ): Promise<void> {
     const prompts = options.prompts ?? this.model.prompts;
-    return saveModel({ ...this.model, prompts }, this.native, folder, { overwrite: options.overwrite ?? false });
+    return saveModel({ ...this.model, prompts }, this.native, folder, {
+      overwrite: options.overwrite ?? false,
+    });
   }
 
   /** Frees the weights and ends the tokenizer's threads; waits for running work. */

@@ -89,7 +89,10 @@ export function resolveTrainingOptions(given: Partial<TrainingOptions>): Trainin
   const [problem] = parsed.error?.issues ?? [];
   if (problem) {
     const name = problem.path.join('.') || (problem as { keys?: string[] }).keys?.join(', ') || 'options';
-    const value = problem.path.reduce<unknown>((at, key) => (at as Record<PropertyKey, unknown>)[key], options);
+    const value = problem.path.reduce<unknown>(
+      (at, key) => (at as Record<PropertyKey, unknown>)[key],
+      options,
+    );
     throw invalidArgument(name, problem.message.replace(/^Invalid input: expected /, ''), value);
   }
   return options;

@@ -18,7 +18,9 @@ export function batchTexts(
   options: Pick<TrainingOptions, 'queryPrompt' | 'passagePrompt' | 'negatives'>,
 ): string[] {
   const queries = plan.pairs.map(({ record, queryLanguage }) => records[record]!.query[queryLanguage]!);
-  const positives = plan.pairs.map(({ record, positiveLanguage }) => records[record]!.positive[positiveLanguage]!);
+  const positives = plan.pairs.map(
+    ({ record, positiveLanguage }) => records[record]!.positive[positiveLanguage]!,
+  );
   const answers = new Set(positives);
   const negatives = plan.pairs.flatMap(({ record, positiveLanguage }) => {
     const own = records[record]!.negatives?.[positiveLanguage] ?? [];

@@ -42,7 +42,12 @@ export class Trainer {
   readonly #records: readonly ParallelRecord[];
   readonly #cache: TokenCache;
 
-  private constructor(encoder: Encoder, native: NativeTrainer, records: readonly ParallelRecord[], options: TrainingOptions) {
+  private constructor(
+    encoder: Encoder,
+    native: NativeTrainer,
+    records: readonly ParallelRecord[],
+    options: TrainingOptions,
+  ) {
     this.options = options;
     this.sampler = createSampler(records, options);
     this.#native = native;
@@ -73,7 +78,9 @@ export class Trainer {
     for await (const batch of prefetch(prepare, { to: options.steps, depth: PREFETCH })) {
       const begun = performance.now();
       const learningRate = learningRateAt(batch.plan.n, options);
-      const result = await nativeCall(() => this.#native.step({ ...batch, step: batch.plan.n, learningRate }));
+      const result = await nativeCall(() =>
+        this.#native.step({ ...batch, step: batch.plan.n, learningRate }),
+      );
       const now = performance.now();
       yield {
         ...result,

@@ -51,7 +51,10 @@ test('texts: input order over windows and token budgets, counts, prompts', async
   const texts = Array.from({ length: 5000 }, (_, n) => 'w7 '.repeat(1 + (n % 9)) + `w${10 + (n % 80)}`);
   const all = await encoder.encode(texts, { tokenBudget: 500 });
   assert.equal(all.rows, 5000);
-  assert.equal(all.tokens, texts.reduce((sum, text) => sum + text.split(' ').length + 2, 0));
+  assert.equal(
+    all.tokens,
+    texts.reduce((sum, text) => sum + text.split(' ').length + 2, 0),
+  );
   for (const row of [0, 1, 4095, 4096, 4999]) {
     const one = await encoder.encode([texts[row]!]);
     const from = row * all.dimensions;
@@ -69,7 +72,10 @@ test('texts: input order over windows and token budgets, counts, prompts', async
 });
 
 test('fresh weights: the same for a seed, others for another', async () => {
-  const model = { configPath: `${folderOf('bert')}/config.json`, tokenizerPath: `${folderOf('bert')}/tokenizer.json` };
+  const model = {
+    configPath: `${folderOf('bert')}/config.json`,
+    tokenizerPath: `${folderOf('bert')}/tokenizer.json`,
+  };
   const vectors = [];
   for (const seed of [1, 1, 2]) {
     const encoder = await Encoder.fresh(model, seed);

@@ -28,5 +28,7 @@ test('warm-up and decay are those of get_linear_schedule_with_warmup', () => {
   assert.deepEqual(rates.slice(0, 6), [0, 0.5, 1, 1.5, 2, (2 * 5) / 6]);
   assert.equal(rates[10], 0);
   assert.equal(learningRateAt(0, { learningRate: 2, steps: 10, warmupSteps: 0 }), 2);
-  assert.throws(() => learningRateAt(0, { learningRate: 2, steps: 3, warmupSteps: 4 }), { code: 'INVALID_ARGUMENT' });
+  assert.throws(() => learningRateAt(0, { learningRate: 2, steps: 3, warmupSteps: 4 }), {
+    code: 'INVALID_ARGUMENT',
+  });
 });

@@ -38,7 +38,10 @@ export async function readDemoData(seed: number): Promise<DemoData> {
     test,
     tasks: { cldr: recordsTask('cldr', test, LANGUAGES), udhr: recordsTask('udhr', udhr, LANGUAGES) },
     // As XLM-R's pieces were, the tokenizer's are learnt from text of all languages; no test symbol is among it.
-    tokenizerTexts: train.flatMap(({ query, positive }) => [...Object.values(query), ...Object.values(positive)]),
+    tokenizerTexts: train.flatMap(({ query, positive }) => [
+      ...Object.values(query),
+      ...Object.values(positive),
+    ]),
   };
 }
 

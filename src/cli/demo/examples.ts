@@ -28,10 +28,19 @@ export async function searchExamples(encoder: Encoder, data: DemoData): Promise<
   );
   const byId = new Map(candidates.map((candidate) => [candidate.id, candidate]));
   const index = FlatIndex.create({ dimensions: encoder.dimensions, device: encoder.device });
-  const passages = await encoder.encode(candidates.map(({ text }) => text), { role: 'passage' });
-  await index.add(passages, candidates.map(({ id }) => id));
+  const passages = await encoder.encode(
+    candidates.map(({ text }) => text),
+    { role: 'passage' },
+  );
+  await index.add(
+    passages,
+    candidates.map(({ id }) => id),
+  );
   const asked = questions(data);
-  const queries = await encoder.encode(asked.map(({ text }) => text), { role: 'query' });
+  const queries = await encoder.encode(
+    asked.map(({ text }) => text),
+    { role: 'query' },
+  );
   const hits = await index.search(queries, RESULTS);
   index.dispose();
   return asked.map(({ id, text, language }, q) => ({
@@ -50,15 +59,17 @@ export async function searchExamples(encoder: Encoder, data: DemoData): Promise<
 /** One test symbol for each of the first languages: a known one where the split holds one, else the first there is. */
 function questions({ test }: DemoData): { id: string; text: string; language: string }[] {
   const inTest = new Map(test.map((record) => [record.id, record]));
-  const known = QUESTIONS.flatMap(([symbol, language]) => inTest.get(symbol)?.query[language] ? [{ symbol, language }] : []);
-  const used = new Set(known.map(({ symbol }) => symbol as string));
-  const others = QUESTIONS.filter(([, language]) => !known.some((question) => question.language === language)).flatMap(
-    ([, language]) => {
-      const record = test.find(({ id, query }) => !used.has(id) && query[language]);
-      if (record) used.add(record.id);
-      return record ? [{ symbol: record.id, language }] : [];
-    },
+  const known = QUESTIONS.flatMap(([symbol, language]) =>
+    inTest.get(symbol)?.query[language] ? [{ symbol, language }] : [],
   );
+  const used = new Set(known.map(({ symbol }) => symbol as string));
+  const others = QUESTIONS.filter(
+    ([, language]) => !known.some((question) => question.language === language),
+  ).flatMap(([, language]) => {
+    const record = test.find(({ id, query }) => !used.has(id) && query[language]);
+    if (record) used.add(record.id);
+    return record ? [{ symbol: record.id, language }] : [];
+  });
   return [...known, ...others]
     .slice(0, EXAMPLES)
     .map(({ symbol, language }) => ({ id: symbol, text: inTest.get(symbol)!.query[language]!, language }));

@@ -80,7 +80,10 @@ async function train(
     for await (const { step, loss, accuracy, pairs, seconds } of trainer.run()) {
       curve.push({ step, loss, accuracy });
       const rate = (pairs / seconds).toFixed(0);
-      progress.update(step, `loss ${loss.toFixed(3)} | accuracy in batch ${accuracy.toFixed(2)} | ${rate} pairs/s`);
+      progress.update(
+        step,
+        `loss ${loss.toFixed(3)} | accuracy in batch ${accuracy.toFixed(2)} | ${rate} pairs/s`,
+      );
     }
   } finally {
     progress.stop();

@@ -56,7 +56,9 @@ export async function runDemo({ output, steps, seed, device }: DemoOptions, cons
   for (const { encoder } of runs) await encoder.dispose();
 
   times.total = (performance.now() - begun) / 1000;
-  const chance = Object.fromEntries(Object.entries(data.tasks).map(([kind, task]) => [kind, chanceLevels(task)]));
+  const chance = Object.fromEntries(
+    Object.entries(data.tasks).map(([kind, task]) => [kind, chanceLevels(task)]),
+  );
   const results: ExperimentResults = {
     title: 'Hybrid batches on symbol names in eleven languages',
     createdAt: new Date().toISOString(),
@@ -97,9 +99,15 @@ const SHOWN = [
   'language_bias',
 ];
 
-function evaluationSummary({ measures, groups, grid }: EvaluationResult): EvaluationSummary & Pick<EvaluationResult, 'groups'> {
+function evaluationSummary({
+  measures,
+  groups,
+  grid,
+}: EvaluationResult): EvaluationSummary & Pick<EvaluationResult, 'groups'> {
   return {
-    measures: Object.fromEntries(SHOWN.flatMap((name) => (measures[name] === undefined ? [] : [[name, measures[name]]]))),
+    measures: Object.fromEntries(
+      SHOWN.flatMap((name) => (measures[name] === undefined ? [] : [[name, measures[name]]])),
+    ),
     groups,
     grid: grid.map((cell) => ({ ...cell, measures: { ...cell.measures, map: cell.measures.AP! } })),
   };
@@ -119,7 +127,10 @@ function summary(results: ExperimentResults, output: string): string {
   const searches = results.examples.map(({ query, queryLanguage, results: found }) =>
     [
       `${query} (${queryLanguage})`,
-      ...found.map(({ text, language, score, correct }) => `  ${correct ? '*' : ' '} ${score.toFixed(3)} ${language}  ${text}`),
+      ...found.map(
+        ({ text, language, score, correct }) =>
+          `  ${correct ? '*' : ' '} ${score.toFixed(3)} ${language}  ${text}`,
+      ),
     ].join('\n'),
   );
   return [
