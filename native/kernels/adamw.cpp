@@ -1,24 +1,9 @@
 #include "kernels/adamw.h"
 
 #include <algorithm>
-#include <cmath>
 #include <vector>
 
 namespace xlembed::kernels {
-
-AdamwFactors adamw_factors(const AdamwStep& step) {
-  const double t = static_cast<double>(step.step);
-  return {
-      .decay = static_cast<float>(1 - step.learning_rate * step.weight_decay),
-      .first_share = static_cast<float>(1 - step.beta1),
-      .second_kept = static_cast<float>(step.beta2),
-      .second_share = static_cast<float>(1 - step.beta2),
-      .step_size = static_cast<float>(step.learning_rate / (1 - std::pow(step.beta1, t))),
-      .second_factor = static_cast<float>(std::sqrt(1 - std::pow(step.beta2, t))),
-      .epsilon = static_cast<float>(step.epsilon),
-      .gradient_scale = static_cast<float>(step.gradient_scale),
-  };
-}
 
 // 28 bytes move per element and little is computed: the memory sets the speed.
 void adamw_step(float* parameter, const float* gradient, float* first_moment, float* second_moment,
@@ -26,12 +11,7 @@ void adamw_step(float* parameter, const float* gradient, float* first_moment, fl
   const AdamwFactors f = adamw_factors(step);
 #pragma omp parallel for simd schedule(static) if (parallel : count > 32768)
   for (int64_t k = 0; k < count; ++k) {
-    const float g = gradient[k] * f.gradient_scale;
-    const float m = first_moment[k] + f.first_share * (g - first_moment[k]);
-    const float v = f.second_kept * second_moment[k] + f.second_share * g * g;
-    first_moment[k] = m;
-    second_moment[k] = v;
-    parameter[k] = parameter[k] * f.decay - f.step_size * m / (std::sqrt(v) / f.second_factor + f.epsilon);
+    adamw_element(f, gradient[k], parameter + k, first_moment + k, second_moment + k);
   }
 }
 

@@ -6,8 +6,12 @@
 //   p -= lr / (1 - beta1^step) * m / (sqrt(v) / sqrt(1 - beta2^step) + epsilon)
 #pragma once
 
+#include <math.h>
+
+#include <cmath>
 #include <cstdint>
 
+#include "kernels/bfloat16.h"
 #include "kernels/stream.h"
 
 namespace xlembed::kernels {
@@ -42,7 +46,25 @@ struct AdamwFactors {
   float gradient_scale;
 };
 
-AdamwFactors adamw_factors(const AdamwStep& step);
+inline AdamwFactors adamw_factors(const AdamwStep& step) {
+  const double t = static_cast<double>(step.step);
+  return {static_cast<float>(1 - step.learning_rate * step.weight_decay),
+          static_cast<float>(1 - step.beta1),
+          static_cast<float>(step.beta2),
+          static_cast<float>(1 - step.beta2),
+          static_cast<float>(step.learning_rate / (1 - std::pow(step.beta1, t))),
+          static_cast<float>(std::sqrt(1 - std::pow(step.beta2, t))),
+          static_cast<float>(step.epsilon),
+          static_cast<float>(step.gradient_scale)};
+}
+
+// The formula above for one element.
+XLEMBED_BOTH void adamw_element(const AdamwFactors& f, float gradient, float* p, float* m, float* v) {
+  const float g = gradient * f.gradient_scale;
+  *m += f.first_share * (g - *m);
+  *v = f.second_kept * *v + f.second_share * g * g;
+  *p = *p * f.decay - f.step_size * *m / (sqrtf(*v) / f.second_factor + f.epsilon);
+}
 
 namespace cuda {
 

@@ -97,7 +97,7 @@ void info_nce_columns(SimilarityBlock block, const float* scale, int64_t queries
 void info_nce_mask(SimilarityBlock block, const NegativeRule& rule, CudaStream stream);
 
 // As on the CPU, but g goes to gradient (rows, stride) in the type that the products take: float (then it may
-// be block.values), bfloat16 or, as its bits, float16.
+// be block.values), bfloat16.
 void info_nce_gradient(SimilarityBlock block, const float* scale, int64_t queries, GradientInputs inputs,
                        float* scale_gradient, float* gradient, CudaStream stream);
 void info_nce_gradient(SimilarityBlock block, const float* scale, int64_t queries, GradientInputs inputs,

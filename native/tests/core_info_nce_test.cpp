@@ -37,20 +37,18 @@ Tensor int_values(int64_t count, int64_t modulus, uint64_t seed) {
 
 // (N, M) true where a pair is no negative, by the rules' own words.
 Tensor masked_pairs(int64_t N, int64_t M, const InfoNceOptions& options) {
-  Tensor mask = at::zeros({N, M}, at::kBool);
-  auto at_pair = mask.accessor<bool, 2>();
+  const Tensor mask = at::zeros({N, M}, at::kBool);
+  const auto data = [](const Tensor& t) { return t.defined() ? t.const_data_ptr<int32_t>() : nullptr; };
+  const int32_t *group = data(options.passage_groups), *query_language = data(options.query_languages),
+                *passage_language = data(options.passage_languages);
   for (int64_t i = 0; i < N; ++i) {
+    bool* row = mask.mutable_data_ptr<bool>() + i * M;
     for (int64_t j = 0; j < M; ++j) {
       if (j == i) continue;
-      if (options.passage_groups.defined()) {
-        const auto group = options.passage_groups.accessor<int32_t, 1>();
-        if (group[i] >= 0 && group[i] == group[j]) at_pair[i][j] = true;
-      }
-      if (options.negative_languages != NegativeLanguages::any) {
-        const bool same = options.query_languages.accessor<int32_t, 1>()[i] ==
-                          options.passage_languages.accessor<int32_t, 1>()[j];
-        if (same != (options.negative_languages == NegativeLanguages::same)) at_pair[i][j] = true;
-      }
+      if (group && group[i] >= 0 && group[i] == group[j]) row[j] = true;
+      if (options.negative_languages == NegativeLanguages::any) continue;
+      const bool same = query_language[i] == passage_language[j];
+      if (same != (options.negative_languages == NegativeLanguages::same)) row[j] = true;
     }
   }
   return mask;
@@ -80,10 +78,10 @@ std::vector<double> loop_row_losses(const Tensor& queries, const Tensor& passage
 
 // The same with whole matrices, in the dtype of its inputs; differentiable.
 Tensor eager_loss(const Tensor& queries, const Tensor& passages, const Tensor& temperature,
-                  const InfoNceOptions& options) {
+                  const InfoNceOptions& options, const Tensor& mask) {
   const int64_t N = queries.size(0);
   Tensor logits = at::mm(queries, passages.t()) / temperature;
-  logits = logits.masked_fill(masked_pairs(N, passages.size(0), options), -1e4);
+  logits = logits.masked_fill(mask, -1e4);
   Tensor losses = logits.logsumexp({1}) - logits.diagonal();
   if (options.symmetric) {
     losses = (losses + logits.narrow(1, 0, N).logsumexp({0}) - logits.diagonal()) / 2;
@@ -116,8 +114,9 @@ void compare(const Inputs& exact_inputs, const InfoNceOptions& options, at::Scal
   Inputs inputs = exact_inputs;
   inputs.queries = inputs.queries.to(dtype).to(at::kDouble);
   inputs.passages = inputs.passages.to(dtype).to(at::kDouble);
+  const Tensor mask = masked_pairs(inputs.queries.size(0), inputs.passages.size(0), options);
   const auto eager = [&](const Tensor& q, const Tensor& p, const Tensor& t) {
-    return eager_loss(q, p, t, options);
+    return eager_loss(q, p, t, options, mask);
   };
   const auto ours = [&](const Tensor& q, const Tensor& p, const Tensor& t) {
     InfoNceOptions with_temperature = options;

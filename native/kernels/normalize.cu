@@ -1,0 +1,104 @@
+#include "kernels/normalize.h"
+#include "kernels/reduce.cuh"
+
+namespace xlembed::kernels::cuda {
+namespace {
+
+// One warp to a row: the second pass finds it in the L1 cache.
+constexpr int rows_per_block = 8;
+
+__device__ int64_t row_of_warp() { return static_cast<int64_t>(blockIdx.x) * rows_per_block + threadIdx.y; }
+
+// Every lane receives the sum.
+template <typename T, int width>
+__device__ float dot(const T* a, const T* b, int64_t D) {
+  float sum = 0;
+#pragma unroll 4
+  for (int64_t d = threadIdx.x * width; d < D; d += warp_lanes * width) {
+    const Vector<T, width> u = load_vector<T, width>(a + d), v = load_vector<T, width>(b + d);
+#pragma unroll
+    for (int k = 0; k < width; ++k) sum += to_float(u.values[k]) * to_float(v.values[k]);
+  }
+  return warp_sum(sum);
+}
+
+template <typename T, int width>
+__global__ void forward(const T* input, int64_t rows, int64_t D, T* output, float* norms) {
+  const int64_t r = row_of_warp();
+  if (r >= rows) return;
+  const T* x = input + r * D;
+  const float norm = sqrtf(dot<T, width>(x, x, D));
+  const float divisor = norm < normalize_epsilon ? normalize_epsilon : norm;
+  if (threadIdx.x == 0) norms[r] = norm;
+#pragma unroll 4
+  for (int64_t d = threadIdx.x * width; d < D; d += warp_lanes * width) {
+    Vector<T, width> v = load_vector<T, width>(x + d);
+#pragma unroll
+    for (int k = 0; k < width; ++k) store(&v.values[k], to_float(v.values[k]) / divisor);
+    store_vector(output + r * D + d, v);
+  }
+}
+
+template <typename T, int width>
+__global__ void backward(const T* input, const float* norms, const T* output_gradient, int64_t rows,
+                         int64_t D, T* input_gradient) {
+  const int64_t r = row_of_warp();
+  if (r >= rows) return;
+  const T *x = input + r * D, *g = output_gradient + r * D;
+  const bool tiny = norms[r] < normalize_epsilon;
+  const float inverse = 1.0f / (tiny ? normalize_epsilon : norms[r]);
+  const float along = tiny ? 0.0f : dot<T, width>(x, g, D) * inverse * inverse;
+#pragma unroll 4
+  for (int64_t d = threadIdx.x * width; d < D; d += warp_lanes * width) {
+    const Vector<T, width> u = load_vector<T, width>(x + d);
+    Vector<T, width> v = load_vector<T, width>(g + d);
+#pragma unroll
+    for (int k = 0; k < width; ++k) {
+      store(&v.values[k], (to_float(v.values[k]) - to_float(u.values[k]) * along) * inverse);
+    }
+    store_vector(input_gradient + r * D + d, v);
+  }
+}
+
+unsigned blocks_for(int64_t rows) {
+  return static_cast<unsigned>((rows + rows_per_block - 1) / rows_per_block);
+}
+
+}  // namespace
+
+template <typename T>
+void normalize_forward(const T* input, int64_t rows, int64_t dimensions, T* output, float* norms,
+                       CudaStream stream) {
+  if (rows == 0) return;
+  const dim3 block(warp_lanes, rows_per_block);
+  if (rows_are_vectors(input, dimensions) && rows_are_vectors(output, dimensions)) {
+    forward<T, vector_width<T>>
+        <<<blocks_for(rows), block, 0, stream>>>(input, rows, dimensions, output, norms);
+  } else {
+    forward<T, 1><<<blocks_for(rows), block, 0, stream>>>(input, rows, dimensions, output, norms);
+  }
+}
+
+template <typename T>
+void normalize_backward(const T* input, const float* norms, const T* output_gradient, int64_t rows,
+                        int64_t dimensions, T* input_gradient, CudaStream stream) {
+  if (rows == 0) return;
+  const dim3 block(warp_lanes, rows_per_block);
+  if (rows_are_vectors(input, dimensions) && rows_are_vectors(output_gradient, dimensions) &&
+      rows_are_vectors(input_gradient, dimensions)) {
+    backward<T, vector_width<T>><<<blocks_for(rows), block, 0, stream>>>(input, norms, output_gradient, rows,
+                                                                         dimensions, input_gradient);
+  } else {
+    backward<T, 1><<<blocks_for(rows), block, 0, stream>>>(input, norms, output_gradient, rows, dimensions,
+                                                           input_gradient);
+  }
+}
+
+template void normalize_forward(const float*, int64_t, int64_t, float*, float*, CudaStream);
+template void normalize_forward(const bfloat16*, int64_t, int64_t, bfloat16*, float*, CudaStream);
+template void normalize_backward(const float*, const float*, const float*, int64_t, int64_t, float*,
+                                 CudaStream);
+template void normalize_backward(const bfloat16*, const float*, const bfloat16*, int64_t, int64_t, bfloat16*,
+                                 CudaStream);
+
+}  // namespace xlembed::kernels::cuda

@@ -1,0 +1,86 @@
+// The warp's arithmetic, and 16-byte access to rows. Every reduction adds in one fixed order: equal inputs
+// give equal bits.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+
+#include "kernels/bfloat16.h"
+
+namespace xlembed::kernels::cuda {
+
+inline constexpr int warp_lanes = 32;
+inline constexpr unsigned whole_warp = 0xFFFFFFFFu;
+
+// Every lane receives the sum.
+template <typename T>
+__device__ T warp_sum(T value) {
+#pragma unroll
+  for (int distance = warp_lanes / 2; distance > 0; distance /= 2) {
+    value += __shfl_xor_sync(whole_warp, value, distance);
+  }
+  return value;
+}
+
+__device__ inline float warp_max(float value) {
+#pragma unroll
+  for (int distance = warp_lanes / 2; distance > 0; distance /= 2) {
+    value = fmaxf(value, __shfl_xor_sync(whole_warp, value, distance));
+  }
+  return value;
+}
+
+// Every thread of a one-dimensional block of `threads` receives the result; all of them must call.
+template <int threads, typename T>
+__device__ T block_sum(T value) {
+  __shared__ T parts[threads / warp_lanes];
+  value = warp_sum(value);
+  __syncthreads();
+  if (threadIdx.x % warp_lanes == 0) parts[threadIdx.x / warp_lanes] = value;
+  __syncthreads();
+  T total = 0;
+#pragma unroll
+  for (int warp = 0; warp < threads / warp_lanes; ++warp) total += parts[warp];
+  return total;
+}
+
+template <int threads>
+__device__ float block_max(float value) {
+  __shared__ float parts[threads / warp_lanes];
+  value = warp_max(value);
+  __syncthreads();
+  if (threadIdx.x % warp_lanes == 0) parts[threadIdx.x / warp_lanes] = value;
+  __syncthreads();
+  float largest = parts[0];
+#pragma unroll
+  for (int warp = 1; warp < threads / warp_lanes; ++warp) largest = fmaxf(largest, parts[warp]);
+  return largest;
+}
+
+// `width` neighbouring elements in one access; 16 bytes when width is vector_width<T>.
+template <typename T, int width>
+struct alignas(sizeof(T) * width) Vector {
+  T values[width];
+};
+
+template <typename T>
+inline constexpr int vector_width = 16 / static_cast<int>(sizeof(T));
+
+template <typename T, int width>
+__device__ Vector<T, width> load_vector(const T* source) {
+  return *reinterpret_cast<const Vector<T, width>*>(source);
+}
+
+template <typename T, int width>
+__device__ void store_vector(T* target, const Vector<T, width>& vector) {
+  *reinterpret_cast<Vector<T, width>*>(target) = vector;
+}
+
+// Whether rows of `dimensions` elements from here can all be read 16 bytes at a time.
+template <typename T>
+bool rows_are_vectors(const T* data, int64_t dimensions) {
+  return dimensions % vector_width<T> == 0 && reinterpret_cast<uintptr_t>(data) % 16 == 0;
+}
+
+}  // namespace xlembed::kernels::cuda

@@ -1,0 +1,155 @@
+#include <cmath>
+
+#include "check.h"
+#include "device.h"
+#include "kernels/pool.h"
+
+namespace {
+
+using device::Array;
+using device::Kind;
+using device::rounding;
+using xlembed::kernels::bfloat16;
+using xlembed::kernels::PoolShape;
+using xlembed::kernels::to_float;
+
+struct Case {
+  std::vector<int32_t> cumulative;
+  int64_t D;
+  PoolShape shape() const { return {static_cast<int64_t>(cumulative.size()) - 1, D}; }
+  size_t tokens() const { return static_cast<size_t>(cumulative.back()); }
+};
+
+std::vector<Case> cases() {
+  std::vector<Case> all;
+  for (const int64_t D : {1, 7, 384}) {
+    all.push_back({{0}, D});
+    all.push_back({{0, 0}, D});
+    all.push_back({{0, 1}, D});
+    all.push_back({{0, 31, 31, 64, 65, 1065}, D});
+  }
+  return all;
+}
+
+template <typename T>
+struct Data {
+  Array<T> hidden, gradient;
+  Array<int32_t> cumulative;
+  Data(Kind kind, const Case& c)
+      : hidden(kind, device::random<T>(c.tokens() * c.D, 1)),
+        gradient(kind, device::random<T>((c.cumulative.size() - 1) * c.D, 2)),
+        cumulative(kind, c.cumulative) {}
+};
+
+template <typename T>
+void mean(Kind kind, const Case& c) {
+  Data<T> data(kind, c);
+  Array<T> pooled(kind, data.gradient.get().size()), back(kind, data.hidden.get().size());
+  LAUNCH(kind, pool_mean_forward, data.hidden.data(), data.cumulative.data(), c.shape(), pooled.data());
+  LAUNCH(kind, pool_mean_backward, data.gradient.data(), data.cumulative.data(), c.shape(), back.data());
+  for (int64_t b = 0; b < c.shape().sequences; ++b) {
+    const int32_t begin = c.cumulative[b], end = c.cumulative[b + 1];
+    for (int64_t d = 0; d < c.D; ++d) {
+      double sum = 0;
+      for (int32_t t = begin; t < end; ++t) sum += to_float(data.hidden.get()[t * c.D + d]);
+      const double expected = begin < end ? sum / (end - begin) : 0;
+      CHECK_CLOSE(to_float(pooled.get()[b * c.D + d]), expected, 1e-6, 2 * rounding<T>);
+      const double part = to_float(data.gradient.get()[b * c.D + d]) / (end - begin);
+      for (int32_t t = begin; t < end; ++t) {
+        CHECK_CLOSE(to_float(back.get()[t * c.D + d]), part, 1e-12, 2 * rounding<T>);
+      }
+    }
+  }
+}
+
+template <typename T>
+void first(Kind kind, const Case& c) {
+  Data<T> data(kind, c);
+  Array<T> pooled(kind, data.gradient.get().size()), back(kind, data.hidden.get().size());
+  LAUNCH(kind, pool_first_forward, data.hidden.data(), data.cumulative.data(), c.shape(), pooled.data());
+  LAUNCH(kind, pool_first_backward, data.gradient.data(), data.cumulative.data(), c.shape(), back.data());
+  for (int64_t b = 0; b < c.shape().sequences; ++b) {
+    const int32_t begin = c.cumulative[b], end = c.cumulative[b + 1];
+    for (int64_t d = 0; d < c.D; ++d) {
+      const float expected = begin < end ? to_float(data.hidden.get()[begin * c.D + d]) : 0;
+      CHECK(to_float(pooled.get()[b * c.D + d]) == expected);
+      for (int32_t t = begin; t < end; ++t) {
+        const float part = t == begin ? to_float(data.gradient.get()[b * c.D + d]) : 0;
+        CHECK(to_float(back.get()[t * c.D + d]) == part);
+      }
+    }
+  }
+}
+
+template <typename T>
+void max(Kind kind, const Case& c) {
+  Data<T> data(kind, c);
+  Array<T> pooled(kind, data.gradient.get().size()), back(kind, data.hidden.get().size());
+  Array<int32_t> winners(kind, data.gradient.get().size());
+  LAUNCH(kind, pool_max_forward, data.hidden.data(), data.cumulative.data(), c.shape(), pooled.data(),
+         winners.data());
+  LAUNCH(kind, pool_max_backward, data.gradient.data(), winners.data(), data.cumulative.data(), c.shape(),
+         back.data());
+  for (int64_t b = 0; b < c.shape().sequences; ++b) {
+    const int32_t begin = c.cumulative[b], end = c.cumulative[b + 1];
+    for (int64_t d = 0; d < c.D; ++d) {
+      int32_t best = begin < end ? begin : -1;
+      const auto value = [&](int32_t t) { return to_float(data.hidden.get()[t * c.D + d]); };
+      for (int32_t t = begin; t < end; ++t) best = value(t) > value(best) ? t : best;  // bfloat16 has ties
+      CHECK(winners.get()[b * c.D + d] == best);
+      CHECK(to_float(pooled.get()[b * c.D + d]) == (best < 0 ? 0 : value(best)));
+      for (int32_t t = begin; t < end; ++t) {
+        const float part = t == best ? to_float(data.gradient.get()[b * c.D + d]) : 0;
+        CHECK(to_float(back.get()[t * c.D + d]) == part);
+      }
+    }
+  }
+}
+
+void everywhere(void (*as_float)(Kind, const Case&), void (*as_bfloat16)(Kind, const Case&)) {
+  for (const Kind kind : device::all()) {
+    for (const Case& c : cases()) {
+      as_float(kind, c);
+      as_bfloat16(kind, c);
+    }
+  }
+}
+
+void a_nan_shows() {
+  for (const Kind kind : device::all()) {
+    const float nan = std::nanf("");
+    Array<float> hidden(kind, {1, nan, 3, 2, 5, 6, 7, 8, 9, 10}), pooled(kind, 1);
+    Array<int32_t> cumulative(kind, {0, 10}), winners(kind, 1);
+    LAUNCH(kind, pool_max_forward, hidden.data(), cumulative.data(), PoolShape{1, 1}, pooled.data(),
+           winners.data());
+    CHECK(std::isnan(pooled.get()[0]) && winners.get()[0] == 1);
+    LAUNCH(kind, pool_mean_forward, hidden.data(), cumulative.data(), PoolShape{1, 1}, pooled.data());
+    CHECK(std::isnan(pooled.get()[0]));
+  }
+}
+
+void equal_bits_on_every_run() {
+  for (const Kind kind : device::all()) {
+    const Case c{{0, 31, 31, 64, 65, 1065}, 384};
+    Data<float> data(kind, c);
+    std::vector<float> expected;
+    for (int run = 0; run < 100; ++run) {
+      Array<float> pooled(kind, data.gradient.get().size());
+      LAUNCH(kind, pool_mean_forward, data.hidden.data(), data.cumulative.data(), c.shape(), pooled.data());
+      if (run == 0) expected = pooled.get();
+      CHECK(device::equal_bits(pooled.get(), expected));
+    }
+  }
+}
+
+}  // namespace
+
+int main() {
+  return check::run({
+      {"mean", [] { everywhere(mean<float>, mean<bfloat16>); }},
+      {"first", [] { everywhere(first<float>, first<bfloat16>); }},
+      {"max", [] { everywhere(max<float>, max<bfloat16>); }},
+      {"a NaN shows", a_nan_shows},
+      {"equal bits on every run", equal_bits_on_every_run},
+  });
+}
