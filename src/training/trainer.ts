@@ -4,9 +4,10 @@ import { createSampler } from '../batches/sampler.js';
 import type { ParallelRecord } from '../datasets/records.js';
 import type { Encoder } from '../encoding/encoder.js';
 import { XlembedError } from '../errors.js';
+import type { ModelDescription } from '../models/open_model.js';
 import { loadNative, type NativeStepResult, type NativeTrainer, nativeCall } from '../native.js';
 import { prefetch } from '../scheduling/read_ahead.js';
-import { TokenCache } from '../tokenizers/token_cache.js';
+import { TokenCache, type TokenCacheCounts } from '../tokenizers/token_cache.js';
 import { resolveTrainingOptions, type TrainingOptions } from './options.js';
 import { type PreparedBatch, prepareBatch } from './prepare.js';
 import { learningRateAt } from './schedule.js';
@@ -62,7 +63,12 @@ export class Trainer {
     given: Partial<TrainingOptions>,
   ): Promise<Trainer> {
     const options = resolveTrainingOptions(given);
-    const native = await nativeCall(() => loadNative().createTrainer(encoder.native, options));
+    const native = await nativeCall(() =>
+      loadNative().createTrainer(encoder.native, {
+        ...options,
+        normalize: needsNormalization(encoder.model),
+      }),
+    );
     return new Trainer(encoder, native, records, options);
   }
 
@@ -98,6 +104,11 @@ export class Trainer {
     }
   }
 
+  /** Texts tokenised so far, and what was done to them. */
+  get textCounts(): Readonly<TokenCacheCounts> {
+    return this.#cache.counts;
+  }
+
   /** Frees the optimizer's state; the encoder stays. */
   dispose(): void {
     this.#native.dispose();
@@ -112,4 +123,9 @@ export class Trainer {
       `lower --learning-rate or raise --temperature; the batch's ids are in ${path}`,
     );
   }
+}
+
+/** Training compares as retrieval will: by cosine, whether or not the model's own head normalises. */
+function needsNormalization({ head, similarity }: ModelDescription): boolean {
+  return similarity === 'cosine' && head.at(-1)?.type !== 'normalize';
 }

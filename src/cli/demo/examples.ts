@@ -3,22 +3,29 @@ import type { SearchExample } from '../../report/results.js';
 import { FlatIndex } from '../../search/flat_index.js';
 import type { DemoData } from './data.js';
 
-/** Symbols and the language they are asked for in: known symbols first, so that a reader can judge the answers. */
+/** Symbols that a reader can judge, and the language they are asked for in; those of the test split are taken. */
 const QUESTIONS = [
+  ['🐠', 'de'],
+  ['🚑', 'en'],
+  ['🏰', 'es'],
+  ['👩\u200d🎓', 'ru'],
+  ['🚗', 'tr'],
+  ['🌨', 'zh'],
+  ['🎾', 'ar'],
+  ['🍎', 'hi'],
+  ['🏂', 'th'],
+  ['🐈', 'el'],
+  ['✈', 'vi'],
   ['🐘', 'en'],
   ['🍞', 'de'],
-  ['🚲', 'es'],
+  ['🎸', 'es'],
   ['🌧', 'ru'],
-  ['🎸', 'tr'],
   ['🏠', 'zh'],
-  ['🐟', 'ar'],
-  ['❤', 'hi'],
-  ['☀', 'th'],
-  ['🐈', 'el'],
-  ['🌳', 'vi'],
 ] as const;
-const EXAMPLES = 6;
+const EXAMPLES = 8;
 const RESULTS = 5;
+/** Hits fetched for a query, so that enough are left when equal texts are shown once. */
+const FETCHED = 20;
 
 /** Searches the keywords of all test symbols in all languages at once. */
 export async function searchExamples(encoder: Encoder, data: DemoData): Promise<SearchExample[]> {
@@ -41,7 +48,7 @@ export async function searchExamples(encoder: Encoder, data: DemoData): Promise<
     asked.map(({ text }) => text),
     { role: 'query' },
   );
-  const hits = await index.search(queries, RESULTS);
+  const hits = await index.search(queries, FETCHED);
   index.dispose();
   return asked.map(({ id, text, language }, q) => ({
     query: text,
@@ -52,25 +59,19 @@ export async function searchExamples(encoder: Encoder, data: DemoData): Promise<
       language: byId.get(hit.id)!.language,
       score: hit.score,
       correct: task.qrels.get(id)!.has(hit.id),
-    })),
+    }))
+      .filter((result, rank, all) => all.findIndex(({ text }) => text === result.text) === rank)
+      .slice(0, RESULTS),
   }));
 }
 
-/** One test symbol for each of the first languages: a known one where the split holds one, else the first there is. */
+/** Known symbols of the test split, each in its language; the first test symbols in English where it holds too few. */
 function questions({ test }: DemoData): { id: string; text: string; language: string }[] {
   const inTest = new Map(test.map((record) => [record.id, record]));
-  const known = QUESTIONS.flatMap(([symbol, language]) =>
-    inTest.get(symbol)?.query[language] ? [{ symbol, language }] : [],
-  );
-  const used = new Set(known.map(({ symbol }) => symbol as string));
-  const others = QUESTIONS.filter(
-    ([, language]) => !known.some((question) => question.language === language),
-  ).flatMap(([, language]) => {
-    const record = test.find(({ id, query }) => !used.has(id) && query[language]);
-    if (record) used.add(record.id);
-    return record ? [{ symbol: record.id, language }] : [];
+  const asked = QUESTIONS.flatMap(([id, language]) => {
+    const text = inTest.get(id)?.query[language];
+    return text ? [{ id: id as string, text, language: language as string }] : [];
   });
-  return [...known, ...others]
-    .slice(0, EXAMPLES)
-    .map(({ symbol, language }) => ({ id: symbol, text: inTest.get(symbol)!.query[language]!, language }));
+  const others = test.flatMap(({ id, query }) => (query.en ? [{ id, text: query.en, language: 'en' }] : []));
+  return [...asked, ...others].slice(0, EXAMPLES);
 }

@@ -6,6 +6,7 @@ import { resolveTrainingOptions, type TrainingOptions } from '../../training/opt
 import { Trainer } from '../../training/trainer.js';
 import type { Console } from '../console.js';
 import { evaluateEncoder } from '../evaluate_encoder.js';
+import { runTraining } from '../run_training.js';
 import { type DemoData, TRAINED, ZERO_SHOT } from './data.js';
 
 /** What differs between the regimes; all start from the same weights and take the same number of steps. */
@@ -74,20 +75,9 @@ async function train(
     ...(regime.sampler && { sampler: regime.sampler }),
     ...(regime.alpha !== null && { alpha: regime.alpha }),
   });
-  const progress = console.progress(`${regime.name}: training`, shared.steps);
-  const curve: LossPoint[] = [];
   try {
-    for await (const { step, loss, accuracy, pairs, seconds } of trainer.run()) {
-      curve.push({ step, loss, accuracy });
-      const rate = (pairs / seconds).toFixed(0);
-      progress.update(
-        step,
-        `loss ${loss.toFixed(3)} | accuracy in batch ${accuracy.toFixed(2)} | ${rate} pairs/s`,
-      );
-    }
+    return (await runTraining(trainer, console, { label: `${regime.name}: training` })).lossCurve;
   } finally {
-    progress.stop();
     trainer.dispose();
   }
-  return curve;
 }

@@ -1,0 +1,147 @@
+import { type Command, Option } from 'commander';
+import type { LanguageWeights } from '../batches/weights.js';
+import { Encoder } from '../encoding/encoder.js';
+import { XlembedError } from '../errors.js';
+import { promptFor } from '../models/prompts.js';
+import { TRAINING_DEFAULTS, type TrainingOptions } from '../training/options.js';
+import { integer, languageWeights, list, number, positiveInteger } from './arguments.js';
+
+export interface TrainFlags {
+  model?: string;
+  config?: string;
+  tokenizer?: string;
+  data: string[];
+  output: string;
+  overwrite?: boolean;
+  sampler: TrainingOptions['sampler'];
+  alpha: number;
+  languages?: string[];
+  languageWeights: LanguageWeights;
+  batchSize: number;
+  steps: number;
+  learningRate?: number;
+  warmupSteps?: number;
+  weightDecay: number;
+  temperature: number;
+  symmetric?: boolean;
+  dropout: boolean;
+  negatives: number;
+  maxTokens?: number;
+  queryPrompt?: string;
+  passagePrompt?: string;
+  pooling: 'mean' | 'first';
+  seed: number;
+  device: string;
+  skipMalformed?: boolean;
+  json?: boolean;
+}
+
+/** Highest learning rate where none is given: for given weights that of the paper, else one that fresh weights need. */
+const LEARNING_RATE = { pretrained: TRAINING_DEFAULTS.learningRate, fresh: 5e-4 };
+
+/** Declares the options of `xlembed train`. */
+export function declareTrain(program: Command): Command {
+  const defaults = TRAINING_DEFAULTS;
+  return program
+    .command('train')
+    .description('Fine-tune a model, or train one from scratch, on question-passage pairs')
+    .option('--model <dir>', 'sentence-transformers or Hugging Face folder to start from')
+    .option('--config <file>', 'config.json of a model with fresh weights (instead of --model)')
+    .option('--tokenizer <file>', 'tokenizer.json for --config')
+    .requiredOption(
+      '--data <file...>',
+      'JSONL: parallel {id, query: {lang: text}, positive: {lang: text}} or flat {query, positive, negatives?, query_lang?, positive_lang?}',
+    )
+    .requiredOption('--output <dir>', 'where the trained model goes')
+    .option('--overwrite', 'replace the output folder')
+    .addOption(
+      new Option('--sampler <name>', 'how a batch is filled')
+        .choices(['monolingual', 'cross_lingual', 'hybrid'])
+        .default(defaults.sampler),
+    )
+    .option('--alpha <share>', 'hybrid: probability of a monolingual batch', number, defaults.alpha)
+    .option(
+      '--languages <list>',
+      'training languages, comma-separated; others are held out (default: all)',
+      list,
+    )
+    .option(
+      '--language-weights <scheme>',
+      'equal, proportional, or a smoothing temperature',
+      languageWeights,
+      'equal',
+    )
+    .option('--batch-size <pairs>', 'pairs in a batch', positiveInteger, defaults.batchSize)
+    .option('--steps <n>', 'training steps', positiveInteger, defaults.steps)
+    .option(
+      '--learning-rate <rate>',
+      `highest rate (default: ${LEARNING_RATE.pretrained}, with --config ${LEARNING_RATE.fresh})`,
+      number,
+    )
+    .option('--warmup-steps <n>', 'steps of linear growth (default: a tenth of the steps)', integer)
+    .option('--weight-decay <x>', 'AdamW, not on biases and LayerNorm', number, defaults.weightDecay)
+    .option('--temperature <t>', 'of the contrastive loss', number, defaults.temperature)
+    .option('--symmetric', 'also the loss from passages to queries')
+    .option('--no-dropout', 'switch dropout off')
+    .option(
+      '--negatives <n>',
+      'hard negatives of each pair, where the data has any',
+      integer,
+      defaults.negatives,
+    )
+    .option('--max-tokens <n>', 'tokens kept of each text (default: what the model takes)', positiveInteger)
+    .option(
+      '--query-prompt <text>',
+      `before queries (default: the model's own, else ${JSON.stringify(defaults.queryPrompt)})`,
+    )
+    .option(
+      '--passage-prompt <text>',
+      `before passages (default: the model's own, else ${JSON.stringify(defaults.passagePrompt)})`,
+    )
+    .addOption(new Option('--pooling <mode>', 'with --config').choices(['mean', 'first']).default('mean'))
+    .option('--seed <n>', 'of weights, batches and dropout', integer, defaults.seed)
+    .option('--device <name>', 'cpu, cuda or cuda:N', 'cpu')
+    .option('--skip-malformed', 'leave malformed lines out and count them')
+    .option('--json', 'print the result as JSON');
+}
+
+/** The model that the flags name: given weights, or fresh ones. */
+export async function openEncoder(flags: TrainFlags): Promise<Encoder> {
+  const options = { device: flags.device, maxTokens: flags.maxTokens };
+  if (flags.model !== undefined && flags.config === undefined) return Encoder.load(flags.model, options);
+  if (flags.model === undefined && flags.config !== undefined && flags.tokenizer !== undefined) {
+    const fresh = { configPath: flags.config, tokenizerPath: flags.tokenizer, pooling: flags.pooling };
+    return Encoder.fresh(fresh, flags.seed, options);
+  }
+  throw new XlembedError(
+    'INVALID_ARGUMENT',
+    'expected either --model, or --config and --tokenizer',
+    'xlembed train --help',
+  );
+}
+
+/** What the flags say of training, with the model's own prompts where none are given. */
+export function trainingOptions(flags: TrainFlags, encoder: Encoder): Partial<TrainingOptions> {
+  const { model } = encoder;
+  const stored = Object.keys(model.prompts).length > 0;
+  const fallback = flags.model === undefined ? LEARNING_RATE.fresh : LEARNING_RATE.pretrained;
+  return {
+    sampler: flags.sampler,
+    alpha: flags.alpha,
+    languageWeights: flags.languageWeights,
+    languages: flags.languages,
+    batchSize: flags.batchSize,
+    steps: flags.steps,
+    learningRate: flags.learningRate ?? fallback,
+    ...(flags.warmupSteps !== undefined && { warmupSteps: flags.warmupSteps }),
+    weightDecay: flags.weightDecay,
+    temperature: flags.temperature,
+    symmetric: flags.symmetric ?? false,
+    dropout: flags.dropout,
+    negatives: flags.negatives,
+    queryPrompt: flags.queryPrompt ?? (stored ? promptFor(model, 'query') : TRAINING_DEFAULTS.queryPrompt),
+    passagePrompt:
+      flags.passagePrompt ?? (stored ? promptFor(model, 'passage') : TRAINING_DEFAULTS.passagePrompt),
+    seed: flags.seed,
+  };
+}

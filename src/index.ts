@@ -1,0 +1,43 @@
+/**
+ * xlembed: fine-tune, run and measure multilingual embedding models.
+ *
+ *     import { Encoder, FlatIndex } from 'xlembed';
+ *     const encoder = await Encoder.load('path/to/model');
+ *     const { data, rows, dimensions } = await encoder.encode(['Guten Morgen', 'good morning'], { role: 'query' });
+ *
+ * This file is the public API, nothing else; what it does not name may change in any version.
+ */
+
+export type { SamplerOptions } from './batches/options.js';
+export type { BatchPlan, PairChoice, Sampler } from './batches/plan.js';
+export { createSampler } from './batches/sampler.js';
+export type { LanguageWeights } from './batches/weights.js';
+export { readCldrAnnotations } from './datasets/cldr_annotations.js';
+export { type RecordCounts, type RecordOptions, readRecords } from './datasets/read_records.js';
+export type { ParallelRecord } from './datasets/records.js';
+export { type SplitOptions, splitRecords } from './datasets/split_records.js';
+export { TextFile, type TextRecord } from './datasets/texts.js';
+export { readUdhr } from './datasets/udhr.js';
+export { type EmbeddingsManifest, type EncodeFileOptions, encodeFile } from './encoding/encode_file.js';
+export { type Embeddings, type EncodeOptions, Encoder, type EncoderOptions } from './encoding/encoder.js';
+export { type ErrorCode, XlembedError } from './errors.js';
+export { chanceLevels } from './evaluation/chance.js';
+export { type Embed, type EvaluationOptions, evaluateRetrieval } from './evaluation/evaluate.js';
+export { judgeRun, type Qrels, type Run } from './evaluation/judgements.js';
+export type { JudgedRanking, Measure } from './evaluation/measures/measure.js';
+export { parseMeasure } from './evaluation/measures/parse.js';
+export type { EvaluationResult, GridCell, PoolRow } from './evaluation/results.js';
+export { recordsTask } from './evaluation/tasks/records_task.js';
+export { openTask, taskNames } from './evaluation/tasks/registry.js';
+export type { RetrievalTask, TaskText } from './evaluation/tasks/task.js';
+export { type ModelDescription, openModel } from './models/open_model.js';
+export { promptFor, type Role } from './models/prompts.js';
+export type { Dtype, NativeInfo, PackedSequences } from './native.js';
+export { renderReport, renderTrainingReport } from './report/report.js';
+export type { ExperimentResults, TrainingResults } from './report/results.js';
+export { renderTable } from './report/table.js';
+export { FlatIndex, type FlatIndexOptions, type Hit } from './search/flat_index.js';
+export { type TokenizedTexts, type TokenizerOptions, TokenizerPool } from './tokenizers/tokenizer_pool.js';
+export { trainTokenizer } from './tokenizers/train.js';
+export { resolveTrainingOptions, TRAINING_DEFAULTS, type TrainingOptions } from './training/options.js';
+export { type StepEvent, Trainer } from './training/trainer.js';

@@ -1,0 +1,125 @@
+import assert from 'node:assert/strict';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { temporaryFolder, xlembed } from './run.js';
+
+const MODEL = 'test/reference/encoder/xlm-roberta';
+const folder = temporaryFolder();
+const at = (name: string) => join(folder, name);
+const RECORD = '{"id": "a", "query": {"en": "w9"}, "positive": {"en": "w8"}}';
+const SECOND = '{"id": "b", "query": {"en": "w10"}, "positive": {"en": "w11"}}';
+
+function write(name: string, text: string | Buffer): string {
+  writeFileSync(at(name), text);
+  return at(name);
+}
+
+/** Copies the model with one file changed. */
+function changedModel(name: string, file: string, change: (text: string) => string): string {
+  mkdirSync(at(name));
+  for (const each of ['config.json', 'model.safetensors', 'tokenizer.json']) {
+    copyFileSync(join(MODEL, each), join(at(name), each));
+  }
+  writeFileSync(join(at(name), file), change(readFileSync(join(MODEL, file), 'utf8')));
+  return at(name);
+}
+
+/** The program ends with exit code 1, the code, what the message must say and a remedy; no stack trace. */
+function refused(args: string[], code: string, says: RegExp): void {
+  const { status, stderr, stdout } = xlembed(...args, '--json');
+  assert.equal(status, 1, stderr);
+  assert.match(stderr, new RegExp(`^xlembed: ${code}: `, 'm'));
+  assert.match(stderr, says);
+  assert.doesNotMatch(stderr, /^ +at /m);
+  assert.equal(JSON.parse(stdout.trim().split('\n').at(-1)!).error.code, code);
+}
+
+const train = (data: string, ...more: string[]) => [
+  'train',
+  ...['--model', MODEL, '--data', data, '--output', at('out'), '--batch-size', '2', '--steps', '2', ...more],
+];
+const encode = (input: string, model = MODEL) => [
+  'encode',
+  '--model',
+  model,
+  '--input',
+  input,
+  '--output',
+  at('out'),
+];
+
+test('files that are missing or wrong', () => {
+  refused(train(at('nowhere.jsonl')), 'FILE_NOT_FOUND', /nowhere\.jsonl/);
+  refused(train(write('line.jsonl', `${RECORD}\n{"id": `)), 'MALFORMED_LINE', /line\.jsonl.*2/);
+  refused(
+    train(write('field.jsonl', `${RECORD}\n{"id": "b", "query": {"en": 5}}`)),
+    'MALFORMED_LINE',
+    /field\.jsonl.*2/,
+  );
+  refused(train(write('empty.jsonl', '\n')), 'EMPTY_DATASET', /empty\.jsonl/);
+  refused(train(write('blank.jsonl', `${RECORD}\n{"query": "", "positive": "w9"}`)), 'MALFORMED_LINE', /2/);
+  refused(encode(at('nowhere.txt')), 'FILE_NOT_FOUND', /nowhere\.txt/);
+  refused(encode(write('texts.csv', 'a')), 'INVALID_ARGUMENT', /texts\.csv/);
+  refused(
+    ['search', '--model', MODEL, '--index', at('nowhere'), '--query', 'a'],
+    'FILE_NOT_FOUND',
+    /nowhere/,
+  );
+  refused(['evaluate', '--model', MODEL, '--task', 'squad', '--data', folder], 'INVALID_ARGUMENT', /xquad_r/);
+  refused(
+    ['evaluate', '--model', MODEL, '--task', 'xquad-r', '--data', at('nowhere')],
+    'FILE_NOT_FOUND',
+    /nowhere/,
+  );
+  assert.ok(!existsSync(at('out')), 'nothing half-written');
+});
+
+test('models that do not fit together', () => {
+  const texts = write('texts.txt', 'w9\n');
+  refused(encode(texts, at('nowhere')), 'FILE_NOT_FOUND', /nowhere/);
+  const narrower = changedModel('narrower', 'config.json', (text) =>
+    text.replace('"hidden_size": 24', '"hidden_size": 48'),
+  );
+  refused(encode(texts, narrower), 'TENSOR_SHAPE_MISMATCH', /48/);
+  const smaller = changedModel('smaller', 'tokenizer.json', (text) =>
+    text.replace('"w96":96', '"w96":96,"w97":97').replace('"w96": 96', '"w96": 96, "w97": 97'),
+  );
+  refused(encode(texts, smaller), 'VOCABULARY_MISMATCH', /98.*97/);
+  const broken = changedModel('broken', 'tokenizer.json', () => '{');
+  refused(encode(texts, broken), 'TOKENIZER_INVALID', /tokenizer\.json/);
+  const other = changedModel('other', 'config.json', (text) => text.replace('xlm-roberta', 't5'));
+  refused(encode(texts, other), 'MODEL_UNSUPPORTED', /model_type/);
+});
+
+test('options that cannot be', () => {
+  const data = write('two.jsonl', `${RECORD}\n${SECOND}\n`);
+  refused(train(data, '--sampler', 'cross_lingual'), 'SAMPLER_IMPOSSIBLE', /cross_lingual/);
+  refused(train(data, '--alpha', '1.5'), 'INVALID_ARGUMENT', /alpha.*1\.5/);
+  refused(train(data, '--device', 'cuda:7'), 'DEVICE_UNAVAILABLE', /cuda:7/);
+  refused(['train', '--data', data, '--output', at('out')], 'INVALID_ARGUMENT', /--model/);
+  mkdirSync(at('there'), { recursive: true });
+  refused(['train', '--model', MODEL, '--data', data, '--output', at('there')], 'FILE_EXISTS', /there/);
+});
+
+test('malformed lines can be left out and are counted', () => {
+  const data = write('some.jsonl', `${RECORD}\nnot json\n${SECOND}\n`);
+  const { status, stderr } = xlembed(
+    ...train(data, '--sampler', 'monolingual', '--skip-malformed', '--overwrite'),
+  );
+  assert.equal(status, 0, stderr);
+  assert.match(stderr, /1 malformed/);
+});
+
+test('wrong usage: exit code 2 and the way to the help', () => {
+  const { status, stderr } = xlembed('train', '--steps', 'many');
+  assert.equal(status, 2);
+  assert.match(stderr, /Expected a whole number/);
+  assert.equal(xlembed('fly').status, 2);
+  assert.equal(xlembed('encode', '--model', MODEL).status, 2);
+  const help = xlembed('--help');
+  assert.equal(help.status, 0);
+  for (const verb of ['demo', 'train', 'encode', 'search', 'evaluate', 'doctor', 'setup']) {
+    assert.match(help.stdout, new RegExp(`^  ${verb} `, 'm'));
+  }
+});

@@ -1,0 +1,172 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { gzipSync } from 'node:zlib';
+import { temporaryFolder, xlembed } from './run.js';
+
+const MODEL = 'test/reference/encoder/xlm-roberta';
+const folder = temporaryFolder();
+const at = (name: string) => join(folder, name);
+const lines = (values: unknown[]) => `${values.map((value) => JSON.stringify(value)).join('\n')}\n`;
+const json = (path: string) => JSON.parse(readFileSync(path, 'utf8'));
+
+const parallel = Array.from({ length: 20 }, (_, n) => ({
+  id: `p${n}`,
+  query: { en: `w${10 + n}`, de: `w${30 + n}` },
+  positive: { en: `w${50 + n} w9`, de: `w${70 + n} w8` },
+}));
+const flat = Array.from({ length: 10 }, (_, n) => ({
+  query: `w${20 + n} w6`,
+  positive: `w${60 + n} w5`,
+  negatives: [`w${61 + n}`],
+  query_lang: 'en',
+  positive_lang: n % 2 ? 'de' : 'en',
+}));
+writeFileSync(at('parallel.jsonl'), lines(parallel));
+writeFileSync(at('flat.jsonl.gz'), gzipSync(lines(flat)));
+
+const FRESH = ['--config', `${MODEL}/config.json`, '--tokenizer', `${MODEL}/tokenizer.json`];
+const SMALL = ['--batch-size', '8', '--steps', '12', '--seed', '3'];
+
+test('train from scratch, encode, search, evaluate', () => {
+  const model = at('trained');
+  const data = ['--data', at('parallel.jsonl'), at('flat.jsonl.gz')];
+  const sampler = ['--sampler', 'hybrid', '--alpha', '0.5'];
+  const trained = xlembed('train', ...FRESH, ...data, ...sampler, ...SMALL, '--output', model, '--json');
+  assert.equal(trained.status, 0, trained.stderr);
+  const result = JSON.parse(trained.stdout);
+  assert.deepEqual([result.steps, result.interrupted, result.output], [12, false, model]);
+  // Every default is said at the start and stored beside the result.
+  for (const name of ['learningRate', 'temperature', 'languageWeights', 'warmupSteps', 'queryPrompt']) {
+    assert.match(trained.stderr, new RegExp(`^ +${name} `, 'm'));
+    assert.ok(name in json(join(model, 'training.json')).settings);
+  }
+  assert.equal(readFileSync(join(model, 'training_log.jsonl'), 'utf8').trim().split('\n').length, 12);
+  assert.equal(json(join(model, 'config_sentence_transformers.json')).prompts.query, 'Query: ');
+
+  writeFileSync(at('corpus.jsonl'), lines(parallel.map(({ id, positive }) => ({ id, text: positive.en }))));
+  const corpus = ['--model', model, '--input', at('corpus.jsonl'), '--output', at('index')];
+  const encoded = xlembed('encode', ...corpus, '--format', 'npy', '--role', 'passage', '--json');
+  assert.equal(encoded.status, 0, encoded.stderr);
+  assert.deepEqual([JSON.parse(encoded.stdout).rows, JSON.parse(encoded.stdout).prompt], [20, 'Passage: ']);
+  const npy = readFileSync(join(at('index'), 'embeddings.npy'));
+  assert.match(npy.toString('latin1', 0, 128), /'descr': '<f4'.*\(20, 24\)/);
+  assert.equal(npy.length, 128 + 20 * 24 * 4);
+  assert.equal(xlembed('encode', ...corpus).status, 1, 'an existing folder is not replaced');
+
+  const found = xlembed(
+    'search',
+    '--model',
+    model,
+    '--index',
+    at('index'),
+    '--query',
+    'w12',
+    '-k',
+    '3',
+    '--json',
+  );
+  assert.equal(found.status, 0, found.stderr);
+  const [{ query, hits }] = JSON.parse(found.stdout);
+  assert.deepEqual([query, hits.length, hits[0].rank], ['w12', 3, 1]);
+  assert.ok(hits[0].score >= hits[1].score && hits[1].score >= hits[2].score);
+  assert.equal(hits[0].text, parallel.find(({ id }) => id === hits[0].id)!.positive.en);
+
+  const xquad = ['--task', 'xquad-r', '--data', 'test/evaluation/tasks/fixtures/xquad_r'];
+  const evaluated = xlembed('evaluate', '--model', model, ...xquad, '--output', at('xquad.json'));
+  assert.equal(evaluated.status, 0, evaluated.stderr);
+  assert.match(evaluated.stdout, /monolingual +0\.\d{4}/);
+  const stored = json(at('xquad.json'));
+  assert.equal(stored.grid.length, 9);
+  assert.ok(stored.measures.multilingual_map > 0 && stored.measures.language_bias >= 0);
+  assert.equal(stored.settings.queryPrompt, 'Query: ');
+});
+
+test('training again gives the same bits; a fine-tuned model keeps its prompts', () => {
+  const outputs = ['again1', 'again2'].map(at);
+  for (const output of outputs) {
+    const args = ['--data', at('parallel.jsonl'), ...SMALL, '--output', output];
+    assert.equal(xlembed('train', ...FRESH, ...args).status, 0);
+  }
+  const [first, second] = outputs.map((output) => readFileSync(join(output, 'model.safetensors')));
+  assert.ok(first!.equals(second!));
+  const tuned = xlembed(
+    'train',
+    '--model',
+    outputs[0]!,
+    '--data',
+    at('parallel.jsonl'),
+    ...SMALL,
+    '--output',
+    at('tuned'),
+  );
+  assert.equal(tuned.status, 0, tuned.stderr);
+  assert.equal(json(join(at('tuned'), 'config_sentence_transformers.json')).prompts.passage, 'Passage: ');
+});
+
+test('a plain text file: a row for each line, empty ones counted', () => {
+  writeFileSync(at('texts.txt'), `w9\n\n${'w8 '.repeat(200)}\nw7 \u{1F600}`);
+  const encoded = xlembed(
+    'encode',
+    '--model',
+    MODEL,
+    '--input',
+    at('texts.txt'),
+    '--output',
+    at('texts'),
+    '--json',
+  );
+  assert.equal(encoded.status, 0, encoded.stderr);
+  const { rows, empty, truncated, prompt } = JSON.parse(encoded.stdout);
+  assert.deepEqual({ rows, empty, truncated, prompt }, { rows: 4, empty: 1, truncated: 1, prompt: '' });
+  const ids = readFileSync(join(at('texts'), 'ids.jsonl'), 'utf8')
+    .trim()
+    .split('\n');
+  assert.deepEqual(
+    ids.map((line) => JSON.parse(line).id),
+    ['1', '2', '3', '4'],
+  );
+});
+
+test('an interrupt finishes the step, saves the model and exits with 130', async () => {
+  const output = at('interrupted');
+  const args = [
+    'train',
+    ...FRESH,
+    '--data',
+    at('parallel.jsonl'),
+    '--steps',
+    '100000',
+    '--batch-size',
+    '8',
+    '--output',
+    output,
+  ];
+  const child = spawn(process.execPath, ['dist/cli/main.js', ...args], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  let stderr = '';
+  child.stderr.on('data', (text) => {
+    stderr += text;
+  });
+  const log = `${output}.partial/training_log.jsonl`;
+  while (!existsSync(log) || readFileSync(log).length === 0)
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  child.kill('SIGINT');
+  const [status] = await once(child, 'exit');
+  assert.equal(status, 130, stderr);
+  const { steps, interrupted } = json(join(output, 'training.json'));
+  assert.equal(interrupted, true);
+  assert.ok(steps > 0 && steps < 100000);
+  assert.ok(existsSync(join(output, 'model.safetensors')));
+  assert.ok(!existsSync(`${output}.partial`));
+});
+
+test('doctor says what is there', () => {
+  const { status, stdout } = xlembed('doctor', '--json');
+  assert.equal(status, 0);
+  assert.ok(JSON.stringify(JSON.parse(stdout)).includes('libtorch'));
+});
