@@ -62,11 +62,16 @@ inline constexpr std::array<std::array<ScorePanel<Arithmetic>, kQueryTile>, 3> k
     score_panels<Arithmetic, 2>(std::make_integer_sequence<int, kQueryTile>()),
     score_panels<Arithmetic, 3>(std::make_integer_sequence<int, kQueryTile>())};
 
-// Queries (Q, W) as tiles: each (W, kQueryTile), the last one (W, what is left).
-template <typename Word>
-class QueryTiles {
+// Scores panels with sums held in vector registers. Queries (Q, W) become tiles: each (W, kQueryTile), the
+// last one (W, what is left).
+template <typename Arithmetic>
+class RegisterKernel {
  public:
-  QueryTiles(const Word* queries, int64_t count, int64_t words)
+  using Word = typename Arithmetic::Word;
+  using Sum = typename Arithmetic::Sum;
+  static constexpr int kTile = kQueryTile;
+
+  RegisterKernel(const Word* queries, int64_t count, int64_t words)
       : count_(count), words_(words), values_(count * words) {
     for (int64_t tile = 0; tile < tiles(); ++tile) {
       Word* out = &values_[tile * kQueryTile * words];
@@ -79,8 +84,17 @@ class QueryTiles {
   }
   int64_t tiles() const { return (count_ + kQueryTile - 1) / kQueryTile; }
   int64_t size(int64_t tile) const { return std::min<int64_t>(kQueryTile, count_ - tile * kQueryTile); }
-  int64_t words() const { return words_; }
-  const Word* tile(int64_t tile) const { return &values_[tile * kQueryTile * words_]; }
+  void begin_thread() const {}
+  void end_thread() const {}
+
+  // A panel has 3 cache lines per word: those of `next` are fetched by the first one, two or three tiles.
+  void score(const Word* panel, const Word* next, int64_t tile, Sum* sums) const {
+    const int64_t lines = std::max<int64_t>(1, (3 + tiles() - 1) / tiles());
+    const int64_t fetches = (3 + lines - 1) / lines;
+    const Word* ahead = next + tile % fetches * lines * words_ * kWordsPerCacheLine;
+    kScorePanel<Arithmetic>[lines - 1][size(tile) - 1](panel, words_, & values_[tile* kQueryTile* words_],
+                                                       ahead, sums);
+  }
 
  private:
   int64_t count_;
@@ -88,35 +102,32 @@ class QueryTiles {
   std::vector<Word> values_;
 };
 
-// Calls visit(thread, query, sums, panel, p) for every query and each of the panels p = 0 .. panels - 1,
-// which panel(p, thread) gives; a thread sees panels in ascending order.
-template <typename Arithmetic, typename Panel, typename Visit>
-void scan(const QueryTiles<typename Arithmetic::Word>& queries, int64_t panels, int threads, Panel& panel,
+// Calls visit(thread, query, sums, panel, p) for every query of the kernel and each of the panels p = 0 ..
+// panels - 1, which panel(p, thread) gives; a thread sees panels in ascending order. `stride`: words from a
+// panel to the next.
+template <typename Kernel, typename Panel, typename Visit>
+void scan(const Kernel& kernel, int64_t panels, int64_t stride, int threads, Panel& panel,
           const Visit& visit) {
   const int64_t chunk = std::clamp<int64_t>(panels / (threads * 8), 1, 64);
-  const int64_t tiles = queries.tiles(), words = queries.words();
-  // A panel has 3 cache lines per word: fetched by the first one, two or three tiles of queries.
-  const int64_t lines = std::max<int64_t>(1, (3 + tiles - 1) / tiles);
-  const int64_t fetches = (3 + lines - 1) / lines;
   std::atomic<int64_t> next_chunk = 0;
 #pragma omp parallel num_threads(threads)
   {
-    alignas(64) typename Arithmetic::Sum sums[kQueryTile * kPanelRows];
+    alignas(64) typename Kernel::Sum sums[Kernel::kTile * kPanelRows];
     const int thread = omp_get_thread_num();
+    kernel.begin_thread();
     for (int64_t begin; (begin = next_chunk.fetch_add(chunk)) < panels;) {
       for (int64_t p = begin; p < std::min(begin + chunk, panels); ++p) {
         const auto* current = panel(p, thread);
-        const auto* following = current + words * kPanelRows;  // right within a block, harmless at its end
-        for (int64_t tile = 0; tile < tiles; ++tile) {
-          const auto* ahead = following + tile % fetches * lines * words * kWordsPerCacheLine;
-          const int64_t size = queries.size(tile);
-          kScorePanel<Arithmetic>[lines - 1][size - 1](current, words, queries.tile(tile), ahead, sums);
-          for (int64_t q = 0; q < size; ++q) {
-            visit(thread, tile * kQueryTile + q, sums + q * kPanelRows, current, p);
+        for (int64_t tile = 0; tile < kernel.tiles(); ++tile) {
+          kernel.score(current, current + stride, tile,
+                       sums);  // past a block's end the next panel is a harmless guess
+          for (int64_t q = 0; q < kernel.size(tile); ++q) {
+            visit(thread, tile * Kernel::kTile + q, sums + q * kPanelRows, current, p);
           }
         }
       }
     }
+    kernel.end_thread();
   }
 }
 

@@ -90,10 +90,11 @@ void top_k_block(const float* queries, int64_t query_count, const Corpus& corpus
   PanelReader reader(corpus, subset, threads);
   std::vector<BestK> best;
   for (int thread = 0; thread < threads; ++thread) best.emplace_back(query_count, k);
-  scan<Float32>(QueryTiles<float>(queries, query_count, corpus.dimensions), reader.panels(), threads, reader,
-                [&](int thread, int64_t query, const float* sums, const float*, int64_t p) {
-                  best[thread].offer(query, sums, p * kPanelRows, reader.valid_rows(p));
-                });
+  scan(RegisterKernel<Float32>(queries, query_count, corpus.dimensions), reader.panels(),
+       corpus.dimensions * kPanelRows, threads, reader,
+       [&](int thread, int64_t query, const float* sums, const float*, int64_t p) {
+         best[thread].offer(query, sums, p * kPanelRows, reader.valid_rows(p));
+       });
   std::vector<Candidate> all;
   for (int64_t q = 0; q < query_count; ++q) write_best(best, q, k, all, scores + q * k, rows + q * k);
   if (subset.all()) return;
@@ -112,11 +113,11 @@ void ranks_block(const float* queries, int64_t query_count, const Corpus& corpus
   }
   std::vector<std::vector<int32_t>> counts(threads, std::vector<int32_t>(total, 0));
   PanelReader reader(corpus, {}, threads);
-  scan<Float32>(QueryTiles<float>(queries, query_count, corpus.dimensions), reader.panels(), threads, reader,
-                [&](int thread, int64_t query, const float* sums, const float*, int64_t p) {
-                  count_better(relevant, query, sums, p * kPanelRows, reader.valid_rows(p),
-                               counts[thread].data());
-                });
+  scan(RegisterKernel<Float32>(queries, query_count, corpus.dimensions), reader.panels(),
+       corpus.dimensions * kPanelRows, threads, reader,
+       [&](int thread, int64_t query, const float* sums, const float*, int64_t p) {
+         count_better(relevant, query, sums, p * kPanelRows, reader.valid_rows(p), counts[thread].data());
+       });
   for (int64_t i = offsets[0]; i < total; ++i) {
     ranks[i] = 1;
     for (const auto& part : counts) ranks[i] += part[i];

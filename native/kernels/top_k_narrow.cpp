@@ -1,0 +1,300 @@
+#include "kernels/top_k_narrow.h"
+
+#include <cfloat>
+#include <cmath>
+#include <cstring>
+
+#include "kernels/amx_kernel.h"
+#include "kernels/bfloat16.h"
+#include "kernels/narrow_arithmetic.h"
+#include "kernels/panels.h"
+#include "kernels/shortlist.h"
+
+namespace xlembed::kernels {
+namespace {
+
+#if defined(XLEMBED_AMX)
+constexpr int64_t kWordStep = kTileWords;
+#else
+constexpr int64_t kWordStep = 1;
+#endif
+constexpr size_t kListBytes = size_t{256} << 20;  // what the lists of one block of queries may take
+constexpr int64_t kQueryBlock = 1024;
+
+// ---- Narrow numbers ----
+
+int64_t value_words(Narrow type, int64_t dimensions) {
+  const int64_t per_word = type == Narrow::bfloat16 ? 2 : 4;
+  const int64_t words = (dimensions + per_word - 1) / per_word;
+  return (words + kWordStep - 1) / kWordStep * kWordStep;
+}
+
+// How far narrow(x) is from x.
+struct Distance {
+  float error = 0;   // |x - narrow(x)|
+  float length = 0;  // |narrow(x)|
+};
+
+// x (D) -> words (value_words)
+Distance encode_bfloat16(const float* x, int64_t dimensions, uint32_t* words, int64_t count) {
+  std::fill_n(words, count, 0u);
+  double error = 0, length = 0;
+  for (int64_t d = 0; d < dimensions; ++d) {
+    const bfloat16 rounded = round_to_bfloat16(x[d]);
+    words[d / 2] |= static_cast<uint32_t>(rounded.bits) << (d % 2 * 16);
+    const double value = to_float(rounded), difference = x[d] - value;
+    error += difference * difference;
+    length += value * value;
+  }
+  return {static_cast<float>(std::sqrt(error)), static_cast<float>(std::sqrt(length))};
+}
+
+// x (D) -> words of integers + offset, scale. The offset makes the corpus unsigned, as the instructions want
+// it.
+Distance encode_int8(const float* x, int64_t dimensions, int offset, uint32_t* words, int64_t count,
+                     float* scale) {
+  std::fill_n(words, count, 0u);
+  float largest = 0;
+  for (int64_t d = 0; d < dimensions; ++d) largest = std::max(largest, std::fabs(x[d]));
+  *scale = largest / 127;
+  const float inverse = *scale > FLT_MIN ? 1 / *scale : 0;
+  double error = 0, length = 0;
+  for (int64_t d = 0; d < dimensions; ++d) {
+    const int integer = std::clamp(static_cast<int>(std::nearbyint(x[d] * inverse)), -127, 127);
+    words[d / 4] |= static_cast<uint32_t>((integer + offset) & 255) << (d % 4 * 8);
+    const double value = static_cast<double>(*scale) * integer, difference = x[d] - value;
+    error += difference * difference;
+    length += value * value;
+  }
+  return {static_cast<float>(std::sqrt(error)), static_cast<float>(std::sqrt(length))};
+}
+
+// Queries in narrow form, with the margin 2m of each in the unit of its narrow scores.
+struct NarrowQueries {
+  std::vector<uint32_t> words;       // (Q, value_words)
+  std::vector<int32_t> corrections;  // int8: what the corpus's offset adds to every sum
+  std::vector<float> margins;
+};
+
+// 2m, with the rounding of both sums: each adds D products, rounding once or twice for each, and may flush
+// what is below the smallest normal number to zero.
+double margin(double length, const Distance& query, const NarrowCorpus& narrow, int64_t dimensions) {
+  const double furthest = static_cast<double>(narrow.largest_length) + narrow.largest_error;
+  const double approximation = length * narrow.largest_error + query.error * narrow.largest_length;
+  const double rounding = (4 * dimensions + 64) * (FLT_EPSILON / 2) * length * furthest;
+  const double flushing = dimensions * static_cast<double>(FLT_MIN) * (length + furthest + 1);
+  return 2 * 1.001 * (approximation + rounding + flushing);
+}
+
+NarrowQueries encode_queries(const float* queries, int64_t count, int64_t dimensions,
+                             const NarrowCorpus& narrow) {
+  const int64_t words = value_words(narrow.type, dimensions);
+  NarrowQueries result{std::vector<uint32_t>(count * words), std::vector<int32_t>(count, 0),
+                       std::vector<float>(count)};
+  for (int64_t q = 0; q < count; ++q) {
+    const float* query = queries + q * dimensions;
+    uint32_t* out = &result.words[q * words];
+    float unit = 1;
+    Distance distance;
+    if (narrow.type == Narrow::bfloat16) {
+      distance = encode_bfloat16(query, dimensions, out, words);
+    } else {
+      distance = encode_int8(query, dimensions, 0, out, words, &unit);
+      for (int64_t d = 0; d < dimensions; ++d) {
+        result.corrections[q] += 128 * static_cast<int8_t>(out[d / 4] >> (d % 4 * 8) & 255);
+      }
+      unit = std::max(unit, FLT_MIN);
+    }
+    double squared_length = 0;
+    for (int64_t d = 0; d < dimensions; ++d) squared_length += static_cast<double>(query[d]) * query[d];
+    result.margins[q] =
+        static_cast<float>(margin(std::sqrt(squared_length), distance, narrow, dimensions) / unit);
+  }
+  return result;
+}
+
+// ---- First pass: which rows could be among the k best ----
+
+uint32_t* panel_of(const Corpus& corpus, const NarrowCorpus& narrow, int64_t p) {
+  const int64_t row = p * kPanelRows;
+  return narrow.blocks[row / corpus.rows_per_block] +
+         row % corpus.rows_per_block * narrow_words(narrow.type, corpus.dimensions);
+}
+
+template <typename Kernel>
+void shortlist_with(const Kernel& kernel, const NarrowQueries& queries, const Corpus& corpus,
+                    const NarrowCorpus& narrow, std::vector<Shortlist>& lists) {
+  const int64_t panels = (corpus.rows + kPanelRows - 1) / kPanelRows;
+  const int64_t words = value_words(narrow.type, corpus.dimensions);
+  const int64_t stride = narrow_words(narrow.type, corpus.dimensions) * kPanelRows;
+  const auto panel = [&](int64_t p, int) -> const uint32_t* { return panel_of(corpus, narrow, p); };
+  const int threads = static_cast<int>(lists.size());
+  scan(kernel, panels, stride, threads, panel,
+       [&](int thread, int64_t query, const typename Kernel::Sum* sums, const uint32_t* current, int64_t p) {
+         const int64_t valid = std::min(kPanelRows, corpus.rows - p * kPanelRows);
+         if constexpr (std::is_same_v<typename Kernel::Sum, float>) {
+           lists[thread].offer(query, sums, p * kPanelRows, valid);
+         } else {
+           alignas(64) float scores[kPanelRows];
+           float scales[kPanelRows];
+           std::memcpy(scales, current + words * kPanelRows, sizeof scales);
+           const int32_t correction = queries.corrections[query];
+           for (int i = 0; i < kPanelRows; ++i)
+             scores[i] = static_cast<float>(sums[i] - correction) * scales[i];
+           lists[thread].offer(query, scores, p * kPanelRows, valid);
+         }
+       });
+}
+
+void shortlist(const NarrowQueries& queries, int64_t count, const Corpus& corpus, const NarrowCorpus& narrow,
+               std::vector<Shortlist>& lists) {
+  const int64_t words = value_words(narrow.type, corpus.dimensions);
+  const uint32_t* values = queries.words.data();
+#if defined(XLEMBED_AMX)
+  if (count > kQueryTile && amx_granted()) {
+    if (narrow.type == Narrow::bfloat16) {
+      shortlist_with(AmxKernel<Bfloat16Tiles>(values, count, words), queries, corpus, narrow, lists);
+    } else {
+      shortlist_with(AmxKernel<Int8Tiles>(values, count, words), queries, corpus, narrow, lists);
+    }
+    return;
+  }
+#endif
+  if (narrow.type == Narrow::bfloat16) {
+    shortlist_with(RegisterKernel<Bfloat16Pairs>(values, count, words), queries, corpus, narrow, lists);
+  } else {
+    shortlist_with(RegisterKernel<Int8Quads>(values, count, words), queries, corpus, narrow, lists);
+  }
+}
+
+// ---- Second pass: their scores in float32 ----
+
+// candidates[begin .. end) get the score of top_k.h, eight at a time: one chain of additions alone would wait
+// for each.
+void score_rows(const float* query, const Corpus& corpus, Candidate* candidates, int64_t count) {
+  constexpr int kChains = 8;
+  for (int64_t first = 0; first < count; first += kChains) {
+    const float* x[kChains];
+    float sums[kChains] = {};
+    for (int i = 0; i < kChains; ++i) x[i] = address(corpus, candidates[std::min(first + i, count - 1)].row);
+    for (int64_t d = 0; d < corpus.dimensions; ++d) {
+      for (int i = 0; i < kChains; ++i) sums[i] = fma(x[i][d], query[d], sums[i]);
+    }
+    for (int64_t i = 0; i < std::min<int64_t>(kChains, count - first); ++i)
+      candidates[first + i].score = sums[i];
+  }
+}
+
+// What all threads kept for one query, less what the k-th best of all rules out.
+void merge(std::vector<Shortlist>& lists, int64_t query, int64_t k, float margin,
+           std::vector<Candidate>& all) {
+  all.clear();
+  for (Shortlist& list : lists) all.insert(all.end(), list.begin(query), list.end(query));
+  if (static_cast<int64_t>(all.size()) <= k) return;
+  std::nth_element(all.begin(), all.begin() + k - 1, all.end(), better);
+  const float threshold = all[k - 1].score - margin;
+  std::erase_if(all, [threshold](const Candidate& candidate) { return candidate.score < threshold; });
+}
+
+void write_sorted(std::vector<Candidate>& all, int64_t k, float* scores, int32_t* rows) {
+  const int64_t found = std::min<int64_t>(k, all.size());
+  std::partial_sort(all.begin(), all.begin() + found, all.end(), better);
+  for (int64_t i = 0; i < k; ++i) {
+    scores[i] = i < found ? all[i].score : -std::numeric_limits<float>::infinity();
+    rows[i] = i < found ? all[i].row : -1;
+  }
+}
+
+// The queries that were given up, from the float32 vectors.
+void search_float32(const std::vector<int64_t>& which, const float* queries, const Corpus& corpus, int64_t k,
+                    int threads, float* scores, int32_t* rows) {
+  const int64_t count = which.size(), dimensions = corpus.dimensions;
+  std::vector<float> some(count * dimensions), some_scores(count * k);
+  std::vector<int32_t> some_rows(count * k);
+  for (int64_t i = 0; i < count; ++i)
+    std::copy_n(queries + which[i] * dimensions, dimensions, &some[i * dimensions]);
+  top_k(some.data(), count, corpus, {}, k, threads, some_scores.data(), some_rows.data());
+  for (int64_t i = 0; i < count; ++i) {
+    std::copy_n(&some_scores[i * k], k, scores + which[i] * k);
+    std::copy_n(&some_rows[i * k], k, rows + which[i] * k);
+  }
+}
+
+int64_t top_k_block(const float* queries, int64_t count, const Corpus& corpus, const NarrowCorpus& narrow,
+                    int64_t k, int64_t capacity, int threads, float* scores, int32_t* rows) {
+  const NarrowQueries encoded = encode_queries(queries, count, corpus.dimensions, narrow);
+  std::vector<Shortlist> lists;
+  for (int thread = 0; thread < threads; ++thread) lists.emplace_back(count, k, capacity, encoded.margins);
+  shortlist(encoded, count, corpus, narrow, lists);
+  std::vector<int64_t> given_up;
+  for (int64_t q = 0; q < count; ++q) {
+    if (std::any_of(lists.begin(), lists.end(), [q](const Shortlist& list) { return list.given_up(q); })) {
+      given_up.push_back(q);
+    }
+  }
+#pragma omp parallel num_threads(threads)
+  {
+    std::vector<Candidate> all;
+#pragma omp for schedule(dynamic, 8)
+    for (int64_t q = 0; q < count; ++q) {
+      if (std::binary_search(given_up.begin(), given_up.end(), q)) continue;
+      merge(lists, q, k, encoded.margins[q], all);
+      score_rows(queries + q * corpus.dimensions, corpus, all.data(), all.size());
+      write_sorted(all, k, scores + q * k, rows + q * k);
+    }
+  }
+  if (!given_up.empty()) search_float32(given_up, queries, corpus, k, threads, scores, rows);
+  return given_up.size();
+}
+
+}  // namespace
+
+int64_t narrow_words(Narrow type, int64_t dimensions) {
+  return value_words(type, dimensions) + (type == Narrow::int8 ? 1 : 0);
+}
+
+void write_narrow(const Corpus& corpus, int64_t first, int64_t count, int threads, NarrowCorpus& narrow) {
+  const int64_t values = value_words(narrow.type, corpus.dimensions);
+  const int64_t words = narrow_words(narrow.type, corpus.dimensions), end = first + count;
+  float error = narrow.largest_error, length = narrow.largest_length;
+#pragma omp parallel num_threads(threads) reduction(max : error, length)
+  {
+    std::vector<uint32_t> encoded(kPanelRows * words);
+#pragma omp for
+    for (int64_t p = first / kPanelRows; p < (end + kPanelRows - 1) / kPanelRows; ++p) {
+      const int64_t begin = std::max(first, p * kPanelRows), stop = std::min(end, (p + 1) * kPanelRows);
+      const uint32_t* vectors[kPanelRows];
+      for (int64_t row = begin; row < stop; ++row) {
+        uint32_t* out = &encoded[(row - begin) * words];
+        const float* x = address(corpus, row);
+        float scale = 0;
+        const Distance distance = narrow.type == Narrow::bfloat16
+                                      ? encode_bfloat16(x, corpus.dimensions, out, values)
+                                      : encode_int8(x, corpus.dimensions, 128, out, values, &scale);
+        if (narrow.type == Narrow::int8) std::memcpy(out + values, &scale, sizeof scale);
+        error = std::max(error, distance.error);
+        length = std::max(length, distance.length);
+        vectors[row - begin] = out;
+      }
+      write_panel(vectors, 1, stop - begin, words, panel_of(corpus, narrow, p) + begin % kPanelRows);
+    }
+  }
+  narrow.largest_error = error;
+  narrow.largest_length = length;
+}
+
+int64_t top_k_narrow(const float* queries, int64_t query_count, const Corpus& corpus,
+                     const NarrowCorpus& narrow, int64_t k, int threads, float* scores, int32_t* rows) {
+  const int64_t capacity = std::min(2 * (corpus.rows + k) + 64, 32 * k + 1024);
+  const int64_t list_bytes = threads * capacity * sizeof(Candidate);
+  const int64_t block = std::clamp<int64_t>(kListBytes / list_bytes, 1, kQueryBlock);
+  int64_t given_up = 0;
+  for (int64_t begin = 0; begin < query_count; begin += block) {
+    const int64_t count = std::min(block, query_count - begin);
+    given_up += top_k_block(queries + begin * corpus.dimensions, count, corpus, narrow, k, capacity, threads,
+                            scores + begin * k, rows + begin * k);
+  }
+  return given_up;
+}
+
+}  // namespace xlembed::kernels

@@ -1,0 +1,148 @@
+#include <algorithm>
+#include <cstdlib>
+#include <memory>
+#include <random>
+
+#include "check.h"
+#include "kernels/top_k_narrow.h"
+
+namespace {
+
+using namespace xlembed::kernels;
+
+std::vector<float> random_vectors(int64_t count, int64_t dimensions, uint32_t seed, float shift = 0) {
+  std::mt19937 generator(seed);
+  std::normal_distribution<float> normal(shift);
+  std::vector<float> values(count * dimensions);
+  for (float& value : values) value = normal(generator);
+  return values;
+}
+
+template <typename T>
+struct Blocks {
+  void add(size_t count) {
+    T* block = static_cast<T*>(std::aligned_alloc(64, count * sizeof(T)));
+    std::fill(block, block + count, T{});
+    owned.emplace_back(block, std::free);
+    addresses.push_back(block);
+  }
+  std::vector<std::unique_ptr<T, decltype(&std::free)>> owned;
+  std::vector<T*> addresses;
+};
+
+// Vectors as rows in blocks of 96, with their narrow copy written in uneven pieces.
+struct Stored {
+  Stored(const std::vector<float>& vectors, int64_t dimensions, Narrow type)
+      : corpus{nullptr, 96, static_cast<int64_t>(vectors.size()) / dimensions, dimensions, Layout::rows},
+        narrow{type, nullptr, 0, 0} {
+    for (int64_t first = 0; first < corpus.rows; first += corpus.rows_per_block) {
+      floats.add(96 * dimensions);
+      words.add(96 * narrow_words(type, dimensions));
+    }
+    corpus.blocks = const_cast<const float**>(floats.addresses.data());
+    narrow.blocks = words.addresses.data();
+    for (int64_t first = 0, count = 1; first < corpus.rows; first += count, count = 3 * count + 7) {
+      count = std::min(count, corpus.rows - first);
+      write_vectors(&vectors[first * dimensions], first, count, corpus, 2);
+      write_narrow(corpus, first, count, 2, narrow);
+    }
+  }
+  Corpus corpus;
+  NarrowCorpus narrow;
+  Blocks<float> floats;
+  Blocks<uint32_t> words;
+};
+
+// Checks that scores and rows are those of the float32 search; returns the queries that were given up.
+int64_t compare(const std::vector<float>& queries, const Stored& stored, int64_t k, int threads = 2) {
+  const int64_t count = queries.size() / stored.corpus.dimensions;
+  std::vector<float> scores(count * k), expected_scores(count * k);
+  std::vector<int32_t> rows(count * k), expected_rows(count * k);
+  const int64_t given_up = top_k_narrow(queries.data(), count, stored.corpus, stored.narrow, k, threads,
+                                        scores.data(), rows.data());
+  top_k(queries.data(), count, stored.corpus, {}, k, threads, expected_scores.data(), expected_rows.data());
+  CHECK(scores == expected_scores);
+  CHECK(rows == expected_rows);
+  return given_up;
+}
+
+void both(void (*body)(Narrow)) {
+  body(Narrow::bfloat16);
+  body(Narrow::int8);
+}
+
+void agrees_with_float32(Narrow type) {
+  for (const int64_t dimensions : {1, 5, 64, 100, 384}) {
+    const Stored stored(random_vectors(3000, dimensions, 1), dimensions, type);
+    for (const int64_t queries : {1, 3, 8, 9, 32, 33, 70}) {
+      compare(random_vectors(queries, dimensions, 2), stored, 10, 1 + queries % 3);
+    }
+  }
+}
+
+void narrow_pass_suffices(Narrow type) {
+  const int64_t dimensions = 256;
+  const Stored stored(random_vectors(20000, dimensions, 3), dimensions, type);
+  for (const int64_t k : {1, 10, 100, 1000}) {
+    CHECK(compare(random_vectors(40, dimensions, 4), stored, k) == 0);
+    CHECK(compare(random_vectors(2, dimensions, 5), stored, k) == 0);
+  }
+}
+
+// Rows whose order is lost in the narrow copy, far above all others.
+void order_below_the_narrow_resolution(Narrow type) {
+  const int64_t dimensions = 32, rows = 9000;
+  auto x = random_vectors(rows, dimensions, 6);
+  const auto q = random_vectors(35, dimensions, 7, 1.f);
+  for (int64_t r = 0; r < 200; ++r) {
+    for (int64_t d = 0; d < dimensions; ++d) {
+      x[r * 37 * dimensions + d] = 10 + 1e-5f * static_cast<float>((r * 71 + d * 13) % 200);
+    }
+  }
+  CHECK(compare(q, Stored(x, dimensions, type), 20) == 0);
+}
+
+// More equal rows than a list holds: only the float32 vectors can tell which k come first.
+void many_equal_rows(Narrow type) {
+  const int64_t dimensions = 16, rows = 6000;
+  const auto one = random_vectors(1, dimensions, 8);
+  std::vector<float> x;
+  for (int64_t r = 0; r < rows; ++r) x.insert(x.end(), one.begin(), one.end());
+  const Stored stored(x, dimensions, type);
+  CHECK(compare(random_vectors(12, dimensions, 9), stored, 5) == 12);
+  CHECK(compare(std::vector<float>(3 * dimensions, 0.f), stored, 5) == 3);
+}
+
+// Vectors that share a large component, as those of many models do; lengths and scales that differ widely.
+void uneven_vectors(Narrow type) {
+  const int64_t dimensions = 48, rows = 4000;
+  auto x = random_vectors(rows, dimensions, 10, 3.f);
+  for (int64_t r = 0; r < rows; ++r) {
+    const float scale = r % 11 == 0 ? 1e-20f : r % 13 == 0 ? 50.f : r % 17 == 0 ? 0.f : 1.f;
+    for (int64_t d = 0; d < dimensions; ++d) x[r * dimensions + d] *= scale;
+  }
+  const Stored stored(x, dimensions, type);
+  auto q = random_vectors(20, dimensions, 11, 3.f);
+  compare(q, stored, 10);
+  for (float& value : q) value *= -1e-12f;
+  compare(q, stored, 10);
+}
+
+void few_rows(Narrow type) {
+  for (const int64_t rows : {1, 47, 48, 100}) {
+    const Stored stored(random_vectors(rows, 20, 12), 20, type);
+    compare(random_vectors(1, 20, 13), stored, 200);
+    compare(random_vectors(50, 20, 14), stored, 30);
+  }
+}
+
+}  // namespace
+
+int main() {
+  return check::run({{"agrees with float32", [] { both(agrees_with_float32); }},
+                     {"the narrow pass suffices", [] { both(narrow_pass_suffices); }},
+                     {"order below the narrow resolution", [] { both(order_below_the_narrow_resolution); }},
+                     {"many equal rows", [] { both(many_equal_rows); }},
+                     {"uneven vectors", [] { both(uneven_vectors); }},
+                     {"few rows", [] { both(few_rows); }}});
+}
