@@ -1,0 +1,122 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { invalidArgument, XlembedError } from '../errors.js';
+import { ModelCache } from './hub/cache.js';
+import { HubClient } from './hub/client.js';
+import { BlobDownload } from './hub/download.js';
+import { chooseFiles, moduleFolders, type RemoteFile } from './hub/files.js';
+import { withLock } from './hub/lock.js';
+import { type HubName, isCommit, parseHubName, showName } from './hub/name.js';
+import { type HubOptions, type HubSettings, readHubSettings } from './hub/settings.js';
+import { readJson } from './json_file.js';
+
+export type { DownloadProgress, HubOptions } from './hub/settings.js';
+
+/**
+ * The folder of a model: `nameOrFolder` itself when it exists, else `owner/name[@revision]` fetched from the Hugging
+ * Face hub into the cache that Python shares, or taken from there. Only files that a model needs are fetched, each is
+ * checked against its digest, and a snapshot appears when all are there.
+ * Throws FILE_NOT_FOUND, INVALID_ARGUMENT, HUB_UNREACHABLE, HUB_NOT_FOUND, HUB_UNAUTHORIZED, HUB_OFFLINE,
+ * CHECKSUM_MISMATCH, FILE_WRITE_FAILED, MODEL_INVALID.
+ */
+export async function resolveModel(nameOrFolder: string, options: HubOptions = {}): Promise<string> {
+  if (existsSync(nameOrFolder)) {
+    if (options.revision === undefined) return nameOrFolder;
+    throw invalidArgument(
+      'revision',
+      'none for a local folder',
+      options.revision,
+      `${nameOrFolder} exists here`,
+    );
+  }
+  const name = parseHubName(nameOrFolder, options.revision);
+  if (!name) throw noFolder(nameOrFolder);
+  const settings = await readHubSettings(options);
+  const cache = new ModelCache(settings.cacheFolder, name.repository);
+  return settings.offline ? cachedSnapshot(cache, name) : fetchSnapshot(cache, name, settings);
+}
+
+/** The commit of a folder in the hub's cache; undefined for any other folder. */
+export function snapshotCommit(folder: string): string | undefined {
+  const commit = /\/snapshots\/([^/]+)\/?$/.exec(folder)?.[1] ?? '';
+  return isCommit(commit) ? commit : undefined;
+}
+
+async function fetchSnapshot(cache: ModelCache, name: HubName, settings: HubSettings): Promise<string> {
+  const client = new HubClient(name, settings);
+  const commit = isCommit(name.revision) ? name.revision : await client.commit();
+  const listing = cache.readListing(commit);
+  if (!listing || cache.missing(commit, listing).length > 0) {
+    const onWait = () => settings.onProgress({ file: null, bytesDone: 0, bytesTotal: 0 });
+    await withLock(cache.lock(commit), onWait, () => fillSnapshot(cache, client, commit, settings));
+  }
+  // Last: offline, a revision stays at its former commit until the new one is complete.
+  if (!isCommit(name.revision)) await cache.writeRef(name.revision, commit);
+  return cache.snapshot(commit);
+}
+
+async function fillSnapshot(
+  cache: ModelCache,
+  client: HubClient,
+  commit: string,
+  settings: HubSettings,
+): Promise<void> {
+  const files = cache.readListing(commit) ?? (await listFiles(cache, client, commit, settings));
+  const missing = cache.missing(commit, files);
+  const bytesTotal = files.reduce((sum, { size }) => sum + size, 0);
+  let bytesThere = bytesTotal - missing.reduce((sum, { size }) => sum + size, 0);
+  for (const file of missing) {
+    const report = (bytes: number) =>
+      settings.onProgress({ file: file.path, bytesDone: bytesThere + bytes, bytesTotal });
+    if (!cache.hasBlob(file))
+      await new BlobDownload(client, commit, file, cache.blob(file), settings, report).run();
+    report(file.size);
+    bytesThere += file.size;
+  }
+  for (const file of missing) await cache.link(commit, file);
+}
+
+/** modules.json says in which folders the rest lies. */
+async function listFiles(
+  cache: ModelCache,
+  client: HubClient,
+  commit: string,
+  settings: HubSettings,
+): Promise<RemoteFile[]> {
+  const all = await client.files(commit);
+  const modules = all.find(({ path }) => path === 'modules.json');
+  if (modules && !cache.hasBlob(modules)) {
+    await new BlobDownload(client, commit, modules, cache.blob(modules), settings, () => {}).run();
+  }
+  const folders = modules ? moduleFolders(readJson(cache.blob(modules))) : [''];
+  const files = chooseFiles(all, folders, showName(client.name));
+  await cache.writeListing(commit, files);
+  return files;
+}
+
+/** A snapshot without our listing came from another program: opening it will tell what it lacks. */
+async function cachedSnapshot(cache: ModelCache, name: HubName): Promise<string> {
+  const commit = await cache.commitOf(name.revision);
+  if (commit === undefined) throw notCached(name, `no ${join(cache.folder, 'refs', name.revision)}`);
+  const folder = cache.snapshot(commit);
+  const missing = cache.missing(commit, cache.readListing(commit) ?? []).map(({ path }) => path);
+  if (missing.length > 0) throw notCached(name, `${folder} lacks ${missing.join(', ')}`);
+  if (!existsSync(folder)) throw notCached(name, `no ${folder}`);
+  return folder;
+}
+
+function notCached(name: HubName, what: string): XlembedError {
+  return new XlembedError(
+    'HUB_OFFLINE',
+    `${showName(name)} is not complete in the cache, and the hub may not be asked: ${what}`,
+    'run it once without --offline and HF_HUB_OFFLINE, or name another HF_HUB_CACHE',
+  );
+}
+
+function noFolder(name: string): XlembedError {
+  return new XlembedError(
+    'FILE_NOT_FOUND',
+    `the model folder ${name} does not exist`,
+    'give the path of a folder, or owner/name[@revision] of a model on the hub',
+  );
+}

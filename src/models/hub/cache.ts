@@ -1,0 +1,122 @@
+import { randomBytes } from 'node:crypto';
+import { existsSync, statSync } from 'node:fs';
+import { mkdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { dirname, join, relative } from 'node:path';
+import { z } from 'zod';
+import { XlembedError } from '../../errors.js';
+import { parseFields, readJson } from '../json_file.js';
+import { writeFileBeside } from '../write_beside.js';
+import { REMOTE_FILE, type RemoteFile } from './files.js';
+import { isCommit } from './name.js';
+
+const LISTING = z.object({ files: z.array(REMOTE_FILE) });
+
+/**
+ * One model in the cache that all Hugging Face libraries share:
+ *
+ *     models--OWNER--NAME/blobs/DIGEST                    contents
+ *                        /snapshots/COMMIT/PATH           symbolic links to them
+ *                        /refs/REVISION                   the commit of a branch or tag
+ *                        /.xlembed/COMMIT.json            the files that make COMMIT complete; ours alone
+ *
+ * Layout: https://huggingface.co/docs/huggingface_hub/guides/manage-cache
+ */
+export class ModelCache {
+  /** models--OWNER--NAME. */
+  readonly folder: string;
+  readonly #locks: string;
+
+  constructor(cacheFolder: string, repository: string) {
+    const name = ['models', ...repository.split('/')].join('--');
+    this.folder = join(cacheFolder, name);
+    this.#locks = join(cacheFolder, '.locks', name);
+  }
+
+  snapshot(commit: string): string {
+    return join(this.folder, 'snapshots', commit);
+  }
+
+  blob({ digest }: RemoteFile): string {
+    return join(this.folder, 'blobs', digest);
+  }
+
+  lock(commit: string): string {
+    return join(this.#locks, `${commit}.xlembed.lock`);
+  }
+
+  /** The commit that a revision had when it was last fetched. */
+  async commitOf(revision: string): Promise<string | undefined> {
+    if (isCommit(revision)) return revision;
+    const path = join(this.folder, 'refs', revision);
+    const text = existsSync(path) ? (await readFile(path, 'utf8')).trim() : '';
+    return isCommit(text) ? text : undefined;
+  }
+
+  async writeRef(revision: string, commit: string): Promise<void> {
+    if ((await this.commitOf(revision)) === commit) return;
+    await writeText(join(this.folder, 'refs', revision), commit);
+  }
+
+  /** What a complete snapshot holds; undefined when the snapshot came from another program. */
+  readListing(commit: string): RemoteFile[] | undefined {
+    const path = this.#listing(commit);
+    if (!existsSync(path)) return undefined;
+    return parseFields(LISTING, readJson(path), path).files;
+  }
+
+  async writeListing(commit: string, files: readonly RemoteFile[]): Promise<void> {
+    await writeText(this.#listing(commit), `${JSON.stringify({ files }, null, 1)}\n`);
+  }
+
+  #listing(commit: string): string {
+    return join(this.folder, '.xlembed', `${commit}.json`);
+  }
+
+  /** The files of a listing that the snapshot lacks, or has with another size. */
+  missing(commit: string, files: readonly RemoteFile[]): RemoteFile[] {
+    return files.filter((file) => !hasSize(join(this.snapshot(commit), file.path), file.size));
+  }
+
+  hasBlob(file: RemoteFile): boolean {
+    return hasSize(this.blob(file), file.size);
+  }
+
+  /** Makes a blob appear in a snapshot. */
+  async link(commit: string, file: RemoteFile): Promise<void> {
+    const pointer = join(this.snapshot(commit), file.path);
+    const temporary = `${pointer}.${randomBytes(6).toString('hex')}.tmp`;
+    try {
+      await mkdir(dirname(pointer), { recursive: true });
+      // Relative, so that the cache can be moved.
+      await symlink(relative(dirname(pointer), this.blob(file)), temporary);
+      await rename(temporary, pointer);
+    } catch (cause) {
+      await rm(temporary, { force: true });
+      throw cacheError(pointer, cause);
+    }
+  }
+}
+
+function hasSize(path: string, size: number): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.size === size;
+}
+
+async function writeText(path: string, text: string): Promise<void> {
+  try {
+    await mkdir(dirname(path), { recursive: true });
+  } catch (cause) {
+    throw cacheError(path, cause);
+  }
+  await writeFileBeside(path, (temporary) => writeFile(temporary, text));
+}
+
+/** FILE_WRITE_FAILED for a cache that cannot be written. */
+export function cacheError(path: string, cause: unknown): XlembedError {
+  if (cause instanceof XlembedError) return cause;
+  return new XlembedError(
+    'FILE_WRITE_FAILED',
+    `${path} cannot be written: ${(cause as Error).message}`,
+    'check space and rights, or set HF_HUB_CACHE to another folder',
+    { cause },
+  );
+}

@@ -1,0 +1,84 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { invalidArgument } from '../../errors.js';
+
+export interface DownloadProgress {
+  /** Path within the model; null while another process downloads the same model. */
+  file: string | null;
+  /** Of all files, those that were there already included. */
+  bytesDone: number;
+  bytesTotal: number;
+}
+
+export interface HubOptions {
+  /** Branch, tag or commit; default: the one in the name, else `main`. */
+  revision?: string | undefined;
+  /** Take what the cache holds and ask nobody; default: HF_HUB_OFFLINE. */
+  offline?: boolean | undefined;
+  /** Default: HF_TOKEN, else the file that `hf auth login` wrote. */
+  token?: string | undefined;
+  /** Default: HF_ENDPOINT, else the public hub. */
+  endpoint?: string | undefined;
+  /** Default: HF_HUB_CACHE, else `hub` in HF_HOME, else ~/.cache/huggingface/hub. */
+  cacheFolder?: string | undefined;
+  /** Attempts after a broken transfer that brought nothing new; default 4. */
+  retries?: number | undefined;
+  /** Before the first of them, doubled for each next one; default 1,000. */
+  retryDelay_ms?: number | undefined;
+  /** Silence after which a connection counts as broken; default 30,000. */
+  idleTimeout_ms?: number | undefined;
+  onProgress?: ((progress: DownloadProgress) => void) | undefined;
+}
+
+export interface HubSettings {
+  endpoint: URL;
+  token: string | undefined;
+  cacheFolder: string;
+  offline: boolean;
+  retries: number;
+  retryDelay_ms: number;
+  idleTimeout_ms: number;
+  onProgress: (progress: DownloadProgress) => void;
+}
+
+/** Options with the defaults that Python's huggingface_hub takes from the environment. Throws INVALID_ARGUMENT. */
+export async function readHubSettings(options: HubOptions): Promise<HubSettings> {
+  const { getHFHubCachePath, HUB_URL } = await import('@huggingface/hub');
+  const { HF_ENDPOINT, HF_HUB_OFFLINE, TRANSFORMERS_OFFLINE } = process.env;
+  const cacheFolder = resolve(expandHome(options.cacheFolder ?? getHFHubCachePath()));
+  return {
+    endpoint: readEndpoint(options.endpoint ?? (HF_ENDPOINT || HUB_URL)),
+    token: readToken(options.token, dirname(expandHome(getHFHubCachePath()))),
+    cacheFolder,
+    offline: options.offline ?? isTrue(HF_HUB_OFFLINE || TRANSFORMERS_OFFLINE),
+    retries: options.retries ?? 4,
+    retryDelay_ms: options.retryDelay_ms ?? 1000,
+    idleTimeout_ms: options.idleTimeout_ms ?? 30_000,
+    onProgress: options.onProgress ?? (() => {}),
+  };
+}
+
+function isTrue(value: string | undefined): boolean {
+  return ['1', 'ON', 'YES', 'TRUE'].includes(value?.toUpperCase() ?? '');
+}
+
+function expandHome(path: string): string {
+  return path === '~' || path.startsWith('~/') ? join(homedir(), path.slice(1)) : path;
+}
+
+function readEndpoint(text: string): URL {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url && /^https?:$/.test(url.protocol)) return url;
+  throw invalidArgument('the hub endpoint', 'an http or https address', text, 'correct or unset HF_ENDPOINT');
+}
+
+/** The token may come with the line end of its file. It never stands in a message. */
+function readToken(given: string | undefined, home: string): string | undefined {
+  const { HF_TOKEN, HF_TOKEN_PATH } = process.env;
+  const path = expandHome(HF_TOKEN_PATH || join(home, 'token'));
+  const token = (given ?? (HF_TOKEN || (existsSync(path) ? readFileSync(path, 'utf8') : ''))).trim();
+  if (token === '') return undefined;
+  if (/^[\x21-\x7e]+$/.test(token)) return token;
+  throw invalidArgument('the hub token', 'one line of plain characters', '(hidden)', 'correct HF_TOKEN');
+}
