@@ -48,8 +48,23 @@ export interface TransformerConfig {
   attentionDropout: number;
 }
 
+/** A stack of LSTMs over token embeddings (LASER-2). */
+export interface LstmConfig {
+  vocabularySize: number;
+  embeddingSize: number;
+  /** Of one direction. */
+  hiddenSize: number;
+  layers: number;
+  bidirectional: boolean;
+  /** Between layers, in training. */
+  dropout: number;
+}
+
+/** What turns token ids into token vectors. */
+export type BackboneConfig = ({ type: 'transformer' } & TransformerConfig) | ({ type: 'lstm' } & LstmConfig);
+
 export type HeadModule =
-  | { type: 'pool'; mode: 'mean' | 'first' }
+  | { type: 'pool'; mode: 'mean' | 'first' | 'max' }
   | {
       type: 'dense';
       inFeatures: number;
@@ -60,7 +75,7 @@ export type HeadModule =
   | { type: 'normalize' };
 
 export interface NativeEncoderOptions {
-  transformer: TransformerConfig;
+  backbone: BackboneConfig;
   head: HeadModule[];
   /** Tensors by their canonical names (see models/layout.ts), or a seed for fresh weights. */
   weights: { sources: TensorSource[] } | { seed: number; initializerRange: number };
@@ -96,6 +111,8 @@ export interface NativeTrainerOptions {
   maxGradientNorm: number;
   dropout: boolean;
   seed: number;
+  /** Scale embeddings to length 1 before the loss: cosine similarity for a head that does not normalise. */
+  normalize: boolean;
 }
 
 /** Queries first, then passages: passage i answers query i, passages beyond the queries are extra negatives. */
@@ -124,6 +141,8 @@ export interface NativeTrainer {
   evaluate(batch: NativeTrainingBatch): Promise<NativeStepResult>;
   dispose(): void;
 }
+
+export type SearchScan = 'float32' | 'bfloat16' | 'int8';
 
 export interface NativeSearchResult {
   /** (Q, k) descending. */
@@ -166,7 +185,8 @@ export interface NativeAddon {
   setThreads(threads: number): Promise<void>;
   createEncoder(options: NativeEncoderOptions): Promise<NativeEncoder>;
   createTrainer(encoder: NativeEncoder, options: NativeTrainerOptions): Promise<NativeTrainer>;
-  createFlatIndex(dimensions: number, device: string): NativeFlatIndex;
+  /** `scan`: what a search reads first, see search/flat_index.ts; default float32. */
+  createFlatIndex(dimensions: number, device: string, scan?: SearchScan): NativeFlatIndex;
 }
 
 const addonPath = fileURLToPath(new URL('../build/Release/xlembed.node', import.meta.url));

@@ -27,6 +27,15 @@ TransformerConfig parse_transformer(const Fields& fields) {
           .attention_dropout = fields.number("attentionDropout")};
 }
 
+LstmConfig parse_lstm(const Fields& fields) {
+  return {.vocabulary_size = fields.integer("vocabularySize"),
+          .embedding_size = fields.integer("embeddingSize"),
+          .hidden_size = fields.integer("hiddenSize"),
+          .layers = fields.integer("layers"),
+          .bidirectional = fields.boolean("bidirectional"),
+          .dropout = fields.number("dropout")};
+}
+
 HeadModule parse_head_module(const Fields& fields) {
   const std::string type = fields.text("type");
   if (type == "pool") return {.kind = HeadModule::Kind::pool, .mode = fields.text("mode")};
@@ -41,7 +50,15 @@ HeadModule parse_head_module(const Fields& fields) {
 
 EncoderOptions parse_options(const Fields& fields) {
   EncoderOptions options;
-  options.transformer = parse_transformer(Fields(fields.value("transformer")));
+  const Fields backbone(fields.value("backbone"));
+  const std::string type = backbone.text("type");
+  if (type == "transformer") {
+    options.backbone = parse_transformer(backbone);
+  } else if (type == "lstm") {
+    options.backbone = parse_lstm(backbone);
+  } else {
+    throw CodedError("MODEL_UNSUPPORTED", "backbone " + type);
+  }
   for (const Napi::Value& module : fields.list("head")) options.head.push_back(parse_head_module(Fields(module)));
   const Fields weights(fields.value("weights"));
   if (weights.has("sources")) {

@@ -15,6 +15,7 @@ TrainerOptions parse_options(const Fields& fields) {
   options.optimizer.epsilon = fields.number("epsilon");
   options.max_gradient_norm = fields.number("maxGradientNorm");
   options.dropout = fields.boolean("dropout");
+  options.normalize = fields.boolean("normalize");
   options.seed = static_cast<uint64_t>(fields.integer("seed"));
   return options;
 }

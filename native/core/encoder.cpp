@@ -16,11 +16,23 @@ at::Device parse_device(const std::string& text) {
   return at::Device(at::kCUDA, static_cast<at::DeviceIndex>(index));
 }
 
+namespace {
+
+std::unique_ptr<Backbone> make_backbone(const EncoderOptions& options, Parameters& parameters) {
+  if (const auto* lstm = std::get_if<LstmConfig>(&options.backbone)) {
+    return std::make_unique<Lstm>(*lstm, parameters, options.device);
+  }
+  return std::make_unique<Transformer>(std::get<TransformerConfig>(options.backbone), parameters, options.device);
+}
+
+}  // namespace
+
 Encoder::Encoder(const EncoderOptions& options)
-    : device_(options.device), dtype_(options.dtype), parameters_(options.device, options.dtype) {
-  auto transformer = std::make_unique<Transformer>(options.transformer, parameters_, device_);
-  head_ = std::make_unique<Head>(options.head, transformer->hidden_size(), parameters_);
-  backbone_ = std::move(transformer);
+    : device_(options.device),
+      dtype_(options.dtype),
+      parameters_(options.device, options.dtype),
+      backbone_(make_backbone(options, parameters_)),
+      head_(std::make_unique<Head>(options.head, backbone_->hidden_size(), parameters_)) {
   if (options.sources.empty()) {
     parameters_.initialise(options.seed, options.initializer_range);
   } else {

@@ -3,11 +3,12 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <span>
+#include <variant>
 #include <vector>
 
 #include "core/head.h"
+#include "core/lstm.h"
 #include "core/transformer.h"
 
 namespace xlembed {
@@ -16,7 +17,7 @@ namespace xlembed {
 at::Device parse_device(const std::string& text);
 
 struct EncoderOptions {
-  TransformerConfig transformer;
+  std::variant<TransformerConfig, LstmConfig> backbone;
   std::vector<HeadModule> head;
   std::vector<TensorSource> sources;       // where the weights are; empty: fresh ones
   uint64_t seed = 0;                       // of fresh weights

@@ -10,6 +10,7 @@ namespace {
 PoolMode pool_mode(const std::string& mode) {
   if (mode == "mean") return PoolMode::mean;
   if (mode == "first") return PoolMode::first;
+  if (mode == "max") return PoolMode::max;
   throw CodedError("MODEL_UNSUPPORTED", "pooling " + mode);
 }
 

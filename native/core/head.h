@@ -11,7 +11,7 @@ namespace xlembed {
 
 struct HeadModule {
   enum class Kind { pool, dense, normalize } kind;
-  std::string mode;  // pool: mean or first; dense: activation identity, tanh, gelu or relu
+  std::string mode;  // pool: mean, first or max; dense: activation identity, tanh, gelu or relu
   int64_t in_features = 0;
   int64_t out_features = 0;
   bool bias = true;

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "core/normalize.h"
 
 namespace xlembed {
 namespace {
@@ -53,7 +54,8 @@ InfoNceResult Trainer::loss(const TrainingBatch& batch, bool dropout, StepResult
                                              std::to_string(texts - batch.queries));
   }
   Stopwatch watch;
-  const at::Tensor embeddings = encoder_->embed(encoder_->pack(batch.ids, batch.cumulative), dropout);
+  at::Tensor embeddings = encoder_->embed(encoder_->pack(batch.ids, batch.cumulative), dropout);
+  if (options_.normalize) embeddings = normalize_rows(embeddings);
   result.model_seconds += watch.lap();
   InfoNceResult loss = info_nce(embeddings.narrow(0, 0, batch.queries),
                                 embeddings.narrow(0, batch.queries, texts - batch.queries), options_.loss);

@@ -1,5 +1,6 @@
 import { batchByTokens } from '../batches/token_budget.js';
 import { invalidArgument, XlembedError } from '../errors.js';
+import { type HubOptions, resolveModel } from '../models/hub.js';
 import {
   describeFreshModel,
   type FreshModelOptions,
@@ -29,6 +30,9 @@ export interface EncoderOptions {
   /** Tokens kept of each text, special tokens included; default and upper limit: the model's own. */
   maxTokens?: number | undefined;
 }
+
+/** Where a model that is no local folder comes from: `revision`, `offline` and more. */
+export type LoadOptions = EncoderOptions & HubOptions;
 
 export interface EncodeOptions {
   /** Applies the model's stored prompt for the role; none without a role. */
@@ -92,11 +96,11 @@ export class Encoder {
   }
 
   /**
-   * Opens a sentence-transformers or Hugging Face folder. Throws what openModel throws, TOKENIZER_INVALID,
-   * VOCABULARY_MISMATCH, DEVICE_UNAVAILABLE, ADDON_NOT_BUILT.
+   * Opens a sentence-transformers or Hugging Face folder, or `owner/name[@revision]` of the hub. Throws what
+   * resolveModel and openModel throw, TOKENIZER_INVALID, VOCABULARY_MISMATCH, DEVICE_UNAVAILABLE, ADDON_NOT_BUILT.
    */
-  static async load(folder: string, options: EncoderOptions = {}): Promise<Encoder> {
-    const model = await openModel(folder);
+  static async load(nameOrFolder: string, options: LoadOptions = {}): Promise<Encoder> {
+    const model = await openModel(await resolveModel(nameOrFolder, options));
     return Encoder.#create(model, { sources: model.sources }, options);
   }
 
@@ -116,12 +120,13 @@ export class Encoder {
     const tokenizer = await TokenizerPool.open(model.tokenizerPath, {
       maxTokens,
       threads: options.tokenizerThreads,
+      laserDictionary: model.dictionary,
     });
     try {
       checkVocabulary(model, tokenizer);
-      const { transformer, head } = model;
+      const { backbone, head } = model;
       const native = await nativeCall(() =>
-        loadNative().createEncoder({ transformer, head, weights, device, dtype }),
+        loadNative().createEncoder({ backbone, head, weights, device, dtype }),
       );
       return new Encoder({ ...model, maxTokens }, native, tokenizer, options);
     } catch (error) {
@@ -221,7 +226,7 @@ function* windowsOf(texts: readonly string[]): Generator<{ first: number; texts:
 }
 
 function checkVocabulary(model: ModelDescription, tokenizer: TokenizerPool): void {
-  const { vocabularySize } = model.transformer;
+  const { vocabularySize } = model.backbone;
   if (tokenizer.vocabularySize <= vocabularySize) return;
   throw new XlembedError(
     'VOCABULARY_MISMATCH',

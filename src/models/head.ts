@@ -12,6 +12,7 @@ type DenseModule = Extract<HeadModule, { type: 'dense' }>;
 const POOLING_MODES = new Map<string, PoolModule['mode']>([
   ['mean', 'mean'],
   ['cls', 'first'],
+  ['max', 'max'],
 ]);
 
 // Spelling up to version 5: one boolean per mode.

@@ -1,9 +1,37 @@
 import { XlembedError } from '../errors.js';
-import type { HeadModule, TensorSource, TransformerConfig } from '../native.js';
+import type { BackboneConfig, HeadModule, LstmConfig, TensorSource, TransformerConfig } from '../native.js';
 import { NATIVE_DTYPES, type StoredTensor } from './stored_tensor.js';
 
 /** Canonical tensor name -> shape: what the native encoder asks for. Hugging Face's names without a prefix. */
 export type Layout = Map<string, number[]>;
+
+/** Tensors of what comes before the head. */
+export function backboneLayout(config: BackboneConfig): Layout {
+  return config.type === 'lstm' ? lstmLayout(config) : transformerLayout(config);
+}
+
+/** LASER-2's names. Each matrix stacks the gates i, f, g, o. */
+export function lstmLayout(config: LstmConfig): Layout {
+  const gates = 4 * config.hiddenSize;
+  const directions = config.bidirectional ? ['', '_reverse'] : [''];
+  const layout: Layout = new Map([['embed_tokens.weight', [config.vocabularySize, config.embeddingSize]]]);
+  for (let layer = 0; layer < config.layers; layer++) {
+    const input = layer === 0 ? config.embeddingSize : directions.length * config.hiddenSize;
+    for (const direction of directions) {
+      const suffix = `l${layer}${direction}`;
+      layout.set(`lstm.weight_ih_${suffix}`, [gates, input]);
+      layout.set(`lstm.weight_hh_${suffix}`, [gates, config.hiddenSize]);
+      layout.set(`lstm.bias_ih_${suffix}`, [gates]);
+      layout.set(`lstm.bias_hh_${suffix}`, [gates]);
+    }
+  }
+  return layout;
+}
+
+/** Token vectors' length: what the head receives. */
+export function hiddenSizeOf(config: BackboneConfig): number {
+  return config.type === 'lstm' && config.bidirectional ? 2 * config.hiddenSize : config.hiddenSize;
+}
 
 /** Tensors of the transformer. Linear weights are (out, in). */
 export function transformerLayout(config: TransformerConfig): Layout {

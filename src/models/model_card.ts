@@ -1,3 +1,4 @@
+import { hiddenSizeOf } from './layout.js';
 import type { ModelDescription } from './open_model.js';
 
 /** What a saved model's README.md says beyond the architecture. */
@@ -39,13 +40,14 @@ function frontMatter(card: ModelCard): string {
 
 function outputDimensions(model: ModelDescription): number {
   const dense = model.head.findLast((module) => module.type === 'dense');
-  return dense?.outFeatures ?? model.transformer.hiddenSize;
+  return dense?.outFeatures ?? hiddenSizeOf(model.backbone);
 }
 
 function description(model: ModelDescription): string {
-  const { layers, hiddenSize, vocabularySize } = model.transformer;
+  const { layers, hiddenSize, vocabularySize } = model.backbone;
   const head = model.head.map((module) => {
-    if (module.type === 'pool') return module.mode === 'mean' ? 'mean pooling' : 'first token';
+    if (module.type === 'pool')
+      return { mean: 'mean pooling', first: 'first token', max: 'max pooling' }[module.mode];
     if (module.type === 'normalize') return 'L2 normalisation';
     return `dense ${module.inFeatures} to ${module.outFeatures} (${module.activation})`;
   });

@@ -1,9 +1,10 @@
 import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { XlembedError } from '../errors.js';
-import type { HeadModule, TensorSource, TransformerConfig } from '../native.js';
+import type { BackboneConfig, HeadModule, TensorSource, TransformerConfig } from '../native.js';
 import { type Head, readHead } from './head.js';
 import type { JsonObject } from './json_file.js';
+import { isLaserFolder, openLaser } from './laser.js';
 import { headLayout, mapTensors, transformerLayout } from './layout.js';
 import {
   type EncodingConfig,
@@ -21,19 +22,21 @@ import { readWeights } from './weights.js';
 export interface ModelDescription {
   /** Where the model was read from; null for a fresh one. */
   folder: string | null;
-  transformer: TransformerConfig;
+  backbone: BackboneConfig;
   head: HeadModule[];
   /** By canonical name (layout.ts); empty for a fresh model. */
   sources: TensorSource[];
-  /** tokenizer.json. */
+  /** tokenizer.json; for LASER-2 its SentencePiece model. */
   tokenizerPath: string;
+  /** LASER-2: piece -> id. null: the tokenizer has the ids. */
+  dictionary: ReadonlyMap<string, number> | null;
   /** Tokens per input, special tokens included. */
   maxTokens: number;
   prompts: Record<string, string>;
   /** Name of the prompt for inputs of no particular role. */
   defaultPrompt: string | null;
   similarity: Similarity;
-  /** Hugging Face's model_type. */
+  /** Hugging Face's model_type, or `laser2`. */
   modelType: string;
   /** Standard deviation of fresh weights. */
   initializerRange: number;
@@ -44,12 +47,13 @@ export interface ModelDescription {
 }
 
 /**
- * Opens a model folder: a sentence-transformers folder, or a plain Hugging Face one. Reads headers and
+ * Opens a model folder: a sentence-transformers folder, a plain Hugging Face one, or one with LASER-2. Reads headers and
  * configuration only, no weights. Throws FILE_NOT_FOUND, MODEL_INVALID, MODEL_UNSUPPORTED, TENSOR_MISSING,
  * TENSOR_SHAPE_MISMATCH, SAFETENSORS_INVALID, CHECKPOINT_INVALID, CHECKPOINT_REFUSED.
  */
 export async function openModel(folder: string): Promise<ModelDescription> {
   checkFolder(folder);
+  if (isLaserFolder(folder)) return openLaser(folder);
   const modules = readModules(folder);
   const transformerFolder = modules?.[0]?.folder ?? folder;
   const config = readTransformerConfig(join(transformerFolder, 'config.json'));
@@ -106,7 +110,8 @@ export function describeFreshModel(options: FreshModelOptions): ModelDescription
 
 function describe(config: HuggingFaceConfig, head: Head, encoding: EncodingConfig) {
   return {
-    transformer: config.transformer,
+    backbone: { type: 'transformer' as const, ...config.transformer },
+    dictionary: null,
     modelType: config.modelType,
     initializerRange: config.initializerRange,
     hfConfig: config.raw,

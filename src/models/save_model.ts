@@ -2,7 +2,8 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { XlembedError } from '../errors.js';
 import type { Dtype, HeadModule, NativeEncoder, ParameterInfo } from '../native.js';
-import { headLayout, type Layout, transformerLayout } from './layout.js';
+import { writeLaserFiles } from './laser.js';
+import { backboneLayout, headLayout, hiddenSizeOf, type Layout } from './layout.js';
 import { type ModelCard, modelCard } from './model_card.js';
 import type { ModelDescription } from './open_model.js';
 import { writeSafetensors } from './safetensors_writer.js';
@@ -35,9 +36,10 @@ const DENSE_ACTIVATIONS: Record<Extract<HeadModule, { type: 'dense' }>['activati
 };
 
 /**
- * Writes a sentence-transformers folder that versions 3 to 6 and transformers' AutoModel and AutoTokenizer open.
- * It is written beside `folder` and renamed when complete. Throws FILE_EXISTS, FILE_WRITE_FAILED, and MODEL_INVALID
- * when the encoder's parameters are not those of the description.
+ * Writes a sentence-transformers folder that versions 3 to 6 and transformers' AutoModel and AutoTokenizer open; for
+ * LASER-2, which they do not know, a folder of our own without a card (docs/models-laser2.md). It is written beside
+ * `folder` and renamed when complete. Throws FILE_EXISTS, FILE_WRITE_FAILED, and MODEL_INVALID when the encoder's
+ * parameters are not those of the description.
  */
 export async function saveModel(
   model: ModelDescription,
@@ -45,11 +47,13 @@ export async function saveModel(
   folder: string,
   options: SaveOptions = {},
 ): Promise<void> {
-  const layout = new Map([...transformerLayout(model.transformer), ...headLayout(model.head)]);
+  const backbone = backboneLayout(model.backbone);
+  const layout = new Map([...backbone, ...headLayout(model.head)]);
   const parameters = checkParameters(encoder.parameters(), layout);
   await writeFolderBeside(folder, options.overwrite ?? false, async (temporary) => {
     const weights = new WeightsWriter(encoder, parameters, options.dtype);
-    await weights.write(join(temporary, 'model.safetensors'), transformerLayout(model.transformer), '');
+    await weights.write(join(temporary, 'model.safetensors'), backbone, '');
+    if (model.backbone.type === 'lstm') return writeLaserFiles(model, temporary);
     await writeJson(join(temporary, 'config.json'), savedConfig(model, weights.dtype));
     await writeEncodingFiles(model, temporary);
     await writeModules(model, temporary, weights);
@@ -89,7 +93,7 @@ class WeightsWriter {
     private readonly parameters: Map<string, ParameterInfo>,
     private readonly wanted: Dtype | undefined,
   ) {
-    this.dtype = wanted ?? parameters.get('embeddings.word_embeddings.weight')!.dtype;
+    this.dtype = wanted ?? [...parameters.values()][0]!.dtype;
   }
 
   async write(path: string, layout: Layout, prefix: string): Promise<void> {
@@ -135,7 +139,7 @@ async function writeModules(model: ModelDescription, folder: string, weights: We
     if (module.type === 'pool') {
       await writeJson(
         join(folder, path, 'config.json'),
-        poolingConfig(module.mode, model.transformer.hiddenSize),
+        poolingConfig(module.mode, hiddenSizeOf(model.backbone)),
       );
     } else if (module.type === 'dense') {
       const { inFeatures, outFeatures, bias, activation } = module;
@@ -158,12 +162,12 @@ function moduleEntry(idx: number, path: string, type: string) {
   return { idx, name: String(idx), path, type: `sentence_transformers.models.${type}` };
 }
 
-function poolingConfig(mode: 'mean' | 'first', dimensions: number) {
+function poolingConfig(mode: 'mean' | 'first' | 'max', dimensions: number) {
   return {
     word_embedding_dimension: dimensions,
     pooling_mode_cls_token: mode === 'first',
     pooling_mode_mean_tokens: mode === 'mean',
-    pooling_mode_max_tokens: false,
+    pooling_mode_max_tokens: mode === 'max',
     pooling_mode_mean_sqrt_len_tokens: false,
     pooling_mode_weightedmean_tokens: false,
     pooling_mode_lasttoken: false,

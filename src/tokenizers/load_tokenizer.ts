@@ -2,8 +2,15 @@ import { readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { fileError } from '../datasets/file_error.js';
 import { XlembedError } from '../errors.js';
-import { sentencePieceTokenizer } from './sentence_piece.js';
-import { parseTokenizerJson, type TokenizerJson } from './tokenizer_json.js';
+import { CharacterMap } from './laser/character_map.js';
+import { type LaserIdTable, laserIdTable, laserTokenizerJson } from './laser/laser_tokenizer.js';
+import { parseSentencePieceModel, sentencePieceTokenizer } from './sentence_piece.js';
+import {
+  describeTokenizer,
+  parseTokenizerJson,
+  type TokenizerInfo,
+  type TokenizerJson,
+} from './tokenizer_json.js';
 import { type WordPieceConfig, wordPieceTokenizer } from './word_piece.js';
 
 export interface LoadedTokenizer {
@@ -12,6 +19,9 @@ export interface LoadedTokenizer {
   json: TokenizerJson;
   /** `json` as the tokenizers library takes it. */
   text: string;
+  info: TokenizerInfo;
+  /** LASER-2: what its texts and ids need beyond the library. */
+  laser: LaserIdTable | null;
 }
 
 /** In the order in which a folder is searched: the first holds everything, the others need a known pipeline. */
@@ -25,12 +35,39 @@ export async function loadTokenizer(path: string): Promise<LoadedTokenizer> {
   const file = await locate(path);
   if (file.endsWith('.json')) {
     const text = await readText(file);
-    return { path: file, json: parseTokenizerJson(text, file), text };
+    return loaded(file, parseTokenizerJson(text, file), text);
   }
   const json = file.endsWith('.txt')
     ? await loadWordPiece(file)
     : sentencePieceTokenizer(await read(file), file);
-  return { path: file, json, text: JSON.stringify(json) };
+  return loaded(file, json, JSON.stringify(json));
+}
+
+/**
+ * Reads LASER-2's SentencePiece file; `dictionary` gives the ids of its pieces, <s> 0, <pad> 1, </s> 2 and <unk> 3
+ * among them. Throws FILE_NOT_FOUND, FILE_READ_FAILED, TOKENIZER_INVALID.
+ */
+export async function loadLaserTokenizer(
+  path: string,
+  dictionary: ReadonlyMap<string, number>,
+): Promise<LoadedTokenizer> {
+  const model = parseSentencePieceModel(await read(path), path);
+  if (model.charsmap.length > 0) new CharacterMap(model.charsmap, path);
+  const json = laserTokenizerJson(model, path);
+  const laser = laserIdTable(json, model, dictionary);
+  const vocabularySize = [...dictionary.values()].reduce((size, id) => Math.max(size, id + 1), 0);
+  const info = { vocabularySize, padId: dictionary.get('<pad>'), unkId: laser.unkId };
+  return {
+    path,
+    json,
+    text: JSON.stringify(json),
+    info: { modelType: 'Unigram', hasTokenTypes: false, ...info },
+    laser,
+  };
+}
+
+function loaded(path: string, json: TokenizerJson, text: string): LoadedTokenizer {
+  return { path, json, text, info: describeTokenizer(json), laser: null };
 }
 
 async function locate(path: string): Promise<string> {

@@ -1,9 +1,9 @@
 import { invalidArgument } from '../errors.js';
 import type { PackedSequences } from '../native.js';
 import { WorkerPool } from '../scheduling/worker_pool.js';
-import { loadTokenizer } from './load_tokenizer.js';
+import { loadLaserTokenizer, loadTokenizer } from './load_tokenizer.js';
 import { mayBeCut } from './long_text.js';
-import { describeTokenizer, type TokenizerInfo } from './tokenizer_json.js';
+import type { TokenizerInfo } from './tokenizer_json.js';
 import type { SpecialIds, TokenizedChunk, TokenizerTask, TokenizerWorkerData } from './tokenizer_worker.js';
 
 export interface TokenizerOptions {
@@ -11,6 +11,8 @@ export interface TokenizerOptions {
   maxTokens: number;
   /** Default: the number of processors. */
   threads?: number | undefined;
+  /** LASER-2: piece -> id; the path is that of a SentencePiece model. */
+  laserDictionary?: ReadonlyMap<string, number> | null | undefined;
 }
 
 /** (T) ids and (B + 1) offsets of B texts, special tokens included, and what was done to the texts. */
@@ -70,12 +72,20 @@ export class TokenizerPool implements TokenizerInfo {
    * and padding that the file asks for are left out: `maxTokens` rules. Throws FILE_NOT_FOUND, FILE_READ_FAILED,
    * TOKENIZER_INVALID and INVALID_ARGUMENT.
    */
-  static async open(path: string, { maxTokens, threads }: TokenizerOptions): Promise<TokenizerPool> {
+  static async open(
+    path: string,
+    { maxTokens, threads, laserDictionary }: TokenizerOptions,
+  ): Promise<TokenizerPool> {
     if (!Number.isSafeInteger(maxTokens)) throw invalidArgument('maxTokens', 'an integer', maxTokens);
-    const { json, text, path: file } = await loadTokenizer(path);
+    const loaded = laserDictionary
+      ? await loadLaserTokenizer(path, laserDictionary)
+      : await loadTokenizer(path);
+    const { json, text, path: file, laser, info } = loaded;
     // Each thread of ours does one text after the other; the library would start threads of its own beside them.
     process.env.TOKENIZERS_PARALLELISM ??= 'false';
-    const workerData: TokenizerWorkerData = { text, path: file, maxTokens, mayBeCut: mayBeCut(json) };
+    // LASER's preparation looks across words: its texts stay whole.
+    const cut = laser === null && mayBeCut(json);
+    const workerData: TokenizerWorkerData = { text, path: file, maxTokens, mayBeCut: cut, laser };
     const pool = new WorkerPool<TokenizerTask, TokenizedChunk | SpecialIds>({
       file: new URL('./tokenizer_worker.js', import.meta.url),
       workerData,
@@ -85,7 +95,7 @@ export class TokenizerPool implements TokenizerInfo {
       const { before, behind } = (await pool.run('special_tokens')) as SpecialIds;
       const specialTokens = before.length + behind.length;
       if (maxTokens <= specialTokens) throw tooFewTokens(maxTokens, specialTokens);
-      return new TokenizerPool(pool, { path: file, maxTokens, specialTokens, info: describeTokenizer(json) });
+      return new TokenizerPool(pool, { path: file, maxTokens, specialTokens, info });
     } catch (error) {
       await pool.close();
       throw error;

@@ -2,6 +2,9 @@ import { workerData } from 'node:worker_threads';
 import { Tokenizer } from 'tokenizers';
 import { XlembedError } from '../errors.js';
 import { serve, Transferred } from '../scheduling/worker.js';
+import { CharacterMap } from './laser/character_map.js';
+import { type LaserIdTable, toLaserIds } from './laser/laser_tokenizer.js';
+import { prepareLaserText } from './laser/prepare_text.js';
 import { separatorsOf, TextCutter } from './long_text.js';
 
 export interface TokenizerWorkerData {
@@ -12,6 +15,8 @@ export interface TokenizerWorkerData {
   /** Ids kept of each text, special ones included. */
   maxTokens: number;
   mayBeCut: boolean;
+  /** LASER-2: its own preparation of texts, and its ids for those of `text`. */
+  laser: LaserIdTable | null;
 }
 
 /** A list of texts to tokenise, or the question for the special tokens around every text. */
@@ -32,10 +37,12 @@ export interface SpecialIds {
   behind: number[];
 }
 
-const { text, path, maxTokens, mayBeCut } = workerData as TokenizerWorkerData;
+const { text, path, maxTokens, mayBeCut, laser } = workerData as TokenizerWorkerData;
 /** Characters that nearly always suffice for one id; a shorter front part is tried again, twice as long. */
 const charactersPerToken = 6;
 const loneSurrogate = /\p{Surrogate}/gu;
+
+const characterMap = laser?.charsmap.length ? new CharacterMap(laser.charsmap, path) : null;
 
 const tokenizer = load();
 const special = tokenizer.then(findSpecialIds);
@@ -69,6 +76,7 @@ async function load(): Promise<Tokenizer> {
 }
 
 async function findSpecialIds(loaded: Tokenizer): Promise<SpecialIds> {
+  if (laser) return { before: [], behind: [laser.endId] };
   for (const probe of ['a', '1', '中', '']) {
     const encoding = await loaded.encode(probe, null, { addSpecialTokens: true });
     const [ids, mask] = [encoding.getIds(), encoding.getSpecialTokensMask()];
@@ -119,10 +127,18 @@ async function encodeFront(cut: TextCutter, whole: string, length: number, kept:
   return encodeFront(cut, whole, 2 * length, kept);
 }
 
+function prepare(each: string): string {
+  const prepared = prepareLaserText(each);
+  return characterMap ? characterMap.apply(prepared) : prepared;
+}
+
 async function encode(texts: string[]): Promise<number[][]> {
   try {
-    const encodings = await (await tokenizer).encodeBatch(texts, { addSpecialTokens: false });
-    return encodings.map((encoding) => encoding.getIds());
+    const prepared = laser ? texts.map(prepare) : texts;
+    const encodings = await (await tokenizer).encodeBatch(prepared, { addSpecialTokens: false });
+    return encodings.map((encoding) =>
+      laser ? toLaserIds(encoding.getIds(), () => encoding.getTokens(), laser) : encoding.getIds(),
+    );
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new XlembedError('TOKENIZER_FAILED', `the tokenizer ${path} failed on a text: ${reason}`, '', {

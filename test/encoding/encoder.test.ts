@@ -11,9 +11,9 @@ import { type Dtype, type HeadModule, loadNative, type NativeEncoder } from '#xl
 import { folderOf, largestDifference, MODELS, packed, readGolden } from './goldens.js';
 
 async function nativeEncoder(name: string, pooling: 'mean' | 'first', dtype: Dtype): Promise<NativeEncoder> {
-  const { transformer, sources } = await openModel(folderOf(name));
+  const { backbone, sources } = await openModel(folderOf(name));
   const head: HeadModule[] = [{ type: 'pool', mode: pooling }, { type: 'normalize' }];
-  return loadNative().createEncoder({ transformer, head, weights: { sources }, device: 'cpu', dtype });
+  return loadNative().createEncoder({ backbone, head, weights: { sources }, device: 'cpu', dtype });
 }
 
 // float32 differs by rounding alone; bfloat16 has 8 bits, and torch rounds after every operation as well.

@@ -51,14 +51,16 @@ test('a folder in the spelling of versions 2 to 5, with first-token pooling and 
     { type: 'dense', inFeatures: 8, outFeatures: 6, bias: true, activation: 'tanh' },
     { type: 'normalize' },
   ]);
-  assert.deepEqual([model.maxTokens, model.transformer.activation], [18, 'gelu_tanh']);
+  assert.ok(model.backbone.type === 'transformer');
+  assert.deepEqual([model.maxTokens, model.backbone.activation], [18, 'gelu_tanh']);
 });
 
 test('a plain Hugging Face folder gets mean pooling and normalisation, and says so', async () => {
   const model = await openModel(join(REFERENCE, 'xlm-roberta-sharded'));
   assert.deepEqual(model.head, [{ type: 'pool', mode: 'mean' }, { type: 'normalize' }]);
   assert.match(model.notes[0]!, /has no modules\.json: mean pooling and L2 normalisation are used/);
-  assert.deepEqual([model.transformer.firstPosition, model.maxTokens], [2, 20]);
+  assert.ok(model.backbone.type === 'transformer');
+  assert.deepEqual([model.backbone.firstPosition, model.maxTokens], [2, 20]);
 });
 
 test('the limit of tokens is the folder\u2019s own, then the tokenizer\u2019s, never beyond the positions', async () => {

@@ -28,15 +28,17 @@ test('both spellings of pooling are read', async () => {
     mode: 'mean',
   });
   assert.deepEqual((await newPooling({ pooling_mode: 'cls' })()).head[0], { type: 'pool', mode: 'first' });
+  const max = { pooling_mode_cls_token: false, pooling_mode_max_tokens: true };
+  assert.deepEqual((await pooling(max)()).head[0], { type: 'pool', mode: 'max' });
   assert.deepEqual((await newPooling({ pooling_mode: ['mean'] })()).head[0], { type: 'pool', mode: 'mean' });
 });
 
 test('pooling that the head does not compute is refused by its field', async () => {
-  const max = { pooling_mode_cls_token: false, pooling_mode_max_tokens: true };
+  const root = { pooling_mode_cls_token: false, pooling_mode_mean_sqrt_len_tokens: true };
   await refusalOf(
-    pooling(max),
+    pooling(root),
     'MODEL_UNSUPPORTED',
-    /1_Pooling\/config\.json: pooling_mode_max_tokens is "max", supported: "mean", "cls"/,
+    /1_Pooling\/config\.json: pooling_mode_mean_sqrt_len_tokens is "mean_sqrt_len_tokens", supported: "mean", "cls", "max"/,
   );
   await refusalOf(
     pooling({ pooling_mode_mean_tokens: true }),

@@ -23,12 +23,13 @@ const OPTIONS = {
   maxGradientNorm: 1,
   dropout: false,
   seed: 0,
+  normalize: false,
 };
 
 async function createTrainer(name: string, options = {}): Promise<[NativeEncoder, NativeTrainer]> {
-  const { transformer, head, sources } = await openModel(folderOf(name));
+  const { backbone, head, sources } = await openModel(folderOf(name));
   const encoder = await loadNative().createEncoder({
-    transformer,
+    backbone,
     head,
     weights: { sources },
     device: 'cpu',
@@ -105,9 +106,9 @@ test('wrong batches and models are refused', async () => {
   await assert.rejects(trainer.step({ ...batch, queries: 0, step: 0, learningRate: 1 }), /INVALID_ARGUMENT/);
   trainer.dispose();
   assert.throws(() => trainer.step({ ...batch, queries: 5, step: 0, learningRate: 1 }), /DISPOSED/);
-  const { transformer, head, sources } = await openModel(folderOf('bert'));
+  const { backbone, head, sources } = await openModel(folderOf('bert'));
   const half = await loadNative().createEncoder({
-    transformer,
+    backbone,
     head,
     weights: { sources },
     device: 'cpu',
