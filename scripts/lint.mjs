@@ -26,6 +26,12 @@ function check(command, args) {
 
 const nodeTool = (script, ...args) => check(process.execPath, [join(root, script), ...args]);
 
+function biome(fix) {
+  const folders = ['src', 'test', 'bench', 'scripts'].filter((folder) => existsSync(join(root, folder)));
+  const script = 'node_modules/@biomejs/biome/bin/biome';
+  return nodeTool(script, 'check', '--error-on-warnings', ...(fix ? ['--write'] : []), ...folders);
+}
+
 async function clangFormat(setup, fix) {
   const tool = await pythonTool(setup, 'clang-format');
   const files = native('.h', '.cpp', '.cu', '.cuh');
@@ -59,9 +65,8 @@ async function clangTidy(setup) {
   linkOpenMpHeader(folder);
   const files = native('.cpp').filter((path) => /^native\/(kernels|core)\//.test(relative(root, path)));
   // gcc's own warning options mean nothing to clang; gcc 12's std::stable_sort uses a function it calls deprecated.
-  const extra = ['-Wno-unknown-warning-option', '-Wno-deprecated-declarations'].map(
-    (arg) => `--extra-arg=${arg}`,
-  );
+  const options = ['-Wno-unknown-warning-option', '-Wno-deprecated-declarations', `-isystem${folder}`];
+  const extra = options.map((option) => `--extra-arg=${option}`);
   const jobs = String(Math.min(2, availableParallelism()));
   const args = ['-P', jobs, '-n', '1', tool, '-p', folder, '--quiet', ...extra];
   const result = spawnSync('xargs', args, {
@@ -77,13 +82,7 @@ async function clangTidy(setup) {
 
 async function runAll(setup, fix) {
   const checks = {
-    biome: () =>
-      nodeTool(
-        'node_modules/@biomejs/biome/bin/biome',
-        'check',
-        '--error-on-warnings',
-        ...(fix ? ['--write'] : []),
-      ),
+    biome: () => biome(fix),
     'clang-format': () => clangFormat(setup, fix),
     imports: () => nodeTool('scripts/check-imports.mjs'),
     'types of tests': () =>
