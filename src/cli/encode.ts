@@ -6,9 +6,9 @@ import type { Role } from '../models/prompts.js';
 import type { Dtype } from '../native.js';
 import { positiveInteger } from './arguments.js';
 import { createConsole, settingsLines } from './console.js';
+import { type ModelFlags, modelFolder, withModel } from './model_option.js';
 
-interface EncodeFlags {
-  model: string;
+interface EncodeFlags extends ModelFlags {
   input: string;
   output: string;
   format: 'npy';
@@ -25,10 +25,8 @@ interface EncodeFlags {
 }
 
 export function addEncode(program: Command): void {
-  program
-    .command('encode')
+  withModel(program.command('encode'))
     .description('Embed the texts of a file')
-    .requiredOption('--model <dir>', 'sentence-transformers or Hugging Face folder')
     .requiredOption('--input <file>', '.txt (one text a line) or .jsonl ({id, text}); .gz allowed')
     .requiredOption('--output <dir>', 'gets embeddings.npy, ids.jsonl and manifest.json')
     .addOption(new Option('--format <name>', 'of the embeddings').choices(['npy']).default('npy'))
@@ -58,7 +56,7 @@ async function encode(flags: EncodeFlags): Promise<void> {
   const console = createConsole(flags);
   const input = new TextFile(flags.input, { onMalformed: flags.skipMalformed ? 'skip' : 'fail' });
   const { device, dtype, maxTokens } = flags;
-  const encoder = await Encoder.load(flags.model, { device, dtype, maxTokens });
+  const encoder = await Encoder.load(await modelFolder(flags, console), { device, dtype, maxTokens });
   const prompt = encoder.promptOf(flags);
   console.info(`settings\n${settingsLines({ ...flags, prompt, maxTokens: encoder.model.maxTokens })}`);
   for (const note of encoder.model.notes) console.info(`note: ${note}`);

@@ -2,15 +2,16 @@ import { type Command, Option } from 'commander';
 import { Encoder } from '../encoding/encoder.js';
 import type { EvaluationResult } from '../evaluation/results.js';
 import { openTask, taskNames } from '../evaluation/tasks/registry.js';
+import { snapshotCommit } from '../models/hub.js';
 import { writeFileBeside } from '../models/write_beside.js';
 import type { Dtype } from '../native.js';
 import { list, positiveInteger } from './arguments.js';
 import { createConsole } from './console.js';
 import { evaluateEncoder } from './evaluate_encoder.js';
+import { type ModelFlags, modelFolder, withModel } from './model_option.js';
 import { versions } from './versions.js';
 
-interface EvaluateFlags {
-  model: string;
+interface EvaluateFlags extends ModelFlags {
   task: string;
   data: string;
   output?: string;
@@ -22,10 +23,8 @@ interface EvaluateFlags {
 }
 
 export function addEvaluate(program: Command): void {
-  program
-    .command('evaluate')
+  withModel(program.command('evaluate'))
     .description('Measure monolingual, cross-lingual and multilingual retrieval, and language bias')
-    .requiredOption('--model <dir>', 'sentence-transformers or Hugging Face folder')
     .requiredOption('--task <name>', `one of ${taskNames().join(', ').replaceAll('_', '-')}`)
     .requiredOption('--data <dir>', "folder with the task's files, plain or .gz")
     .option('--output <file>', 'gets measures and the full grid as JSON')
@@ -45,11 +44,12 @@ async function evaluate(flags: EvaluateFlags): Promise<void> {
   const console = createConsole(flags);
   const { device, dtype, maxTokens } = flags;
   const task = await openTask(flags.task, flags);
-  const encoder = await Encoder.load(flags.model, { device, dtype, maxTokens });
+  const encoder = await Encoder.load(await modelFolder(flags, console), { device, dtype, maxTokens });
   const begun = performance.now();
   const result = await evaluateEncoder(encoder, task, console, { languages: flags.languages });
   const settings = {
     model: flags.model,
+    commit: snapshotCommit(encoder.model.folder),
     data: flags.data,
     queryPrompt: encoder.promptOf({ role: 'query' }),
     passagePrompt: encoder.promptOf({ role: 'passage' }),

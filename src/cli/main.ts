@@ -5,6 +5,7 @@ import { addDemo } from './demo.js';
 import { addEncode } from './encode.js';
 import { addEvaluate } from './evaluate.js';
 import { addDoctor, addSetup } from './machine.js';
+import { addModels } from './models.js';
 import { addSearch } from './search.js';
 import { addTrain } from './train.js';
 import { packageVersion } from './versions.js';
@@ -16,7 +17,9 @@ async function main(): Promise<void> {
     .version(packageVersion())
     .showHelpAfterError('(xlembed <command> --help shows the options)')
     .exitOverride();
-  for (const add of [addDemo, addTrain, addEncode, addSearch, addEvaluate, addDoctor, addSetup]) add(program);
+  for (const add of [addDemo, addTrain, addEncode, addSearch, addEvaluate, addModels, addDoctor, addSetup]) {
+    add(program);
+  }
   for (const command of program.commands) command.exitOverride().showHelpAfterError(true);
   try {
     await program.parseAsync();

@@ -4,9 +4,9 @@ import { openEmbeddingsFolder } from '../search/embeddings_folder.js';
 import { FlatIndex } from '../search/flat_index.js';
 import { positiveInteger } from './arguments.js';
 import { createConsole } from './console.js';
+import { type ModelFlags, modelFolder, withModel } from './model_option.js';
 
-interface SearchFlags {
-  model: string;
+interface SearchFlags extends ModelFlags {
   index: string;
   query: string[];
   k: number;
@@ -15,10 +15,8 @@ interface SearchFlags {
 }
 
 export function addSearch(program: Command): void {
-  program
-    .command('search')
+  withModel(program.command('search'), 'the model that made the embeddings')
     .description('Find the passages nearest to a query, exactly')
-    .requiredOption('--model <dir>', 'the model that made the embeddings')
     .requiredOption('--index <dir>', 'folder written by xlembed encode')
     .requiredOption('--query <text...>', 'one or more queries; the query prompt of the model is applied')
     .option('-k <n>', 'passages shown', positiveInteger, 10)
@@ -30,7 +28,7 @@ export function addSearch(program: Command): void {
 async function search(flags: SearchFlags): Promise<void> {
   const console = createConsole(flags);
   const folder = await openEmbeddingsFolder(flags.index);
-  const encoder = await Encoder.load(flags.model, { device: flags.device });
+  const encoder = await Encoder.load(await modelFolder(flags, console), { device: flags.device });
   const index = FlatIndex.create({ dimensions: folder.dimensions, device: flags.device });
   let row = 0;
   for await (const piece of folder.pieces()) {

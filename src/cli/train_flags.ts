@@ -5,9 +5,10 @@ import { XlembedError } from '../errors.js';
 import { promptFor } from '../models/prompts.js';
 import { TRAINING_DEFAULTS, type TrainingOptions } from '../training/options.js';
 import { integer, languageWeights, list, number, positiveInteger } from './arguments.js';
+import type { Console } from './console.js';
+import { type ModelFlags, modelFolder, withModel } from './model_option.js';
 
-export interface TrainFlags {
-  model?: string;
+export interface TrainFlags extends Partial<ModelFlags> {
   config?: string;
   tokenizer?: string;
   data: string[];
@@ -42,10 +43,8 @@ const LEARNING_RATE = { pretrained: TRAINING_DEFAULTS.learningRate, fresh: 5e-4 
 /** Declares the options of `xlembed train`. */
 export function declareTrain(program: Command): Command {
   const defaults = TRAINING_DEFAULTS;
-  return program
-    .command('train')
+  return withModel(program.command('train'), 'to start from', { mandatory: false })
     .description('Fine-tune a model, or train one from scratch, on question-passage pairs')
-    .option('--model <dir>', 'sentence-transformers or Hugging Face folder to start from')
     .option('--config <file>', 'config.json of a model with fresh weights (instead of --model)')
     .option('--tokenizer <file>', 'tokenizer.json for --config')
     .requiredOption(
@@ -106,10 +105,13 @@ export function declareTrain(program: Command): Command {
 }
 
 /** The model that the flags name: given weights, or fresh ones. */
-export async function openEncoder(flags: TrainFlags): Promise<Encoder> {
+export async function openEncoder(flags: TrainFlags, console: Console): Promise<Encoder> {
   const options = { device: flags.device, maxTokens: flags.maxTokens };
-  if (flags.model !== undefined && flags.config === undefined) return Encoder.load(flags.model, options);
-  if (flags.model === undefined && flags.config !== undefined && flags.tokenizer !== undefined) {
+  const { model, revision, offline } = flags;
+  if (model !== undefined && flags.config === undefined) {
+    return Encoder.load(await modelFolder({ model, revision, offline }, console), options);
+  }
+  if (model === undefined && flags.config !== undefined && flags.tokenizer !== undefined) {
     const fresh = { configPath: flags.config, tokenizerPath: flags.tokenizer, pooling: flags.pooling };
     return Encoder.fresh(fresh, flags.seed, options);
   }

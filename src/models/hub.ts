@@ -37,8 +37,8 @@ export async function resolveModel(nameOrFolder: string, options: HubOptions = {
 }
 
 /** The commit of a folder in the hub's cache; undefined for any other folder. */
-export function snapshotCommit(folder: string): string | undefined {
-  const commit = /\/snapshots\/([^/]+)\/?$/.exec(folder)?.[1] ?? '';
+export function snapshotCommit(folder: string | null): string | undefined {
+  const commit = /\/snapshots\/([^/]+)\/?$/.exec(folder ?? '')?.[1] ?? '';
   return isCommit(commit) ? commit : undefined;
 }
 

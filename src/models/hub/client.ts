@@ -60,8 +60,8 @@ export class HubClient {
     const { message, code } = innermost(cause);
     return new XlembedError(
       'HUB_UNREACHABLE',
-      `${this.#base()} did not give ${showName(this.name)}: ${code ? `${code}, ` : ''}${message}`,
-      'check the network and HF_ENDPOINT, and run it again: what is there already is kept; or take the cached model with --offline',
+      `${this.#base()} did not give ${showName(this.name)}: ${code && !message.includes(code) ? `${code}, ` : ''}${message}`,
+      'no such folder is here, so the hub was asked: check the name, the network and HF_ENDPOINT, and run it again (what came so far is kept), or take the cached model with --offline',
       { cause },
     );
   }

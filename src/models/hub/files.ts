@@ -43,6 +43,9 @@ const CONFIGURATION = new Set([
   'merges.txt',
   'sentencepiece.bpe.model',
   'spiece.model',
+  // LASER-2 as this project saves it.
+  'sentencepiece.model',
+  'dictionary.json',
 ]);
 const LENGTH_FILE = /^sentence_[\w-]+_config\.json$/;
 const LASER = new Set(['laser2.pt', 'laser2.spm', 'laser2.cvocab']);
