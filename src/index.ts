@@ -20,6 +20,12 @@ export { TextFile, type TextRecord } from './datasets/texts.js';
 export { readUdhr } from './datasets/udhr.js';
 export { type EmbeddingsManifest, type EncodeFileOptions, encodeFile } from './encoding/encode_file.js';
 export { type Embeddings, type EncodeOptions, Encoder, type EncoderOptions } from './encoding/encoder.js';
+export {
+  type ScriptEncodeOptions,
+  ScriptEncoder,
+  type ScriptEncoderOptions,
+  type ScriptOutput,
+} from './encoding/script_encoder.js';
 export { type ErrorCode, XlembedError } from './errors.js';
 export { chanceLevels } from './evaluation/chance.js';
 export { type Embed, type EvaluationOptions, evaluateRetrieval } from './evaluation/evaluate.js';
@@ -37,6 +43,7 @@ export { renderReport, renderTrainingReport } from './report/report.js';
 export type { ExperimentResults, TrainingResults } from './report/results.js';
 export { renderTable } from './report/table.js';
 export { FlatIndex, type FlatIndexOptions, type Hit } from './search/flat_index.js';
+export { Tensor, type TensorArray, type TensorDtype } from './tensor.js';
 export { type TokenizedTexts, type TokenizerOptions, TokenizerPool } from './tokenizers/tokenizer_pool.js';
 export { trainTokenizer } from './tokenizers/train.js';
 export { resolveTrainingOptions, TRAINING_DEFAULTS, type TrainingOptions } from './training/options.js';

@@ -170,6 +170,57 @@ export interface NativeFlatIndex {
   dispose(): void;
 }
 
+/** Element types of tensors in JavaScript's hands. */
+export type TensorDtype = Dtype | 'float64' | 'int64' | 'int32' | 'int16' | 'int8' | 'uint8' | 'bool';
+
+export type TensorArray =
+  | Float32Array
+  | Float64Array
+  | BigInt64Array
+  | Int32Array
+  | Int16Array
+  | Int8Array
+  | Uint8Array;
+
+export interface NativeTensor {
+  readonly shape: number[];
+  readonly dtype: TensorDtype;
+  readonly device: string;
+  /** Row-major; float16 and bfloat16 come as float32, bool as 0 and 1. */
+  data(): Promise<TensorArray>;
+  to(device: string, dtype: TensorDtype): Promise<NativeTensor>;
+  dispose(): void;
+}
+
+/** A value that a TorchScript method gives; entries are those of a dictionary or a named tuple. */
+export type NativeScriptValue =
+  | { tensor: NativeTensor }
+  | { items: NativeScriptValue[] }
+  | { entries: [name: string, value: NativeScriptValue][] }
+  | { value: number | boolean | string | null };
+
+export interface NativeScriptEmbeddingOptions {
+  /** Of a dictionary's or named tuple's value; empty: chosen by name or place (core/script_embedding.h). */
+  outputName: string;
+  /** Of a tuple's value; -1: none given. */
+  outputIndex: number;
+  /** Empty: mean where the output has one vector for each token. */
+  pooling: 'mean' | 'first' | 'none' | '';
+  normalize: boolean;
+  padId: number;
+}
+
+export interface NativeScriptModule {
+  readonly methods: string[];
+  call(method: string, inputs: NativeTensor[]): Promise<NativeScriptValue>;
+  /** embeddings: (B, dimensions), in the order of the sequences. */
+  embed(
+    batch: PackedSequences,
+    options: NativeScriptEmbeddingOptions,
+  ): Promise<{ embeddings: Float32Array; dimensions: number }>;
+  dispose(): void;
+}
+
 export interface NativeInfo {
   libtorch: string;
   cuda: boolean;
@@ -187,6 +238,9 @@ export interface NativeAddon {
   createTrainer(encoder: NativeEncoder, options: NativeTrainerOptions): Promise<NativeTrainer>;
   /** `scan`: what a search reads first, see search/flat_index.ts; default float32. */
   createFlatIndex(dimensions: number, device: string, scan?: SearchScan): NativeFlatIndex;
+  /** Copies the array, whose bytes are the shape's in this dtype. */
+  createTensor(array: TensorArray, shape: number[], dtype: TensorDtype): NativeTensor;
+  loadScriptModule(options: { path: string; device: string; freeze: boolean }): Promise<NativeScriptModule>;
 }
 
 const addonPath = fileURLToPath(new URL('../build/Release/xlembed.node', import.meta.url));
@@ -235,6 +289,8 @@ export function codedNativeError(cause: unknown): XlembedError {
 const hints: Partial<Record<ErrorCode, string>> = {
   DEVICE_UNAVAILABLE: 'use device "cpu", or run: npx xlembed doctor',
   DISPOSED: 'this handle was disposed; create a new one',
+  SCRIPT_INVALID: 'write the file with torch.jit.save, or with torch.jit.trace(...).save(...)',
+  SCRIPT_METHOD_MISSING: 'mark the method with @torch.jit.export before scripting',
   OUT_OF_MEMORY: 'use a smaller batch or token budget',
   TENSOR_MISSING: 'the weights do not belong to this configuration',
   TENSOR_SHAPE_MISMATCH: 'the weights do not belong to this configuration',

@@ -4,6 +4,8 @@
 #include "addon/encoder.h"
 #include "addon/flat_index.h"
 #include "addon/info.h"
+#include "addon/script_module.h"
+#include "addon/tensor.h"
 #include "addon/trainer.h"
 
 namespace xlembed::addon {
@@ -14,6 +16,8 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   EncoderHandle::register_in(env, exports);
   TrainerHandle::register_in(env, exports);
   FlatIndexHandle::register_in(env, exports);
+  TensorHandle::register_in(env, exports);
+  ScriptModuleHandle::register_in(env, exports);
   return exports;
 }
 

@@ -1,0 +1,96 @@
+#include "core/script_module.h"
+
+#include <torch/csrc/jit/api/module.h>
+#include <torch/csrc/jit/serialization/import.h>
+
+#include <algorithm>
+#include <new>
+#include <unordered_map>
+
+#include "core/error.h"
+
+namespace xlembed {
+namespace {
+
+// TorchScript reports all there is to report in exceptions of many types; memory keeps its own.
+template <typename Work>
+auto with_code(const char* code, const std::string& subject, Work work) {
+  try {
+    return work();
+  } catch (const CodedError&) {
+    throw;
+  } catch (const c10::OutOfMemoryError&) {
+    throw;
+  } catch (const std::bad_alloc&) {
+    throw;
+  } catch (const c10::Error& error) {
+    const std::string text = error.what_without_backtrace();
+    if (text.find("can't allocate memory") != std::string::npos) throw;
+    throw CodedError(code, subject + ": " + text);
+  } catch (const std::exception& error) {
+    throw CodedError(code, subject + ": " + error.what());
+  }
+}
+
+std::vector<std::string> method_names(const torch::jit::Module& module) {
+  std::vector<std::string> names;
+  for (const torch::jit::Method& method : module.get_methods()) names.push_back(method.name());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+torch::jit::Module load_module(const std::string& path, at::Device device, bool freeze) {
+  torch::jit::Module module = torch::jit::load(path, device);
+  module.eval();
+  if (!freeze) return module;
+  std::vector<std::string> kept = method_names(module);
+  std::erase(kept, "forward");  // kept in any case
+  return torch::jit::freeze(module, kept);
+}
+
+}  // namespace
+
+struct ScriptModule::Program {
+  torch::jit::Module module;
+
+  torch::jit::Method method(const std::string& name) const {
+    if (const auto found = module.find_method(name)) return *found;
+    std::string known;
+    for (const std::string& other : method_names(module)) known += (known.empty() ? "" : ", ") + other;
+    throw CodedError("SCRIPT_METHOD_MISSING", "no method " + name + " in this module, it has: " + known);
+  }
+};
+
+ScriptModule::ScriptModule(const std::string& path, at::Device device, bool freeze)
+    : device_(device),
+      program_(with_code("SCRIPT_INVALID", path,
+                         [&] { return std::make_unique<Program>(load_module(path, device, freeze)); })),
+      methods_(method_names(program_->module)) {}
+
+ScriptModule::~ScriptModule() = default;
+
+std::vector<std::string> ScriptModule::arguments(const std::string& method) const {
+  std::vector<std::string> names;
+  const torch::jit::Method found = program_->method(method);
+  for (const c10::Argument& argument : found.function().getSchema().arguments())
+    names.push_back(argument.name());
+  names.erase(names.begin());  // self
+  return names;
+}
+
+c10::IValue ScriptModule::run(const std::string& method, const std::vector<at::Tensor>& inputs,
+                              const NamedTensors& named) const {
+  const at::NoGradGuard no_grad;
+  const torch::jit::Method found = program_->method(method);
+  std::vector<c10::IValue> stack{program_->module._ivalue()};
+  std::unordered_map<std::string, c10::IValue> keywords;
+  for (const at::Tensor& input : inputs) stack.emplace_back(input.to(device_));
+  for (const auto& [name, input] : named) keywords.emplace(name, input.to(device_));
+  with_code("INVALID_ARGUMENT", method, [&] {
+    found.function().getSchema().checkAndNormalizeInputs(stack, keywords);
+    return 0;
+  });
+  return with_code("SCRIPT_FAILED", method, [&] { return found.function()(std::move(stack)); });
+}
+
+}  // namespace xlembed

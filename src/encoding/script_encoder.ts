@@ -1,0 +1,168 @@
+import { statSync } from 'node:fs';
+import { batchByTokens } from '../batches/token_budget.js';
+import { invalidArgument, XlembedError } from '../errors.js';
+import {
+  loadNative,
+  type NativeScriptEmbeddingOptions,
+  type NativeScriptModule,
+  type NativeScriptValue,
+  nativeCall,
+} from '../native.js';
+import { Tensor } from '../tensor.js';
+import { pack, sequenceAt } from '../tokenizers/packed.js';
+import type { TokenizerPool } from '../tokenizers/tokenizer_pool.js';
+import type { Embeddings } from './encoder.js';
+
+export interface ScriptEncoderOptions {
+  /** `cpu` (default), `cuda` or `cuda:N`. */
+  device?: string;
+  /** Makes the weights constants of the program, which is then simplified; default true. */
+  freeze?: boolean;
+}
+
+export interface ScriptEncodeOptions {
+  tokenizer: TokenizerPool;
+  /** Put before each text. */
+  prompt?: string;
+  /**
+   * Which value of a dictionary, named tuple (name) or tuple (position) has the embeddings. Default: the tensor itself,
+   * the first of a tuple, or `sentence_embedding`, else `last_hidden_state`, else `token_embeddings`.
+   */
+  output?: string | number;
+  /** Of an output (B, L, D) over its real tokens; default mean. An output (B, D) takes none. */
+  pooling?: 'mean' | 'first' | 'none';
+  /** Scale embeddings to length 1; default false. */
+  normalize?: boolean;
+  /** Fills short sequences; default: the tokenizer's own, else 0. */
+  padId?: number;
+  /** Tokens in one call, padding left out; default 8,192. */
+  tokenBudget?: number;
+}
+
+/** What a TorchScript method gives: a dictionary or a named tuple becomes an object, a list or a tuple an array. */
+export type ScriptOutput =
+  | Tensor
+  | ScriptOutput[]
+  | { [name: string]: ScriptOutput }
+  | number
+  | boolean
+  | string
+  | null;
+
+const TOKEN_BUDGET = 8192;
+
+/**
+ * A scripted or traced encoder on a device: what `torch.jit.save` wrote. A TorchScript file is a program that runs with
+ * the rights of this process, and libtorch does not harden its reader: load files from a source that you trust, and no
+ * others. Calls run off the event loop, in their order.
+ */
+export class ScriptEncoder {
+  private constructor(
+    readonly native: NativeScriptModule,
+    readonly path: string,
+    readonly device: string,
+  ) {}
+
+  /** Throws FILE_NOT_FOUND, SCRIPT_INVALID for a file that is no TorchScript, DEVICE_UNAVAILABLE. */
+  static async load(path: string, options: ScriptEncoderOptions = {}): Promise<ScriptEncoder> {
+    const { device = 'cpu', freeze = true } = options;
+    if (!statSync(path, { throwIfNoEntry: false })?.isFile()) {
+      throw new XlembedError(
+        'FILE_NOT_FOUND',
+        `there is no file ${path}`,
+        'give the path of a TorchScript file',
+      );
+    }
+    const native = await nativeCall(async () => loadNative().loadScriptModule({ path, device, freeze }));
+    return new ScriptEncoder(native, path, device);
+  }
+
+  /** Methods that call() can name. */
+  get methods(): readonly string[] {
+    return this.native.methods;
+  }
+
+  /** Runs the module's forward. Throws what call() throws. */
+  forward(...inputs: Tensor[]): Promise<ScriptOutput> {
+    return this.call('forward', ...inputs);
+  }
+
+  /**
+   * Runs a method without gradients; inputs are copied to the module's device. Throws SCRIPT_METHOD_MISSING,
+   * INVALID_ARGUMENT for inputs that the method does not take, SCRIPT_FAILED for what it raises, MODEL_UNSUPPORTED for
+   * an output that JavaScript has no value for, DISPOSED, OUT_OF_MEMORY.
+   */
+  async call(method: string, ...inputs: Tensor[]): Promise<ScriptOutput> {
+    const wrong = inputs.findIndex((input) => !(input instanceof Tensor));
+    if (wrong >= 0) throw invalidArgument(`inputs[${wrong}]`, 'a Tensor', inputs[wrong]);
+    const handles = inputs.map((input) => input.native);
+    return scriptOutput(await nativeCall(async () => this.native.call(method, handles)));
+  }
+
+  /**
+   * Embeds texts: tokenises, sorts by length, pads each batch to (B, L) int64, runs `forward(input_ids, attention_mask)`
+   * (by these names where the method has them, `token_type_ids` of zeros as well), pools and normalises as asked. Rows
+   * are in the order of the texts. Throws what call() throws, and TOKENIZER_FAILED.
+   */
+  async encode(texts: readonly string[], options: ScriptEncodeOptions): Promise<Embeddings> {
+    const { tokenizer, prompt = '', tokenBudget = TOKEN_BUDGET } = options;
+    const wrong = texts.findIndex((text) => typeof text !== 'string');
+    if (wrong >= 0) throw invalidArgument(`texts[${wrong}]`, 'a string', texts[wrong]);
+    const tokens = await tokenizer.tokenize(prompt ? texts.map((text) => prompt + text) : texts);
+    const sequences = texts.map((_, row) => sequenceAt(tokens, row));
+    const lengths = sequences.map((sequence) => sequence.length);
+    const native = nativeOptions(options);
+    let [data, dimensions] = [new Float32Array(0), 0];
+    for (const batch of batchByTokens(lengths, tokenBudget)) {
+      const packed = pack(batch.map((row) => sequences[row]!));
+      const result = await nativeCall(async () => this.native.embed(packed, native));
+      if (dimensions === 0) {
+        dimensions = result.dimensions;
+        data = new Float32Array(texts.length * dimensions);
+      }
+      for (const [position, row] of batch.entries()) {
+        const from = position * dimensions;
+        data.set(result.embeddings.subarray(from, from + dimensions), row * dimensions);
+      }
+    }
+    return {
+      data,
+      rows: texts.length,
+      dimensions,
+      tokens: tokens.inputIds.length,
+      truncated: tokens.truncated,
+      replacedSurrogates: tokens.replacedSurrogates,
+      empty: texts.filter((text) => text === '').length,
+    };
+  }
+
+  /** Frees the module once running work has ended; further calls fail with DISPOSED. */
+  dispose(): void {
+    this.native.dispose();
+  }
+}
+
+function nativeOptions(options: ScriptEncodeOptions): NativeScriptEmbeddingOptions {
+  const { tokenizer, output, pooling = '', normalize = false, padId = tokenizer.padId ?? 0 } = options;
+  const isPlace = Number.isInteger(output) && (output as number) >= 0;
+  if (output !== undefined && !isPlace && typeof output !== 'string') {
+    throw invalidArgument('output', 'a name or a position', output);
+  }
+  if (!['mean', 'first', 'none', ''].includes(pooling)) {
+    throw invalidArgument('pooling', 'mean, first or none', pooling);
+  }
+  return {
+    outputName: typeof output === 'string' ? output : '',
+    outputIndex: isPlace ? (output as number) : -1,
+    pooling,
+    normalize,
+    padId,
+  };
+}
+
+function scriptOutput(value: NativeScriptValue): ScriptOutput {
+  if ('tensor' in value) return new Tensor(value.tensor);
+  if ('items' in value) return value.items.map(scriptOutput);
+  if ('value' in value) return value.value;
+  return Object.fromEntries(value.entries.map(([name, entry]) => [name, scriptOutput(entry)]));
+}
