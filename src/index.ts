@@ -19,7 +19,13 @@ export { type SplitOptions, splitRecords } from './datasets/split_records.js';
 export { TextFile, type TextRecord } from './datasets/texts.js';
 export { readUdhr } from './datasets/udhr.js';
 export { type EmbeddingsManifest, type EncodeFileOptions, encodeFile } from './encoding/encode_file.js';
-export { type Embeddings, type EncodeOptions, Encoder, type EncoderOptions } from './encoding/encoder.js';
+export {
+  type Embeddings,
+  type EncodeOptions,
+  Encoder,
+  type EncoderOptions,
+  type LoadOptions,
+} from './encoding/encoder.js';
 export {
   type ScriptEncodeOptions,
   ScriptEncoder,
@@ -36,6 +42,8 @@ export type { EvaluationResult, GridCell, PoolRow } from './evaluation/results.j
 export { recordsTask } from './evaluation/tasks/records_task.js';
 export { openTask, taskNames } from './evaluation/tasks/registry.js';
 export type { RetrievalTask, TaskText } from './evaluation/tasks/task.js';
+export { type DownloadProgress, type HubOptions, resolveModel } from './models/hub.js';
+export { inspectModel, type ModelInspection } from './models/inspect_model.js';
 export { type ModelDescription, openModel } from './models/open_model.js';
 export { promptFor, type Role } from './models/prompts.js';
 export type { Dtype, NativeInfo, PackedSequences } from './native.js';

@@ -1,3 +1,4 @@
+import { writeFile } from 'node:fs/promises';
 import { type Command, Option } from 'commander';
 import { Encoder } from '../encoding/encoder.js';
 import type { EvaluationResult } from '../evaluation/results.js';
@@ -6,7 +7,7 @@ import { snapshotCommit } from '../models/hub.js';
 import { writeFileBeside } from '../models/write_beside.js';
 import type { Dtype } from '../native.js';
 import { list, positiveInteger } from './arguments.js';
-import { createConsole } from './console.js';
+import { createConsole, settingsLines } from './console.js';
 import { evaluateEncoder } from './evaluate_encoder.js';
 import { type ModelFlags, modelFolder, withModel } from './model_option.js';
 import { versions } from './versions.js';
@@ -45,18 +46,21 @@ async function evaluate(flags: EvaluateFlags): Promise<void> {
   const { device, dtype, maxTokens } = flags;
   const task = await openTask(flags.task, flags);
   const encoder = await Encoder.load(await modelFolder(flags, console), { device, dtype, maxTokens });
-  const begun = performance.now();
-  const result = await evaluateEncoder(encoder, task, console, { languages: flags.languages });
   const settings = {
     model: flags.model,
     commit: snapshotCommit(encoder.model.folder),
     data: flags.data,
+    languages: flags.languages ?? [...task.languages],
     queryPrompt: encoder.promptOf({ role: 'query' }),
     passagePrompt: encoder.promptOf({ role: 'passage' }),
     maxTokens: encoder.model.maxTokens,
     device,
     dtype,
   };
+  console.info(`settings\n${settingsLines(settings)}`);
+  for (const note of encoder.model.notes) console.info(`note: ${note}`);
+  const begun = performance.now();
+  const result = await evaluateEncoder(encoder, task, console, { languages: flags.languages });
   await encoder.dispose();
   const full = { ...result, settings, versions: versions(), seconds: (performance.now() - begun) / 1000 };
   if (flags.output !== undefined) await writeJson(flags.output, full);
@@ -64,10 +68,7 @@ async function evaluate(flags: EvaluateFlags): Promise<void> {
 }
 
 function writeJson(path: string, value: unknown): Promise<void> {
-  return writeFileBeside(path, async (temporary) => {
-    const { writeFile } = await import('node:fs/promises');
-    await writeFile(temporary, `${JSON.stringify(value, null, 2)}\n`);
-  });
+  return writeFileBeside(path, (temporary) => writeFile(temporary, `${JSON.stringify(value, null, 2)}\n`));
 }
 
 function summary({

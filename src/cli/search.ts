@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
+import { openEmbeddingsFolder } from '../encoding/embeddings_folder.js';
 import { Encoder } from '../encoding/encoder.js';
-import { openEmbeddingsFolder } from '../search/embeddings_folder.js';
 import { FlatIndex } from '../search/flat_index.js';
 import { positiveInteger } from './arguments.js';
 import { createConsole } from './console.js';

@@ -1,8 +1,7 @@
-import { type FileHandle, open, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { NpyWriter } from '../datasets/npy.js';
 import type { TextFile, TextRecord } from '../datasets/texts.js';
-import { writeFolderBeside } from '../models/write_beside.js';
+import { type EmbeddingsPiece, writeEmbeddingsFolder } from './embeddings_folder.js';
 import type { EncodeOptions, Encoder, TextCounts } from './encoder.js';
 
 /** Stored as `manifest.json`: what the embeddings are and what they were made with. */
@@ -49,28 +48,17 @@ export async function encodeFile(
   const { overwrite = false, keepTexts = true, onProgress, ...encodeOptions } = options;
   const begun = performance.now();
   const totals = { rows: 0, tokens: 0, truncated: 0, replacedSurrogates: 0, empty: 0 };
-  let manifest: EmbeddingsManifest | undefined;
-  await writeFolderBeside(folder, overwrite, async (temporary) => {
-    const writer = await NpyWriter.create(join(temporary, 'embeddings.npy'), encoder.dimensions);
-    const ids = await open(join(temporary, 'ids.jsonl'), 'wx');
-    try {
-      for await (const records of chunks(input)) {
-        const embeddings = await encoder.encode(
-          records.map(({ text }) => text),
-          encodeOptions,
-        );
-        await writer.append(embeddings.data);
-        await writeIds(ids, records, keepTexts);
-        for (const name of Object.keys(totals) as (keyof typeof totals)[]) totals[name] += embeddings[name];
-        onProgress?.(totals.rows, totals.tokens);
-      }
-      await writer.close();
-    } catch (cause) {
-      await writer.abort();
-      throw cause;
-    } finally {
-      await ids.close();
+  const encoded = async function* (): AsyncGenerator<EmbeddingsPiece> {
+    for await (const records of chunks(input)) {
+      const texts = records.map(({ text }) => text);
+      const embeddings = await encoder.encode(texts, encodeOptions);
+      for (const name of Object.keys(totals) as (keyof typeof totals)[]) totals[name] += embeddings[name];
+      yield { vectors: embeddings.data, rows: keepTexts ? records : records.map(({ id }) => id) };
+      onProgress?.(totals.rows, totals.tokens);
     }
+  };
+  let manifest: EmbeddingsManifest | undefined;
+  const finish = async (temporary: string) => {
     manifest = {
       model: encoder.model.folder,
       role: encodeOptions.role ?? null,
@@ -84,7 +72,8 @@ export async function encodeFile(
       seconds: (performance.now() - begun) / 1000,
     };
     await writeFile(join(temporary, 'manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);
-  });
+  };
+  await writeEmbeddingsFolder(folder, encoder.dimensions, encoded(), { overwrite, finish });
   return manifest!;
 }
 
@@ -97,9 +86,4 @@ async function* chunks(input: TextFile): AsyncGenerator<TextRecord[]> {
     records = [];
   }
   if (records.length > 0) yield records;
-}
-
-async function writeIds(file: FileHandle, records: readonly TextRecord[], keepTexts: boolean): Promise<void> {
-  const lines = records.map(({ id, text }) => JSON.stringify(keepTexts ? { id, text } : id));
-  await file.appendFile(`${lines.join('\n')}\n`);
 }

@@ -110,6 +110,22 @@ test('removed vectors are not found, later ones keep their ids', async () => {
   assert.equal(index.size, 198);
 });
 
+test('a narrow first pass finds the same', async () => {
+  const [rows, dimensions, count] = [3000, 48, 40];
+  const { index, vectors } = await filled(rows, dimensions, 14);
+  const queries = randomVectors(count, dimensions, 15);
+  const expected = await index.search(queries, 12);
+  for (const scan of ['bfloat16', 'int8'] as const) {
+    const narrow = FlatIndex.create({ dimensions, scan });
+    await narrow.add(vectors);
+    assert.deepEqual(await narrow.search(queries, 12), expected);
+    await narrow.remove(['5']);
+    assert.equal(narrow.size, rows - 1);
+  }
+  const scan = 'int4' as 'int8';
+  assert.throws(() => FlatIndex.create({ dimensions, scan }), coded('INVALID_ARGUMENT', /int4/));
+});
+
 test('refuses what it cannot search, naming it', async () => {
   for (const dimensions of [0, -1, 1.5, Number.NaN, '4' as unknown as number]) {
     assert.throws(() => FlatIndex.create({ dimensions }), coded('INVALID_ARGUMENT', /dimensions/));

@@ -25,7 +25,7 @@ export function demoTrainingOptions(steps: number, seed: number): TrainingOption
     languages: TRAINED,
     batchSize: 128,
     steps,
-    learningRate: 1e-3,
+    learningRate: 2e-3,
     queryPrompt: '',
     passagePrompt: '',
     seed,

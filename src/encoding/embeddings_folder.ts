@@ -1,4 +1,4 @@
-import { appendFile, mkdir } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readLines } from '../datasets/lines.js';
 import { NpyWriter, readNpyHeader, readNpyRows } from '../datasets/npy.js';
@@ -40,37 +40,48 @@ export async function openEmbeddingsFolder(folder: string): Promise<EmbeddingsFo
   return { rows, dimensions, ids, texts, pieces: () => readNpyRows(path) };
 }
 
+/** Vectors (rows, D) laid end to end, and the row's id, or id and text, for each. */
+export interface EmbeddingsPiece {
+  vectors: Float32Array;
+  rows: readonly (string | { id: string; text: string })[];
+}
+
 /**
- * Writes such a folder beside and renames it into place. Throws FILE_EXISTS unless `overwrite`, FILE_WRITE_FAILED,
- * and DIMENSION_MISMATCH for a piece that is no multiple of D.
+ * Writes such a folder beside and renames it into place; `finish` may add files to it before. Throws FILE_EXISTS
+ * unless `overwrite`, FILE_WRITE_FAILED, and DIMENSION_MISMATCH for a piece whose vectors do not fit its rows.
  */
 export async function writeEmbeddingsFolder(
   folder: string,
   dimensions: number,
-  ids: readonly string[],
-  pieces: AsyncIterable<Float32Array> | Iterable<Float32Array>,
-  overwrite = false,
+  pieces: AsyncIterable<EmbeddingsPiece> | Iterable<EmbeddingsPiece>,
+  { overwrite = false, finish }: { overwrite?: boolean; finish?: (temporary: string) => Promise<void> } = {},
 ): Promise<void> {
   await writeFolderBeside(folder, overwrite, async (temporary) => {
-    await mkdir(temporary, { recursive: true });
     const writer = await NpyWriter.create(join(temporary, vectorsFile), dimensions);
+    const ids = await open(join(temporary, idsFile), 'wx');
     try {
-      for await (const piece of pieces) await writer.append(piece);
+      for await (const { vectors, rows } of pieces) {
+        requireFit(vectors, rows.length, dimensions);
+        await writer.append(vectors);
+        await ids.appendFile(rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
+      }
       await writer.close();
     } catch (cause) {
       await writer.abort();
       throw cause;
+    } finally {
+      await ids.close();
     }
-    await writeIds(join(temporary, idsFile), ids);
+    await finish?.(temporary);
   });
 }
 
-async function writeIds(path: string, ids: readonly string[]): Promise<void> {
-  await appendFile(path, '');
-  for (let first = 0; first < ids.length; first += 65_536) {
-    const lines = ids.slice(first, first + 65_536).map((id) => `${JSON.stringify(id)}\n`);
-    await appendFile(path, lines.join(''));
-  }
+function requireFit(vectors: Float32Array, rows: number, dimensions: number): void {
+  if (vectors.length === rows * dimensions) return;
+  throw new XlembedError(
+    'DIMENSION_MISMATCH',
+    `expected ${rows} x ${dimensions} values, received ${vectors.length}`,
+  );
 }
 
 async function readIds(path: string): Promise<Pick<EmbeddingsFolder, 'ids' | 'texts'>> {

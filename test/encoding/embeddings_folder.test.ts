@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { NpyWriter } from '#xlembed/datasets/npy.js';
-import { openEmbeddingsFolder } from '#xlembed/search/embeddings_folder.js';
+import { openEmbeddingsFolder } from '#xlembed/encoding/embeddings_folder.js';
 import { FlatIndex } from '#xlembed/search/flat_index.js';
 import { randomVectors } from './vectors.js';
 
