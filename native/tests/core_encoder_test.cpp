@@ -1,0 +1,138 @@
+// Packing, and the encoder's gradient against finite differences; its values are held against transformers in the
+// TypeScript tests.
+#include "core/encoder.h"
+
+#include <cmath>
+#include <cstring>
+
+#include "check.h"
+#include "core/error.h"
+#include "core/info_nce.h"
+
+namespace {
+
+using xlembed::Encoder;
+using xlembed::EncoderOptions;
+using xlembed::PackedBatch;
+
+const std::vector<int32_t> kIds = {7, 5, 9, 4, 5, 6, 3, 8, 2, 11, 12, 13, 10, 14, 3, 3};
+const std::vector<int32_t> kCumulative = {0, 3, 4, 4, 6, 9, 13, 16};  // lengths 3 1 0 2 3 4 3
+
+PackedBatch packed() { return xlembed::pack_batch(kIds, kCumulative, 15, 2, 8, at::kCPU); }
+
+EncoderOptions tiny() {
+  EncoderOptions options;
+  options.backbone = xlembed::TransformerConfig{.vocabulary_size = 15,
+                                                .hidden_size = 8,
+                                                .layers = 2,
+                                                .heads = 2,
+                                                .intermediate_size = 12,
+                                                .max_positions = 10,
+                                                .token_types = 1,
+                                                .layer_norm_epsilon = 1e-5,
+                                                .first_position = 2,
+                                                .activation = "gelu",
+                                                .hidden_dropout = 0.1,
+                                                .attention_dropout = 0.1};
+  options.head = {{.kind = xlembed::HeadModule::Kind::pool, .mode = "mean"},
+                  {.kind = xlembed::HeadModule::Kind::normalize, .mode = ""}};
+  options.initializer_range = 0.5;
+  options.seed = 3;
+  return options;
+}
+
+void orders_by_length() {
+  const PackedBatch batch = packed();
+  CHECK(batch.tokens() == 16 && batch.sequences() == 7);
+  // Sorted, stable: the empty one, 1, 2, then the three of length 3 in their order, then 4.
+  const std::vector<int64_t> row_of = {3, 1, 0, 2, 4, 6, 5};
+  for (size_t b = 0; b < row_of.size(); ++b) CHECK(batch.row_of[b].item<int64_t>() == row_of[b]);
+  CHECK(batch.groups.size() == 4);
+  CHECK(batch.groups[2].first_token == 3 && batch.groups[2].sequences == 3 && batch.groups[2].length == 3);
+  CHECK(batch.input_ids[3].item<int64_t>() == 7 && batch.input_ids[6].item<int64_t>() == 3);
+  CHECK(batch.position_ids[3].item<int64_t>() == 2 && batch.position_ids[5].item<int64_t>() == 4);
+  CHECK(batch.cumulative[7].item<int32_t>() == 16 && batch.cumulative[3].item<int32_t>() == 3);
+}
+
+template <typename Call>
+void refused(const char* code, Call call) {
+  try {
+    call();
+    CHECK(false);
+  } catch (const xlembed::CodedError& error) {
+    CHECK(std::strncmp(error.what(), code, std::strlen(code)) == 0);
+  }
+}
+
+void refuses_wrong_batches() {
+  const auto pack = [](const std::vector<int32_t>& ids, const std::vector<int32_t>& cumulative) {
+    return [=] { xlembed::pack_batch(ids, cumulative, 15, 0, 3, at::kCPU); };
+  };
+  refused("INVALID_ARGUMENT", pack({1, 2}, {}));
+  refused("INVALID_ARGUMENT", pack({1, 2}, {0, 1}));
+  refused("INVALID_ARGUMENT", pack({1, 2}, {1, 2}));
+  refused("INVALID_ARGUMENT", pack({1, 2}, {0, 2, 1, 2}));
+  refused("INVALID_ARGUMENT", pack({1, 2, 3, 4}, {0, 4}));
+  refused("VOCABULARY_MISMATCH", pack({1, 15}, {0, 2}));
+  refused("VOCABULARY_MISMATCH", pack({-1, 1}, {0, 2}));
+}
+
+at::Tensor loss_of(const Encoder& encoder) {
+  // Queries: sequences 0, 1, 3; passages: 4, 5, 6 and the empty one's zeros as an extra negative.
+  const at::Tensor rows = encoder.embed(encoder.pack(kIds, kCumulative), false);
+  const auto take = [&](std::initializer_list<int64_t> which) {
+    return rows.index_select(0, at::tensor(std::vector<int64_t>(which)));
+  };
+  return xlembed::info_nce(take({0, 1, 3}), take({4, 5, 6, 2}), {.temperature = 0.5}).loss;
+}
+
+// (L(w + e v) - L(w - e v)) / 2e = g . v for a random direction v in each leaf.
+void gradient_is_that_of_finite_differences() {
+  Encoder encoder(tiny());
+  encoder.parameters().require_gradients();
+  loss_of(encoder).backward();
+  at::Generator generator = at::detail::createCPUGenerator(5);
+  const double step = 1e-3;
+  for (const xlembed::Leaf& leaf : encoder.parameters().leaves()) {
+    CHECK(leaf.tensor.grad().defined());
+    const at::NoGradGuard no_grad;
+    const at::Tensor direction = at::randn(leaf.tensor.sizes(), generator);
+    const double expected = (leaf.tensor.grad() * direction).sum().item<double>();
+    const at::Tensor kept = leaf.tensor.clone();
+    leaf.tensor.add_(direction, step);
+    const double above = loss_of(encoder).item<double>();
+    leaf.tensor.copy_(kept).sub_(direction, step);
+    const double below = loss_of(encoder).item<double>();
+    leaf.tensor.copy_(kept);
+    CHECK_CLOSE((above - below) / (2 * step), expected, 2e-3, 2e-2);
+  }
+}
+
+void dropout_changes_training_alone() {
+  const Encoder encoder(tiny());
+  const at::NoGradGuard no_grad;
+  const PackedBatch batch = encoder.pack(kIds, kCumulative);
+  const at::Tensor plain = encoder.embed(batch, false);
+  CHECK(at::equal(plain, encoder.embed(batch, false)));
+  at::manual_seed(1);
+  const at::Tensor dropped = encoder.embed(batch, true);
+  CHECK(!at::allclose(plain, dropped));
+  at::manual_seed(1);
+  CHECK(at::equal(dropped, encoder.embed(batch, true)));
+}
+
+void knows_its_devices() {
+  CHECK(xlembed::parse_device("cpu").is_cpu());
+  refused("DEVICE_UNAVAILABLE", [] { xlembed::parse_device("cuda:64"); });
+  refused("DEVICE_UNAVAILABLE", [] { xlembed::parse_device("tpu"); });
+}
+
+}  // namespace
+
+int main() {
+  return check::run({{"packing orders sequences by length", orders_by_length},
+                     {"wrong batches are refused", refuses_wrong_batches},
+                     {"gradient against finite differences", gradient_is_that_of_finite_differences},
+                     {"dropout", dropout_changes_training_alone},
+                     {"devices", knows_its_devices}});
+}
