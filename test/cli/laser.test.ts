@@ -1,0 +1,74 @@
+import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { largestDifference } from '../encoding/goldens.js';
+import { LASER, laserGolden } from '../encoding/laser_golden.js';
+import { temporaryFolder, xlembed } from './run.js';
+
+const folder = temporaryFolder();
+const at = (name: string) => join(folder, name);
+
+function run(...args: string[]) {
+  const { status, stdout, stderr } = xlembed(...args, '--json');
+  assert.equal(status, 0, stderr);
+  return JSON.parse(stdout.trim().split('\n').at(-1)!);
+}
+
+const { texts, text_embeddings } = laserGolden;
+const sentences = texts.slice(-24).map(({ text }) => text);
+
+/** (rows, 16) of a .npy file: its data is the last part. */
+function npyValues(path: string, rows: number): Float32Array {
+  const bytes = readFileSync(path);
+  return new Float32Array(new Uint8Array(bytes.subarray(bytes.length - rows * 16 * 4)).buffer);
+}
+
+test('encode: the published files of LASER-2 give the vectors of PyTorch', () => {
+  const rows = text_embeddings.length;
+  const lines = texts.slice(0, rows).map(({ text }, n) => JSON.stringify({ id: `${n}`, text }));
+  writeFileSync(at('texts.jsonl'), lines.join('\n'));
+  const result = run('encode', '--model', LASER, '--input', at('texts.jsonl'), '--output', at('encoded'));
+  assert.deepEqual([result.rows, result.dimensions, result.truncated], [rows, 16, 0]);
+  const values = npyValues(join(at('encoded'), 'embeddings.npy'), rows);
+  assert.ok(largestDifference(values, text_embeddings.flat()) <= 2e-6);
+});
+
+test('train, then evaluate what was trained', () => {
+  const records = sentences
+    .slice(0, 12)
+    .map((text, n) =>
+      JSON.stringify({ id: `r${n}`, query: { en: text }, positive: { en: sentences[n + 12] } }),
+    );
+  writeFileSync(at('pairs.jsonl'), records.join('\n'));
+  const trained = run(
+    'train',
+    ...['--model', LASER, '--data', at('pairs.jsonl'), '--output', at('trained')],
+    ...['--sampler', 'monolingual', '--batch-size', '6', '--steps', '12', '--learning-rate', '0.01'],
+  );
+  assert.equal(trained.steps, 12);
+  const log = readFileSync(join(at('trained'), 'training_log.jsonl'), 'utf8')
+    .trim()
+    .split('\n');
+  const losses = log.map((line) => JSON.parse(line).loss as number);
+  assert.ok(losses.at(-1)! < losses[0]!, losses.join(' '));
+  const config = JSON.parse(readFileSync(join(at('trained'), 'config.json'), 'utf8'));
+  assert.deepEqual([config.model_type, config.prompts], ['laser2', { query: '', passage: '' }]);
+
+  const measured = run(
+    'evaluate',
+    ...['--model', at('trained'), '--task', 'xquad-r', '--data', 'test/evaluation/tasks/fixtures/xquad_r'],
+  );
+  assert.deepEqual(measured.languages, ['de', 'el', 'en']);
+  for (const value of Object.values(measured.measures as Record<string, number>)) {
+    assert.ok(Number.isFinite(value));
+  }
+});
+
+test('encode: a folder without its dictionary ends with the code', () => {
+  const { status, stderr } = xlembed(
+    ...['encode', '--model', at('trained/..'), '--input', at('texts.jsonl'), '--output', at('x')],
+  );
+  assert.equal(status, 1);
+  assert.match(stderr, /^xlembed: FILE_NOT_FOUND: /m);
+});
