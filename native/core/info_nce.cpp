@@ -1,5 +1,7 @@
 #include "core/info_nce.h"
 
+#include <torch/csrc/autograd/graph_task.h>
+
 #include <algorithm>
 #include <limits>
 #include <optional>
@@ -10,10 +12,17 @@
 namespace xlembed {
 namespace {
 
-// Rows of the similarity matrix in memory at a time, and the size up to which the symmetric form keeps all of
-// it from its first pass to its second instead of computing it again.
-constexpr int64_t block_bytes = int64_t{32} << 20;
+// Rows of the similarity matrix in memory at a time: the products run at full rate from 512 rows on, and a
+// smaller block stays in a cache. Up to whole_bytes the symmetric form keeps the matrix from its first pass
+// to its second instead of computing it again.
+constexpr int64_t cached_bytes = int64_t{16} << 20;
+constexpr int64_t block_bytes = int64_t{64} << 20;
 constexpr int64_t whole_bytes = int64_t{64} << 20;
+
+int64_t rows_in_block(int64_t row_bytes) {
+  const int64_t fast = std::clamp<int64_t>(cached_bytes / row_bytes, 512, 1024);
+  return std::max<int64_t>(std::min(fast, block_bytes / row_bytes), 128);
+}
 
 struct Wanted {
   bool queries = false, passages = false, temperature = false;
@@ -42,11 +51,10 @@ class Blocks {
         columns_(passages.size(0)),
         stride_((columns_ + 15) / 16 * 16) {
     const int64_t row_bytes = stride_ * static_cast<int64_t>(sizeof(float));
-    const bool whole = options.symmetric && count_ * row_bytes <= whole_bytes;
-    rows_per_block_ =
-        whole ? count_ : std::min(count_, std::clamp<int64_t>(block_bytes / row_bytes, 128, 1024));
+    rows_per_block_ = std::min(count_, rows_in_block(row_bytes));
+    whole_ = options.symmetric && wanted.any() && count_ * row_bytes <= whole_bytes;
     const at::TensorOptions floats = queries_.options().dtype(at::kFloat);
-    values_ = at::empty({rows_per_block_, stride_}, floats);
+    values_ = at::empty({whole_ ? count_ : rows_per_block_, stride_}, floats);
     if (wanted.any() && operand_type() != at::kFloat) narrow_ = at::empty_like(values_, operand_type());
     results_ = at::empty({4, count_}, floats);
     sums_.row_loss = results_[0];
@@ -92,7 +100,7 @@ class Blocks {
     if (!wanted_.any()) return;
     const at::Tensor share = options_.row_weights.defined() ? options_.row_weights / sum : sum.reciprocal();
     for (int64_t first = 0; first < count_; first += rows_per_block_) {
-      if (rows_per_block_ < count_) {
+      if (!whole_) {
         multiply_similarities(first);
         XLEMBED_LAUNCH(values_, info_nce_mask, block(first), rule());
       }
@@ -103,8 +111,13 @@ class Blocks {
 
   int64_t rows(int64_t first) const { return std::min(rows_per_block_, count_ - first); }
 
+  // Of values_ or narrow_: the rows of the block, without the padding of each.
+  at::Tensor rows_of(const at::Tensor& matrix, int64_t first) const {
+    return matrix.narrow(0, whole_ ? first : 0, rows(first)).narrow(1, 0, columns_);
+  }
+
   kernels::SimilarityBlock block(int64_t first) const {
-    return {values_.mutable_data_ptr<float>(), rows(first), columns_, stride_, first};
+    return {rows_of(values_, first).mutable_data_ptr<float>(), rows(first), columns_, stride_, first};
   }
 
   kernels::NegativeRule rule() const {
@@ -125,7 +138,7 @@ class Blocks {
 
   // similarities (rows, M) = queries (rows, D) . passages (M, D)^T
   void multiply_similarities(int64_t first) {
-    at::Tensor out = values_.narrow(0, 0, rows(first)).narrow(1, 0, columns_);
+    at::Tensor out = rows_of(values_, first);
     const at::Tensor q = queries_.narrow(0, first, rows(first));
     if (operand_type() == at::kFloat) {
       at::mm_out(out, q, passages_.t());
@@ -155,12 +168,13 @@ class Blocks {
 #ifdef XLEMBED_WITH_CUDA
     if (values_.is_cuda()) {
       const auto stream = at::cuda::getCurrentCUDAStream(values_.get_device()).stream();
+      const kernels::SimilarityBlock similarities = block(first);
       if (narrow_.defined()) {
-        kernels::cuda::info_nce_gradient(block(first), scale, count_, inputs, along,
-                                         mutable_elements<at::BFloat16>(narrow_), stream);
+        kernels::cuda::info_nce_gradient(similarities, scale, count_, inputs, along,
+                                         mutable_elements<at::BFloat16>(rows_of(narrow_, first)), stream);
       } else {
-        kernels::cuda::info_nce_gradient(block(first), scale, count_, inputs, along,
-                                         values_.mutable_data_ptr<float>(), stream);
+        kernels::cuda::info_nce_gradient(similarities, scale, count_, inputs, along, similarities.values,
+                                         stream);
       }
       C10_CUDA_KERNEL_LAUNCH_CHECK();
       return;
@@ -172,8 +186,7 @@ class Blocks {
 
   // With g (rows, M): dQ of these rows (rows, D) = g . P, dP (M, D) += g^T . Q of these rows
   void multiply_gradients(int64_t first) {
-    const at::Tensor g =
-        (narrow_.defined() ? narrow_ : values_).narrow(0, 0, rows(first)).narrow(1, 0, columns_);
+    const at::Tensor g = rows_of(narrow_.defined() ? narrow_ : values_, first);
     if (wanted_.queries) {
       multiply(sums_.queries_gradient.narrow(0, first, rows(first)), g, passages_, /*add=*/false);
     }
@@ -199,7 +212,8 @@ class Blocks {
   const InfoNceOptions& options_;
   Wanted wanted_;
   int64_t count_, columns_, stride_, rows_per_block_;
-  at::Tensor values_;   // (rows_per_block, stride) float32
+  bool whole_;
+  at::Tensor values_;   // (rows_per_block or N, stride) float32
   at::Tensor narrow_;   // the same in bfloat16, when the products take that
   at::Tensor results_;  // (4, N): loss, maximum, sum, positive
   Sums sums_;
@@ -230,12 +244,15 @@ Outcome compute(const at::Tensor& queries, const at::Tensor& passages, const at:
 struct InfoNceFunction : torch::autograd::Function<InfoNceFunction> {
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& queries,
                             const at::Tensor& passages, const at::Tensor& temperature,
-                            const InfoNceOptions* options, Sums* sums) {
+                            const InfoNceOptions* options, Sums* row_results) {
     const Wanted wanted{queries.requires_grad(), passages.requires_grad(), temperature.requires_grad()};
     Outcome outcome = compute(queries, passages, temperature, *options, wanted);
-    *sums = outcome.sums;
-    context->save_for_backward({temperature, outcome.factor, sums->queries_gradient, sums->passages_gradient,
-                                wanted.temperature ? sums->scale_gradient.sum(at::kDouble) : at::Tensor()});
+    *row_results = {outcome.sums.row_loss, outcome.sums.correct, {}, {}, {}};
+    context->save_for_backward(
+        {temperature, outcome.factor,
+         wanted.temperature ? outcome.sums.scale_gradient.sum(at::kDouble) : at::Tensor()});
+    if (wanted.queries) context->saved_data["queries"] = outcome.sums.queries_gradient;
+    if (wanted.passages) context->saved_data["passages"] = outcome.sums.passages_gradient;
     context->saved_data["dtype"] = static_cast<int64_t>(queries.scalar_type());
     return outcome.loss;
   }
@@ -246,17 +263,24 @@ struct InfoNceFunction : torch::autograd::Function<InfoNceFunction> {
       throw CodedError("INVALID_ARGUMENT", "the gradient of info_nce is not itself differentiable");
     }
     const auto saved = context->get_saved_variables();
+    const at::Tensor temperature = saved[0], upstream = gradients[0] * saved[1],
+                     factor = upstream / temperature;
     const auto dtype = static_cast<at::ScalarType>(context->saved_data["dtype"].toInt());
-    const at::Tensor temperature = saved[0], upstream = gradients[0] * saved[1];
-    const at::Tensor row_factor = upstream / temperature;
-    const auto scaled = [&](const at::Tensor& sum) {
-      return sum.defined() ? (sum * row_factor).to(dtype) : at::Tensor();
+    // Without retain_graph there is no second use: the sums become the gradients, with no copy beside them.
+    const bool keeps = torch::autograd::get_current_graph_task_keep_graph();
+    const auto gradient = [&](const char* name) {
+      const auto kept = context->saved_data.find(name);
+      if (kept == context->saved_data.end()) return at::Tensor();
+      const at::Tensor sum = kept->second.toTensor();
+      if (keeps) return (sum * factor).to(dtype);
+      context->saved_data.erase(kept);
+      return sum.mul_(factor).to(dtype);
     };
     at::Tensor temperature_gradient;
-    if (saved[4].defined()) {
-      temperature_gradient = (saved[4] * upstream / -temperature.to(at::kDouble).square()).to(at::kFloat);
+    if (saved[2].defined()) {
+      temperature_gradient = (saved[2] * upstream / -temperature.to(at::kDouble).square()).to(at::kFloat);
     }
-    return {scaled(saved[2]), scaled(saved[3]), temperature_gradient, {}, {}};
+    return {gradient("queries"), gradient("passages"), temperature_gradient, {}, {}};
   }
 };
 

@@ -198,6 +198,8 @@ void narrow_types_beat_plain_libtorch() {
 void several_blocks_match_autograd() {
   InfoNceOptions options = all_rules(1300, 1301, NegativeLanguages::any);
   compare(Inputs(1300, 1301, 16), options, at::kFloat);
+  options.symmetric = true;
+  compare(Inputs(1300, 1301, 16), options, at::kFloat);
 }
 
 // More than 64 MB of similarities: the symmetric form computes its blocks twice.
@@ -265,13 +267,19 @@ void gradient_only_where_asked() {
   CHECK(at::equal(info_nce(q, p, {}).loss, plain.loss));
 }
 
-void second_backward_doubles() {
+// The gradient that is kept for the next backward() must not become anybody's .grad.
+void every_backward_adds_the_same() {
   const Inputs inputs(40, 50, 7);
   const Tensor q = inputs.queries.to(at::kFloat).requires_grad_(), p = inputs.passages.to(at::kFloat);
   const Tensor loss = info_nce(q, p, {}).loss;
   loss.backward({}, /*retain_graph=*/true);
   const Tensor once = q.grad().clone();
-  loss.backward();
+  loss.backward({}, /*retain_graph=*/true);
+  q.mutable_grad().zero_();
+  loss.backward({}, /*retain_graph=*/true);
+  CHECK(at::equal(q.grad(), once));
+  q.mutable_grad() = Tensor();
+  (loss * 2).backward();
   CHECK(at::equal(q.grad(), once * 2));
 }
 
@@ -380,7 +388,7 @@ int main() {
       {"recomputed blocks match autograd", recomputed_blocks_match_autograd},
       {"gradients match finite differences", gradients_match_finite_differences},
       {"a gradient only where asked", gradient_only_where_asked},
-      {"a second backward doubles", second_backward_doubles},
+      {"every backward adds the same", every_backward_adds_the_same},
       {"equal bits on every run", equal_bits_on_every_run},
       {"accuracy: ties go to the smaller column", accuracy_counts_ties_for_the_smaller_column},
       {"not finite in, not finite out", not_finite_in_not_finite_out},
