@@ -5,10 +5,18 @@
 namespace xlembed::addon {
 namespace {
 
+std::optional<kernels::Narrow> parse_scan(const std::string& scan) {
+  if (scan == "float32") return std::nullopt;
+  if (scan == "bfloat16") return kernels::Narrow::bfloat16;
+  if (scan == "int8") return kernels::Narrow::int8;
+  throw CodedError("INVALID_ARGUMENT", "expected scan float32, bfloat16 or int8, received " + scan);
+}
+
 Napi::Value create_flat_index(const Napi::CallbackInfo& info) {
   const int64_t dimensions = info[0].As<Napi::Number>().Int64Value();
   const at::Device device = parse_device(info[1].As<Napi::String>());
-  return FlatIndexHandle::create(std::make_shared<FlatIndex>(dimensions, device), device.str());
+  const auto narrow = info[2].IsUndefined() ? std::nullopt : parse_scan(info[2].As<Napi::String>());
+  return FlatIndexHandle::create(std::make_shared<FlatIndex>(dimensions, device, narrow), device.str());
 }
 
 Napi::Value search_result(Napi::Env env, const SearchResult& result) {

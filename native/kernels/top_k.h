@@ -9,6 +9,8 @@
 
 #include <cstdint>
 
+#include "kernels/stream.h"
+
 namespace xlembed::kernels {
 
 // A panel is 48 consecutive rows, transposed to (D, 48): a register holds one dimension of neighbouring rows,
@@ -51,6 +53,32 @@ void write_vectors(const float* vectors, int64_t first, int64_t count, const Cor
 // The first of vectors (count, D) whose squared length is not a finite float32 (NaN, infinity, or so long
 // that a score may not be a number); `count` when all are fine.
 int64_t first_unusable_row(const float* vectors, int64_t count, int64_t dimensions);
+
+namespace cuda {
+
+// The same searches, with the same bits, over a corpus in layout `panels` whose blocks lie on the device (the
+// list of their addresses does not); all other pointers are to device memory. k <= top_k_list / 4.
+
+inline constexpr int64_t top_k_list = 8192;  // rows that a query holds between two sorts
+
+inline int64_t top_k_padded_queries(int64_t queries) { return (queries + 127) / 128 * 128; }
+inline int64_t top_k_workspace_bytes(int64_t queries, int64_t dimensions) {
+  return queries * (top_k_list * 8 + 8) + dimensions * top_k_padded_queries(queries) * 4 + 4;
+}
+
+// Waits for the stream once, to learn whether the lists sufficed. workspace: 16-byte aligned.
+void top_k(const float* queries, int64_t query_count, const Corpus& corpus, int64_t k, void* workspace,
+           float* scores, int32_t* rows, CudaStream stream);
+
+// relevant_scores has one entry for each relevant row.
+void ranks(const float* queries, int64_t query_count, const Corpus& corpus, const int32_t* relevant,
+           const int32_t* offsets, void* workspace, float* relevant_scores, int32_t* ranks,
+           CudaStream stream);
+
+void write_vectors(const float* vectors, int64_t first, int64_t count, const Corpus& corpus,
+                   CudaStream stream);
+
+}  // namespace cuda
 
 // The float32 of dimension d of row r: address(corpus, r)[d * stride(corpus)].
 inline const float* address(const Corpus& corpus, int64_t row) {

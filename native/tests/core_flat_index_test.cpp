@@ -84,6 +84,35 @@ void removed_rows_are_gone() {
   CHECK(left.ids == right.ids && left.scores == right.scores);
 }
 
+void a_narrow_copy_changes_nothing() {
+  const int64_t dimensions = 70, rows = 5000, count = 40;
+  const at::Tensor x = random_vectors(rows, dimensions, 7), q = random_vectors(count, dimensions, 8);
+  const float* queries = q.const_data_ptr<float>();
+  FlatIndex plain(dimensions, at::kCPU);
+  std::vector<int32_t> gone, some;
+  for (int32_t row = 0; row < 4000; row += 3) gone.push_back(row + 100);
+  for (int32_t row = 5; row < 1000; row += 4) some.push_back(row);
+  const xlembed::kernels::Subset subset{some.data(), static_cast<int64_t>(some.size())};
+  plain.add(x.const_data_ptr<float>(), rows);
+  plain.remove(gone.data(), gone.size());
+  const SearchResult all = plain.search(queries, count, 30), inside = plain.search(queries, count, 9, subset);
+  std::vector<int32_t> offsets;
+  for (int32_t i = 0; i <= count; ++i) offsets.push_back(i * 30);
+  const auto ranks = plain.ranks(queries, count, all.ids.data(), offsets.data());
+  for (const auto type : {xlembed::kernels::Narrow::bfloat16, xlembed::kernels::Narrow::int8}) {
+    FlatIndex index(dimensions, at::kCPU, type);
+    index.add(x.const_data_ptr<float>(), 1234);
+    index.add(x.const_data_ptr<float>() + 1234 * dimensions, rows - 1234);
+    index.remove(gone.data(), gone.size());
+    const SearchResult found = index.search(queries, count, 30),
+                       found_inside = index.search(queries, count, 9, subset);
+    CHECK(found.ids == all.ids && found.scores == all.scores);
+    CHECK(found_inside.ids == inside.ids && found_inside.scores == inside.scores);
+    CHECK(index.ranks(queries, count, all.ids.data(), offsets.data()) == ranks);
+    CHECK(index.vectors(0, index.size()) == plain.vectors(0, plain.size()));
+  }
+}
+
 void refuses_what_has_no_score() {
   FlatIndex index(4, at::kCPU);
   const float good[8] = {1, 2, 3, 4, 5, 6, 7, 8};
@@ -109,5 +138,6 @@ int main() {
                      {"grows over several blocks", grows_over_several_blocks},
                      {"ranks agree with search", ranks_agree_with_search},
                      {"removed rows are gone", removed_rows_are_gone},
+                     {"a narrow copy changes nothing", a_narrow_copy_changes_nothing},
                      {"refuses what has no score", refuses_what_has_no_score}});
 }
