@@ -5,7 +5,7 @@
 namespace xlembed {
 namespace {
 
-constexpr int64_t kGates = 4;           // input, forget, cell, output
+constexpr int64_t kGates = 4;            // input, forget, cell, output
 constexpr int64_t kTensorsPerLayer = 4;  // weight_ih, weight_hh, bias_ih, bias_hh
 constexpr int64_t kCudnnLstm = 2;        // cudnnRNNMode_t
 
@@ -18,7 +18,8 @@ struct TimeMajor {
 
 TimeMajor time_major(const PackedBatch& batch) {
   const int64_t tokens = batch.tokens(), longest = batch.groups.empty() ? 0 : batch.groups.back().length;
-  TimeMajor packed{at::zeros({longest}, at::kLong), at::empty({tokens}, at::kLong), at::empty({tokens}, at::kLong)};
+  TimeMajor packed{at::zeros({longest}, at::kLong), at::empty({tokens}, at::kLong),
+                   at::empty({tokens}, at::kLong)};
   auto* batch_size = packed.batch_sizes.mutable_data_ptr<int64_t>();
   auto* order = packed.order.mutable_data_ptr<int64_t>();
   auto* inverse = packed.inverse.mutable_data_ptr<int64_t>();
@@ -37,17 +38,20 @@ TimeMajor time_major(const PackedBatch& batch) {
 
 }  // namespace
 
-Lstm::Lstm(const LstmConfig& config, Parameters& parameters, at::Device device) : config_(config), device_(device) {
+Lstm::Lstm(const LstmConfig& config, Parameters& parameters, at::Device device)
+    : config_(config), device_(device) {
   embeddings_ = parameters.add("embed_tokens.weight", {config.vocabulary_size, config.embedding_size},
                                Initialisation::normal);
   for (int64_t layer = 0; layer < config.layers; ++layer) add_layer(layer, parameters);
   if (device.is_cuda()) {
     // cuDNN wants all weights in one allocation, or copies them on every call.
     const at::NoGradGuard no_grad;
-    at::_cudnn_rnn_flatten_weight(weights_, kTensorsPerLayer, config.embedding_size, kCudnnLstm, config.hidden_size,
-                                  /*proj_size=*/0, config.layers, /*batch_first=*/false, config.bidirectional);
+    at::_cudnn_rnn_flatten_weight(
+        weights_, kTensorsPerLayer, config.embedding_size, kCudnnLstm, config.hidden_size,
+        /*proj_size=*/0, config.layers, /*batch_first=*/false, config.bidirectional);
     // By default cuDNN rounds float32 products to TF32's 10 bits.
-    at::globalContext().setFloat32Precision(at::Float32Backend::CUDA, at::Float32Op::RNN, at::Float32Precision::IEEE);
+    at::globalContext().setFloat32Precision(at::Float32Backend::CUDA, at::Float32Op::RNN,
+                                            at::Float32Precision::IEEE);
   }
 }
 
@@ -75,14 +79,13 @@ at::Tensor Lstm::forward(const PackedBatch& batch, bool dropout) const {
   if (batch.tokens() == 0) return at::zeros({0, hidden_size()}, embeddings_.options());
   const TimeMajor packed = time_major(batch);
   const at::Tensor ids = batch.input_ids.index_select(0, packed.order.to(device_));
-  const at::Tensor state = at::zeros({config_.layers * directions(), packed.batch_sizes[0].item<int64_t>(),
-                                      config_.hidden_size},
-                                     embeddings_.options());
+  const at::Tensor state =
+      at::zeros({config_.layers * directions(), packed.batch_sizes[0].item<int64_t>(), config_.hidden_size},
+                embeddings_.options());
   // cuDNN keeps what backward needs only when it is told to train; without a probability that drops nothing.
-  const at::Tensor hidden = std::get<0>(at::lstm(at::embedding(embeddings_, ids), packed.batch_sizes, {state, state},
-                                                 weights_, /*has_biases=*/true, config_.layers,
-                                                 dropout ? config_.dropout : 0.0, at::GradMode::is_enabled(),
-                                                 config_.bidirectional));
+  const at::Tensor hidden = std::get<0>(at::lstm(
+      at::embedding(embeddings_, ids), packed.batch_sizes, {state, state}, weights_, /*has_biases=*/true,
+      config_.layers, dropout ? config_.dropout : 0.0, at::GradMode::is_enabled(), config_.bidirectional));
   return hidden.index_select(0, packed.inverse.to(device_));
 }
 

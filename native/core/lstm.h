@@ -1,5 +1,5 @@
-// LASER-2's encoder (Artetxe and Schwenk 2019; Heffernan et al. 2022): embedding, then a stack of bidirectional LSTMs
-// over the real tokens alone. Tensor names are those of the published checkpoint.
+// LASER-2's encoder (Artetxe and Schwenk 2019; Heffernan et al. 2022): embedding, then a stack of
+// bidirectional LSTMs over the real tokens alone. Tensor names are those of the published checkpoint.
 #pragma once
 
 #include <vector>
@@ -32,7 +32,8 @@ class Lstm final : public Backbone {
   LstmConfig config_;
   at::Device device_;
   at::Tensor embeddings_;
-  std::vector<at::Tensor> weights_;  // per layer and direction: weight_ih, weight_hh, bias_ih, bias_hh; gates i, f, g, o
+  std::vector<at::Tensor>
+      weights_;  // per layer and direction: weight_ih, weight_hh, bias_ih, bias_hh; gates i, f, g, o
 };
 
 }  // namespace xlembed

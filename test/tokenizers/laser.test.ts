@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { openModel } from '#xlembed/models/open_model.js';
+import { CharacterMap } from '#xlembed/tokenizers/laser/character_map.js';
 import { prepareLaserText } from '#xlembed/tokenizers/laser/prepare_text.js';
 import { normalizePunctuation } from '#xlembed/tokenizers/laser/punctuation.js';
 import { sequenceAt } from '#xlembed/tokenizers/packed.js';
@@ -91,4 +92,24 @@ test('other kinds of SentencePiece models are refused', async () => {
   await refused(appended(0x0a, 5, 0x0a, 1, 0x71, 0x18, 4), /q of type 4/);
   await refused(appended(0x0a, 9), /other bytes/);
   await assert.rejects(open(join(work, 'nowhere.spm')), { code: 'FILE_NOT_FOUND' });
+});
+
+test('a character map: the longest match counts, also across characters; a broken one is refused', () => {
+  const path = 'test/reference/tokenizers/unigram/sentencepiece.bpe.model';
+  const { charsmap } = parseSentencePieceModel(readFileSync(path), path);
+  const map = new CharacterMap(charsmap, path);
+  assert.equal(map.apply(''), '');
+  assert.equal(map.apply('plain, 中文 😀'), 'plain, 中文 😀');
+  assert.equal(map.apply('e\u0301\u0302\u0303 ﬁ'), '\u00e9\u0302\u0303 fi');
+  const refused = (bytes: Uint8Array) =>
+    assert.throws(() => new CharacterMap(bytes, 'x.spm'), { code: 'TOKENIZER_INVALID', message: /x\.spm/ });
+  refused(new Uint8Array(3));
+  refused(new Uint8Array(8));
+  refused(charsmap.slice(0, 100));
+  refused(Uint8Array.from([3, 0, 0, 0, 1, 2, 3]));
+  // Whatever the trie holds, the text is gone through once.
+  const noise = Uint8Array.from({ length: 4 + 4096 }, (_, n) =>
+    n < 4 ? [0, 8, 0, 0][n]! : (n * 7919) % 251,
+  );
+  assert.equal(typeof new CharacterMap(noise, 'x').apply('some text ☃'.repeat(50)), 'string');
 });
