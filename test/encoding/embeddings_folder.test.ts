@@ -6,7 +6,7 @@ import { afterEach, beforeEach, test } from 'node:test';
 import { NpyWriter } from '#xlembed/datasets/npy.js';
 import { openEmbeddingsFolder } from '#xlembed/encoding/embeddings_folder.js';
 import { FlatIndex } from '#xlembed/search/flat_index.js';
-import { randomVectors } from './vectors.js';
+import { randomVectors } from '../search/vectors.js';
 
 let folder = '';
 beforeEach(async () => {
