@@ -5,6 +5,7 @@
 #include <random>
 
 #include "check.h"
+#include "device.h"
 #include "kernels/top_k.h"
 
 namespace {
@@ -186,6 +187,86 @@ void layouts_and_subsets_agree() {
   CHECK(find(q, panels, 1, 2, &none).rows == std::vector<int32_t>(10, -1));
 }
 
+#ifdef XLEMBED_WITH_CUDA
+
+// The GPU's answers, vectors written in two pieces to blocks of 96 rows.
+struct OnDevice {
+  OnDevice(const std::vector<float>& vectors, int64_t dimensions)
+      : view{nullptr, 96, static_cast<int64_t>(vectors.size()) / dimensions, dimensions, Layout::panels},
+        uploaded(device::Kind::cuda, vectors) {
+    for (int64_t first = 0; first < view.rows; first += 96) {
+      blocks.push_back(
+          std::make_unique<device::Array<float>>(device::Kind::cuda, std::vector<float>(96 * dimensions)));
+      addresses.push_back(blocks.back()->data());
+    }
+    view.blocks = addresses.data();
+    const int64_t half = view.rows / 2;
+    cuda::write_vectors(uploaded.data(), 0, half, view, nullptr);
+    cuda::write_vectors(uploaded.data() + half * dimensions, half, view.rows - half, view, nullptr);
+  }
+
+  Found find(const std::vector<float>& queries, int64_t k) {
+    const int64_t count = queries.size() / view.dimensions;
+    device::Array<float> q(device::Kind::cuda, queries), scores(device::Kind::cuda, count * k);
+    device::Array<int32_t> rows(device::Kind::cuda, count * k);
+    device::Array<char> workspace(device::Kind::cuda, cuda::top_k_workspace_bytes(count, view.dimensions));
+    cuda::top_k(q.data(), count, view, k, workspace.data(), scores.data(), rows.data(), nullptr);
+    return {scores.get(), rows.get()};
+  }
+
+  std::vector<int32_t> ranks_of(const std::vector<float>& queries, const std::vector<int32_t>& relevant,
+                                const std::vector<int32_t>& offsets) {
+    const int64_t count = queries.size() / view.dimensions;
+    device::Array<float> q(device::Kind::cuda, queries), scores(device::Kind::cuda, relevant.size());
+    device::Array<int32_t> rows(device::Kind::cuda, relevant), bounds(device::Kind::cuda, offsets);
+    device::Array<int32_t> found(device::Kind::cuda, relevant.size());
+    device::Array<char> workspace(device::Kind::cuda, cuda::top_k_workspace_bytes(count, view.dimensions));
+    cuda::ranks(q.data(), count, view, rows.data(), bounds.data(), workspace.data(), scores.data(),
+                found.data(), nullptr);
+    return found.get();
+  }
+
+  Corpus view;
+  device::Array<float> uploaded;
+  std::vector<std::unique_ptr<device::Array<float>>> blocks;
+  std::vector<const float*> addresses;
+};
+
+void compare_with_cpu(const std::vector<float>& x, int64_t dimensions, int64_t k) {
+  const Stored host(x, dimensions);
+  OnDevice gpu(x, dimensions);
+  for (const int64_t count : {1, 2, 9, 16, 17, 128, 131}) {
+    const auto q = random_vectors(count, dimensions, 20);
+    const Found expected = find(q, host, k), found = gpu.find(q, k);
+    CHECK(found.rows == expected.rows);
+    CHECK(found.scores == expected.scores);
+    std::vector<int32_t> offsets = {0}, relevant, ranks;
+    for (int64_t i = 0; i < count * k; ++i) {
+      if (expected.rows[i] >= 0 && i % 3 != 0) {
+        relevant.push_back(expected.rows[i]);
+        ranks.push_back(static_cast<int32_t>(i % k) + 1);
+      }
+      if (i % k == k - 1) offsets.push_back(static_cast<int32_t>(relevant.size()));
+    }
+    CHECK(gpu.ranks_of(q, relevant, offsets) == ranks);
+  }
+}
+
+void gpu_gives_the_same_bits() {
+  if (device::all().size() < 2) return;
+  for (const int64_t dimensions : {1, 20, 128, 384, 500}) {
+    compare_with_cpu(random_vectors(10000, dimensions, 21), dimensions, 10);
+  }
+  compare_with_cpu(random_vectors(50000, 24, 22), 24, 1000);
+  compare_with_cpu(random_vectors(30, 24, 23), 24, 100);
+  // Every row better than all before it: lists overflow, and the search begins again in smaller slabs.
+  std::vector<float> rising(40000);
+  for (size_t i = 0; i < rising.size(); ++i) rising[i] = static_cast<float>(i / 3);
+  compare_with_cpu(rising, 1, 50);
+}
+
+#endif
+
 void names_unusable_rows() {
   auto x = random_vectors(10, 21, 14);
   CHECK(first_unusable_row(x.data(), 10, 21) == 10);
@@ -207,5 +288,8 @@ int main() {
                      {"every row has its rank", every_row_has_its_rank},
                      {"ranks of more queries than a block", ranks_of_more_queries_than_a_block},
                      {"layouts and subsets agree", layouts_and_subsets_agree},
+#ifdef XLEMBED_WITH_CUDA
+                     {"the GPU gives the same bits", gpu_gives_the_same_bits},
+#endif
                      {"names unusable rows", names_unusable_rows}});
 }
