@@ -58,6 +58,10 @@ async function runSteps(setup) {
 
 function report(error, setup) {
   setup?.clear();
+  if (signalled) {
+    console.error('\nset-up interrupted; run it again: it goes on where it stopped');
+    return;
+  }
   const known = error instanceof SetupError;
   if (known && error.output && !setup?.options.verbose) console.error(error.output);
   console.error(`\nset-up stopped: ${error.message}`);
