@@ -12,7 +12,7 @@ export function addDemo(program: Command): void {
     .command('demo')
     .description('Show the whole job on real text: train three regimes, evaluate, search, report')
     .option('--output <dir>', 'gets report.html, results.json and model/', 'runs/demo')
-    .option('--steps <n>', 'training steps of each regime', positiveInteger, 800)
+    .option('--steps <n>', 'training steps of each regime', positiveInteger, 600)
     .option('--seed <n>', 'of split, weights and batches', integer, 0)
     .option('--device <name>', 'cpu, cuda or cuda:N', 'cpu')
     .option('--json', 'print the results as JSON')
