@@ -63,8 +63,12 @@ export interface LstmConfig {
 /** What turns token ids into token vectors. */
 export type BackboneConfig = ({ type: 'transformer' } & TransformerConfig) | ({ type: 'lstm' } & LstmConfig);
 
+/** Token vectors -> one vector; native/core/pooling.h has the formulas. */
+export type PoolMode = 'first' | 'max' | 'mean' | 'mean_sqrt_length' | 'weighted_mean' | 'last';
+
+/** The vectors of several pooling modes are laid side by side. */
 export type HeadModule =
-  | { type: 'pool'; mode: 'mean' | 'first' | 'max' }
+  | { type: 'pool'; modes: PoolMode[] }
   | {
       type: 'dense';
       inFeatures: number;

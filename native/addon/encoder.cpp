@@ -36,13 +36,19 @@ LstmConfig parse_lstm(const Fields& fields) {
           .dropout = fields.number("dropout")};
 }
 
+std::vector<std::string> texts(const Fields& fields, const char* name) {
+  std::vector<std::string> values;
+  for (const Napi::Value& value : fields.list(name)) values.push_back(value.As<Napi::String>().Utf8Value());
+  return values;
+}
+
 HeadModule parse_head_module(const Fields& fields) {
   const std::string type = fields.text("type");
-  if (type == "pool") return {.kind = HeadModule::Kind::pool, .mode = fields.text("mode")};
-  if (type == "normalize") return {.kind = HeadModule::Kind::normalize, .mode = ""};
+  if (type == "pool") return {.kind = HeadModule::Kind::pool, .modes = texts(fields, "modes")};
+  if (type == "normalize") return {.kind = HeadModule::Kind::normalize};
   if (type != "dense") throw CodedError("MODEL_UNSUPPORTED", "head module " + type);
   return {.kind = HeadModule::Kind::dense,
-          .mode = fields.text("activation"),
+          .activation = fields.text("activation"),
           .in_features = fields.integer("inFeatures"),
           .out_features = fields.integer("outFeatures"),
           .bias = fields.boolean("bias")};

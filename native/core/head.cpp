@@ -2,17 +2,9 @@
 
 #include "core/error.h"
 #include "core/normalize.h"
-#include "core/pool.h"
 
 namespace xlembed {
 namespace {
-
-PoolMode pool_mode(const std::string& mode) {
-  if (mode == "mean") return PoolMode::mean;
-  if (mode == "first") return PoolMode::first;
-  if (mode == "max") return PoolMode::max;
-  throw CodedError("MODEL_UNSUPPORTED", "pooling " + mode);
-}
 
 at::Tensor activate(const at::Tensor& x, const std::string& activation) {
   if (activation == "identity") return x;
@@ -20,6 +12,13 @@ at::Tensor activate(const at::Tensor& x, const std::string& activation) {
   if (activation == "gelu") return at::gelu(x);
   if (activation == "relu") return at::relu(x);
   throw CodedError("MODEL_UNSUPPORTED", "dense activation " + activation);
+}
+
+at::Tensor pool_side_by_side(const std::vector<Pooling>& poolings, const at::Tensor& hidden,
+                             const at::Tensor& cumulative) {
+  std::vector<at::Tensor> parts;
+  for (const Pooling pooling : poolings) parts.push_back(pooling(hidden, cumulative).to(at::kFloat));
+  return parts.size() == 1 ? parts[0] : at::cat(parts, 1);
 }
 
 }  // namespace
@@ -30,22 +29,30 @@ Head::Head(const std::vector<HeadModule>& modules, int64_t hidden_size, Paramete
     throw CodedError("MODEL_UNSUPPORTED", "the head's first module must be a pooling");
   }
   for (size_t k = 0; k < modules.size(); ++k) {
-    Step step{modules[k], {}, {}};
-    if (step.module.kind == HeadModule::Kind::dense) {
-      if (step.module.in_features != dimensions_) {
-        throw CodedError("MODEL_INVALID", "dense module " + std::to_string(k) + " expects " +
-                                              std::to_string(step.module.in_features) + " features, receives " +
-                                              std::to_string(dimensions_));
-      }
-      const std::string name = "dense." + std::to_string(k) + ".linear.";
-      dimensions_ = step.module.out_features;
-      step.weight = parameters.add(name + "weight", {dimensions_, step.module.in_features}, Initialisation::normal);
-      if (step.module.bias) step.bias = parameters.add(name + "bias", {dimensions_}, Initialisation::zeros);
-    } else if (step.module.kind == HeadModule::Kind::pool) {
-      pool_mode(step.module.mode);
-    }
+    Step step{modules[k], {}, {}, {}};
+    if (step.module.kind == HeadModule::Kind::pool) add_pooling(step);
+    if (step.module.kind == HeadModule::Kind::dense)
+      add_dense(step, "dense." + std::to_string(k), parameters);
     steps_.push_back(std::move(step));
   }
+}
+
+void Head::add_pooling(Step& step) {
+  if (step.module.modes.empty()) throw CodedError("MODEL_INVALID", "a pooling without a mode");
+  for (const std::string& mode : step.module.modes) step.poolings.push_back(find_pooling(mode));
+  dimensions_ *= static_cast<int64_t>(step.poolings.size());
+}
+
+void Head::add_dense(Step& step, const std::string& name, Parameters& parameters) {
+  const int64_t in = step.module.in_features;
+  if (in != dimensions_) {
+    throw CodedError("MODEL_INVALID", name + " expects " + std::to_string(in) + " features, receives " +
+                                          std::to_string(dimensions_));
+  }
+  dimensions_ = step.module.out_features;
+  step.weight = parameters.add(name + ".linear.weight", {dimensions_, in}, Initialisation::normal);
+  if (step.module.bias)
+    step.bias = parameters.add(name + ".linear.bias", {dimensions_}, Initialisation::zeros);
 }
 
 at::Tensor Head::forward(const at::Tensor& hidden, const PackedBatch& batch) const {
@@ -53,11 +60,11 @@ at::Tensor Head::forward(const at::Tensor& hidden, const PackedBatch& batch) con
   for (const Step& step : steps_) {
     switch (step.module.kind) {
       case HeadModule::Kind::pool:
-        x = pool(x, batch.cumulative, pool_mode(step.module.mode)).to(at::kFloat);
+        x = pool_side_by_side(step.poolings, x, batch.cumulative);
         break;
       case HeadModule::Kind::dense: {
         const at::Tensor bias = step.bias.defined() ? step.bias.to(at::kFloat) : at::Tensor();
-        x = activate(at::linear(x, step.weight.to(at::kFloat), bias), step.module.mode);
+        x = activate(at::linear(x, step.weight.to(at::kFloat), bias), step.module.activation);
         break;
       }
       case HeadModule::Kind::normalize:

@@ -6,12 +6,14 @@
 
 #include "core/packed_batch.h"
 #include "core/parameters.h"
+#include "core/pooling.h"
 
 namespace xlembed {
 
 struct HeadModule {
   enum class Kind { pool, dense, normalize } kind;
-  std::string mode;  // pool: mean, first or max; dense: activation identity, tanh, gelu or relu
+  std::vector<std::string> modes = {};  // pool: names of core/pooling.h; their vectors are laid side by side
+  std::string activation = {};          // dense: identity, tanh, gelu or relu
   int64_t in_features = 0;
   int64_t out_features = 0;
   bool bias = true;
@@ -31,8 +33,12 @@ class Head {
  private:
   struct Step {
     HeadModule module;
+    std::vector<Pooling> poolings;
     at::Tensor weight, bias;
   };
+  void add_pooling(Step& step);
+  void add_dense(Step& step, const std::string& name, Parameters& parameters);
+
   std::vector<Step> steps_;
   int64_t dimensions_;
 };

@@ -34,8 +34,8 @@ EncoderOptions tiny() {
                                                 .activation = "gelu",
                                                 .hidden_dropout = 0.1,
                                                 .attention_dropout = 0.1};
-  options.head = {{.kind = xlembed::HeadModule::Kind::pool, .mode = "mean"},
-                  {.kind = xlembed::HeadModule::Kind::normalize, .mode = ""}};
+  options.head = {{.kind = xlembed::HeadModule::Kind::pool, .modes = {"mean"}},
+                  {.kind = xlembed::HeadModule::Kind::normalize}};
   options.initializer_range = 0.5;
   options.seed = 3;
   return options;

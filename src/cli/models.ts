@@ -58,7 +58,7 @@ function describeBackbone(backbone: BackboneConfig): string {
 }
 
 function describeModule(module: HeadModule): string {
-  if (module.type === 'pool') return `${module.mode} pooling`;
+  if (module.type === 'pool') return `${module.modes.join(' + ')} pooling`;
   if (module.type === 'normalize') return 'L2 normalisation';
   const { inFeatures, outFeatures, bias, activation } = module;
   return `dense ${inFeatures} -> ${outFeatures} (${bias ? '' : 'no bias, '}${activation})`;

@@ -120,6 +120,7 @@ export class Encoder {
     const tokenizer = await TokenizerPool.open(model.tokenizerPath, {
       maxTokens,
       threads: options.tokenizerThreads,
+      lowerCase: model.lowerCase,
       laserDictionary: model.dictionary,
     });
     try {

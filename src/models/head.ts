@@ -3,27 +3,10 @@ import { z } from 'zod';
 import { XlembedError } from '../errors.js';
 import type { HeadModule } from '../native.js';
 import { parseFields, readJson, readOptionalJson } from './json_file.js';
+import { readPooling } from './pooling.js';
 import { type ModuleEntry, unsupported } from './sentence_transformers.js';
 
-type PoolModule = Extract<HeadModule, { type: 'pool' }>;
 type DenseModule = Extract<HeadModule, { type: 'dense' }>;
-
-/** sentence-transformers' pooling modes that the native head computes. */
-const POOLING_MODES = new Map<string, PoolModule['mode']>([
-  ['mean', 'mean'],
-  ['cls', 'first'],
-  ['max', 'max'],
-]);
-
-// Spelling up to version 5: one boolean per mode.
-const POOLING_FLAGS: Record<string, string> = {
-  pooling_mode_cls_token: 'cls',
-  pooling_mode_max_tokens: 'max',
-  pooling_mode_mean_tokens: 'mean',
-  pooling_mode_mean_sqrt_len_tokens: 'mean_sqrt_len_tokens',
-  pooling_mode_weightedmean_tokens: 'weightedmean',
-  pooling_mode_lasttoken: 'lasttoken',
-};
 
 /** Last part of the PyTorch class -> native activation. */
 const ACTIVATIONS = new Map<string, DenseModule['activation']>([
@@ -49,38 +32,18 @@ export function readHead(modules: readonly ModuleEntry[], hiddenSize: number, ha
   const head: Head = { modules: [], denseFolders: new Map(), dimensions: hiddenSize };
   for (const module of modules.slice(1)) {
     const path = join(module.folder, 'config.json');
-    if (module.type === 'Pooling') head.modules.push(readPooling(path, hiddenSize, hasPrompts));
+    if (module.type === 'Pooling') addPooling(head, path, hasPrompts);
     if (module.type === 'Dense') addDense(head, module.folder, path);
     if (module.type === 'Normalize') head.modules.push(readNormalize(path));
   }
   return head;
 }
 
-const POOLING = z.looseObject({
-  pooling_mode: z.union([z.string(), z.array(z.string()).min(1)]).optional(),
-  embedding_dimension: z.int().positive().optional(),
-  word_embedding_dimension: z.int().positive().optional(),
-  include_prompt: z.boolean().default(true),
-});
-
-function readPooling(path: string, hiddenSize: number, hasPrompts: boolean): PoolModule {
-  const fields = parseFields(POOLING, readJson(path), path);
-  checkDimension(
-    path,
-    'embedding_dimension',
-    fields.embedding_dimension ?? fields.word_embedding_dimension,
-    hiddenSize,
-  );
-  if (!fields.include_prompt && hasPrompts) throw unsupported(path, 'include_prompt', false, [true]);
-  const flags = Object.keys(POOLING_FLAGS).filter((flag) => fields[flag] === true);
-  const modes = fields.pooling_mode
-    ? [fields.pooling_mode].flat()
-    : flags.map((flag) => POOLING_FLAGS[flag]!);
-  const field = fields.pooling_mode ? 'pooling_mode' : flags.join(' and ') || 'pooling_mode';
-  // No flag at all means mean, as in sentence-transformers.
-  const mode = modes.length === 0 ? 'mean' : modes.length === 1 ? POOLING_MODES.get(modes[0]!) : undefined;
-  if (!mode) throw unsupported(path, field, modes.length === 1 ? modes[0] : modes, [...POOLING_MODES.keys()]);
-  return { type: 'pool', mode };
+function addPooling(head: Head, path: string, hasPrompts: boolean): void {
+  const { modes, dimension } = readPooling(path, hasPrompts);
+  checkDimension(path, 'embedding_dimension', dimension, head.dimensions);
+  head.modules.push({ type: 'pool', modes });
+  head.dimensions *= modes.length;
 }
 
 const DENSE = z.looseObject({

@@ -3,7 +3,7 @@ import { join, relative } from 'node:path';
 import type { BackboneConfig, Dtype, HeadModule } from '../native.js';
 import { loadLaserTokenizer, loadTokenizer } from '../tokenizers/load_tokenizer.js';
 import { snapshotCommit } from './hub.js';
-import { hiddenSizeOf } from './layout.js';
+import { hiddenSizeOf, outputDimensions } from './layout.js';
 import { type ModelDescription, openModel } from './open_model.js';
 import { promptFor } from './prompts.js';
 import type { Similarity } from './sentence_transformers.js';
@@ -55,10 +55,7 @@ export async function inspectModel(folder: string): Promise<ModelInspection> {
     folder,
     commit: snapshotCommit(folder) ?? null,
     ...{ modelType, backbone, head },
-    dimensions: head.reduce(
-      (size, module) => (module.type === 'dense' ? module.outFeatures : size),
-      hiddenSizeOf(backbone),
-    ),
+    dimensions: outputDimensions(head, hiddenSizeOf(backbone)),
     parameters: Object.values(dtypes).reduce((sum, { parameters }) => sum + parameters, 0),
     dtypes,
     tokenizer: await describeTokenizerOf(model, folder),

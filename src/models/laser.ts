@@ -77,10 +77,11 @@ export function openLaser(folder: string): ModelDescription {
   return {
     folder,
     backbone: { type: 'lstm', ...lstm },
-    head: [{ type: 'pool', mode: 'max' }],
+    head: [{ type: 'pool', modes: ['max'] }],
     sources: findSources(lstm, tensors),
     tokenizerPath: existing(sentencePiecePath),
     dictionary,
+    lowerCase: false,
     maxTokens: config.max_tokens,
     prompts: config.prompts,
     defaultPrompt: null,
@@ -163,7 +164,7 @@ export async function writeLaserFiles(model: ModelDescription, folder: string): 
     backbone.type !== 'lstm' ||
     !dictionary ||
     pool?.type !== 'pool' ||
-    pool.mode !== 'max' ||
+    pool.modes.join() !== 'max' ||
     more.length > 0
   ) {
     throw unsupported(folder, 'the head', model.head, ['max pooling alone']);

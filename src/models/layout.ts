@@ -33,6 +33,14 @@ export function hiddenSizeOf(config: BackboneConfig): number {
   return config.type === 'lstm' && config.bidirectional ? 2 * config.hiddenSize : config.hiddenSize;
 }
 
+/** An embedding's length. */
+export function outputDimensions(head: readonly HeadModule[], hiddenSize: number): number {
+  return head.reduce((size, module) => {
+    if (module.type === 'pool') return size * module.modes.length;
+    return module.type === 'dense' ? module.outFeatures : size;
+  }, hiddenSize);
+}
+
 /** Tensors of the transformer. Linear weights are (out, in). */
 export function transformerLayout(config: TransformerConfig): Layout {
   const { hiddenSize: hidden, intermediateSize: intermediate } = config;

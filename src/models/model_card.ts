@@ -1,4 +1,5 @@
-import { hiddenSizeOf } from './layout.js';
+import type { PoolMode } from '../native.js';
+import { hiddenSizeOf, outputDimensions } from './layout.js';
 import type { ModelDescription } from './open_model.js';
 
 /** What a saved model's README.md says beyond the architecture. */
@@ -14,11 +15,20 @@ export interface ModelCard {
   sections?: { heading: string; body: string }[];
 }
 
+const POOL_MODES: Record<PoolMode, string> = {
+  first: 'first token',
+  max: 'max pooling',
+  mean: 'mean pooling',
+  mean_sqrt_length: 'sum over the root of the length',
+  weighted_mean: 'mean weighted by position',
+  last: 'last token',
+};
+
 /** README.md of a model folder: Hugging Face's front matter, then what a reader needs to use it. */
 export function modelCard(model: ModelDescription, card: ModelCard = {}): string {
   const chapters = [
     `# ${card.title ?? 'Multilingual sentence encoder'}`,
-    `A [sentence-transformers](https://www.sbert.net) model: it maps texts to ${outputDimensions(model)}-dimensional vectors for search and comparison.`,
+    `A [sentence-transformers](https://www.sbert.net) model: it maps texts to ${outputDimensions(model.head, hiddenSizeOf(model.backbone))}-dimensional vectors for search and comparison.`,
     description(model),
     ...(card.sections ?? []).map(({ heading, body }) => `## ${heading}\n\n${body.trim()}`),
     usage(model),
@@ -38,16 +48,10 @@ function frontMatter(card: ModelCard): string {
   return lines.join('\n');
 }
 
-function outputDimensions(model: ModelDescription): number {
-  const dense = model.head.findLast((module) => module.type === 'dense');
-  return dense?.outFeatures ?? hiddenSizeOf(model.backbone);
-}
-
 function description(model: ModelDescription): string {
   const { layers, hiddenSize, vocabularySize } = model.backbone;
   const head = model.head.map((module) => {
-    if (module.type === 'pool')
-      return { mean: 'mean pooling', first: 'first token', max: 'max pooling' }[module.mode];
+    if (module.type === 'pool') return module.modes.map((mode) => POOL_MODES[mode]).join(' beside ');
     if (module.type === 'normalize') return 'L2 normalisation';
     return `dense ${module.inFeatures} to ${module.outFeatures} (${module.activation})`;
   });

@@ -2,6 +2,7 @@ import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { XlembedError } from '../errors.js';
 import type { BackboneConfig, HeadModule, TensorSource, TransformerConfig } from '../native.js';
+import { findTokenizer, noTokenizer } from './find_tokenizer.js';
 import { type Head, readHead } from './head.js';
 import type { JsonObject } from './json_file.js';
 import { isLaserFolder, openLaser } from './laser.js';
@@ -9,8 +10,8 @@ import { headLayout, mapTensors, transformerLayout } from './layout.js';
 import {
   type EncodingConfig,
   readEncodingConfig,
-  readMaxSeqLength,
   readModules,
+  readTextConfig,
   type Similarity,
 } from './sentence_transformers.js';
 import { canonicalTransformerName, checkUnknownTensors } from './tensor_names.js';
@@ -26,10 +27,12 @@ export interface ModelDescription {
   head: HeadModule[];
   /** By canonical name (layout.ts); empty for a fresh model. */
   sources: TensorSource[];
-  /** tokenizer.json; for LASER-2 its SentencePiece model. */
+  /** tokenizer.json, or vocab.txt or sentencepiece.bpe.model where there is none; for LASER-2 its SentencePiece model. */
   tokenizerPath: string;
   /** LASER-2: piece -> id. null: the tokenizer has the ids. */
   dictionary: ReadonlyMap<string, number> | null;
+  /** Texts are lower-cased before the tokenizer. */
+  lowerCase: boolean;
   /** Tokens per input, special tokens included. */
   maxTokens: number;
   prompts: Record<string, string>;
@@ -49,7 +52,7 @@ export interface ModelDescription {
 /**
  * Opens a model folder: a sentence-transformers folder, a plain Hugging Face one, or one with LASER-2. Reads headers and
  * configuration only, no weights. Throws FILE_NOT_FOUND, MODEL_INVALID, MODEL_UNSUPPORTED, TENSOR_MISSING,
- * TENSOR_SHAPE_MISMATCH, SAFETENSORS_INVALID, CHECKPOINT_INVALID, CHECKPOINT_REFUSED.
+ * TENSOR_SHAPE_MISMATCH, SAFETENSORS_INVALID, CHECKPOINT_INVALID, CHECKPOINT_REFUSED, TOKENIZER_INVALID.
  */
 export async function openModel(folder: string): Promise<ModelDescription> {
   checkFolder(folder);
@@ -63,13 +66,16 @@ export async function openModel(folder: string): Promise<ModelDescription> {
   const head = modules ? readHead(modules, hiddenSize, hasPrompts) : plainHead('mean', true, hiddenSize);
   const notes = modules ? [] : [`${folder} has no modules.json: mean pooling and L2 normalisation are used`];
   const weights = findSources(transformerFolder, config.transformer, head);
-  const tokenizerPath = findTokenizer(transformerFolder, folder);
-  const length = limitTokens(tokenLimits(transformerFolder), config.transformer);
+  const tokenizerPath = findTokenizer([transformerFolder, folder], config);
+  const text = readTextConfig(transformerFolder);
+  // The folder's own limit first, then the tokenizer's.
+  const length = limitTokens([text.maxTokens, readModelMaxLength(transformerFolder)], config.transformer);
   return {
     folder,
     ...describe(config, head, encoding),
     sources: weights.sources,
     tokenizerPath,
+    lowerCase: text.lowerCase,
     maxTokens: length.maxTokens,
     notes: [...notes, ...weights.notes, ...length.notes],
   };
@@ -103,6 +109,7 @@ export function describeFreshModel(options: FreshModelOptions): ModelDescription
     ...describe(config, head, encoding),
     sources: [],
     tokenizerPath,
+    lowerCase: false,
     maxTokens: length.maxTokens,
     notes: length.notes,
   };
@@ -121,7 +128,7 @@ function describe(config: HuggingFaceConfig, head: Head, encoding: EncodingConfi
 }
 
 function plainHead(mode: 'mean' | 'first', normalize: boolean, dimensions: number): Head {
-  const modules: HeadModule[] = [{ type: 'pool', mode }];
+  const modules: HeadModule[] = [{ type: 'pool', modes: [mode] }];
   if (normalize) modules.push({ type: 'normalize' });
   return { modules, denseFolders: new Map(), dimensions };
 }
@@ -140,11 +147,6 @@ function findSources(folder: string, transformer: TransformerConfig, head: Head)
   return { sources, notes };
 }
 
-/** The folder's own limit first, then the tokenizer's. */
-function tokenLimits(transformerFolder: string): (number | undefined)[] {
-  return [readMaxSeqLength(transformerFolder), readModelMaxLength(transformerFolder)];
-}
-
 function limitTokens(limits: (number | undefined)[], transformer: TransformerConfig) {
   const longest = longestInput(transformer);
   const wanted = limits.find((limit) => limit !== undefined) ?? longest;
@@ -159,21 +161,5 @@ function checkFolder(folder: string): void {
     'FILE_NOT_FOUND',
     `the model folder ${folder} does not exist`,
     'give the path of a folder',
-  );
-}
-
-function findTokenizer(...folders: string[]): string {
-  const path = folders
-    .map((folder) => join(folder, 'tokenizer.json'))
-    .find((candidate) => existsSync(candidate));
-  if (!path) throw noTokenizer(join(folders[0]!, 'tokenizer.json'));
-  return path;
-}
-
-function noTokenizer(path: string): XlembedError {
-  return new XlembedError(
-    'FILE_NOT_FOUND',
-    `${path} does not exist`,
-    'make it in Python: AutoTokenizer.from_pretrained(FOLDER, use_fast=True).save_pretrained(FOLDER)',
   );
 }

@@ -6,6 +6,7 @@ import { writeLaserFiles } from './laser.js';
 import { backboneLayout, headLayout, hiddenSizeOf, type Layout } from './layout.js';
 import { type ModelCard, modelCard } from './model_card.js';
 import type { ModelDescription } from './open_model.js';
+import { poolingConfig } from './pooling.js';
 import { writeSafetensors } from './safetensors_writer.js';
 import { copyTokenizerFiles } from './tokenizer_files.js';
 import { writeFolderBeside } from './write_beside.js';
@@ -124,7 +125,7 @@ async function writeEncodingFiles(model: ModelDescription, folder: string): Prom
   });
   await writeJson(join(folder, 'sentence_bert_config.json'), {
     max_seq_length: model.maxTokens,
-    do_lower_case: false,
+    do_lower_case: model.lowerCase,
   });
 }
 
@@ -139,7 +140,7 @@ async function writeModules(model: ModelDescription, folder: string, weights: We
     if (module.type === 'pool') {
       await writeJson(
         join(folder, path, 'config.json'),
-        poolingConfig(module.mode, hiddenSizeOf(model.backbone)),
+        poolingConfig(module.modes, hiddenSizeOf(model.backbone)),
       );
     } else if (module.type === 'dense') {
       const { inFeatures, outFeatures, bias, activation } = module;
@@ -160,19 +161,6 @@ async function writeModules(model: ModelDescription, folder: string, weights: We
 
 function moduleEntry(idx: number, path: string, type: string) {
   return { idx, name: String(idx), path, type: `sentence_transformers.models.${type}` };
-}
-
-function poolingConfig(mode: 'mean' | 'first' | 'max', dimensions: number) {
-  return {
-    word_embedding_dimension: dimensions,
-    pooling_mode_cls_token: mode === 'first',
-    pooling_mode_mean_tokens: mode === 'mean',
-    pooling_mode_max_tokens: mode === 'max',
-    pooling_mode_mean_sqrt_len_tokens: false,
-    pooling_mode_weightedmean_tokens: false,
-    pooling_mode_lasttoken: false,
-    include_prompt: true,
-  };
 }
 
 async function writeJson(path: string, value: unknown): Promise<void> {

@@ -102,15 +102,21 @@ const LENGTH = z.object({
   do_lower_case: z.boolean().nullish(),
 });
 
-/** Tokens per input that the model was made for; undefined when the folder does not say. */
-export function readMaxSeqLength(transformerFolder: string): number | undefined {
+/** sentence_bert_config.json. */
+export interface TextConfig {
+  /** Tokens per input that the model was made for; undefined when the folder does not say. */
+  maxTokens: number | undefined;
+  /** Texts are lower-cased before the tokenizer, which may do so too. */
+  lowerCase: boolean;
+}
+
+/** What the transformer's folder says about its texts; the file is optional. Throws MODEL_INVALID. */
+export function readTextConfig(transformerFolder: string): TextConfig {
   const name = LENGTH_FILES.find((file) => existsSync(join(transformerFolder, file)));
-  if (!name) return undefined;
+  if (!name) return { maxTokens: undefined, lowerCase: false };
   const path = join(transformerFolder, name);
   const fields = parseFields(LENGTH, readJson(path), path);
-  // Lower-casing before the tokenizer is not the tokenizer's own lower-casing, which tokenizer.json holds.
-  if (fields.do_lower_case) throw unsupported(path, 'do_lower_case', true, [false]);
-  return fields.max_seq_length ?? undefined;
+  return { maxTokens: fields.max_seq_length ?? undefined, lowerCase: fields.do_lower_case ?? false };
 }
 
 /** MODEL_UNSUPPORTED in one spelling: "FILE: FIELD is VALUE, supported: ...". */

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { copyFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
+import { loadTokenizer } from '../tokenizers/load_tokenizer.js';
 import { parseFields, readJson, readJsonObject, readOptionalJson } from './json_file.js';
 import { type SpecialTokens, specialTokens } from './special_tokens.js';
 
@@ -33,8 +34,8 @@ const COMPANIONS = [
 ];
 
 /**
- * Puts the tokenizer's files into `folder`: those that lie beside `tokenizerPath`, or, where tokenizer.json stands
- * alone, the two small files without which transformers' AutoTokenizer does not know the special tokens.
+ * Puts the tokenizer's files into `folder`: tokenizer.json, made of the vocabulary where there is none, and what lies
+ * beside `tokenizerPath`, or, where that stands alone, the two small files without which transformers' AutoTokenizer does not know the special tokens.
  */
 export async function copyTokenizerFiles(
   tokenizerPath: string,
@@ -42,9 +43,11 @@ export async function copyTokenizerFiles(
   maxTokens: number,
 ): Promise<void> {
   const source = dirname(tokenizerPath);
-  await copyFile(tokenizerPath, join(folder, 'tokenizer.json'));
+  const target = join(folder, 'tokenizer.json');
+  if (tokenizerPath.endsWith('.json')) await copyFile(tokenizerPath, target);
+  else await writeFile(target, (await loadTokenizer(tokenizerPath)).text);
   if (!existsSync(join(source, 'tokenizer_config.json'))) {
-    return writeCompanions(specialTokens(readJson(tokenizerPath, 'TOKENIZER_INVALID')), folder, maxTokens);
+    return writeCompanions(specialTokens(readJson(target, 'TOKENIZER_INVALID')), folder, maxTokens);
   }
   for (const name of COMPANIONS) {
     if (existsSync(join(source, name))) await copyFile(join(source, name), join(folder, name));

@@ -8,6 +8,7 @@ import { parseSentencePieceModel, sentencePieceTokenizer } from './sentence_piec
 import {
   describeTokenizer,
   parseTokenizerJson,
+  type StageJson,
   type TokenizerInfo,
   type TokenizerJson,
 } from './tokenizer_json.js';
@@ -29,18 +30,23 @@ const fileNames = ['tokenizer.json', 'sentencepiece.bpe.model', 'vocab.txt'];
 
 /**
  * Reads a tokenizer: a folder, a tokenizer.json, a sentencepiece.bpe.model (XLM-R's pipeline) or a vocab.txt (BERT's
- * pipeline, as tokenizer_config.json beside it says). Throws FILE_NOT_FOUND, FILE_READ_FAILED, TOKENIZER_INVALID.
+ * pipeline, as tokenizer_config.json beside it says). With `lowerCase` its normaliser lower-cases first. Throws FILE_NOT_FOUND, FILE_READ_FAILED, TOKENIZER_INVALID.
  */
-export async function loadTokenizer(path: string): Promise<LoadedTokenizer> {
+export async function loadTokenizer(path: string, lowerCase = false): Promise<LoadedTokenizer> {
   const file = await locate(path);
-  if (file.endsWith('.json')) {
-    const text = await readText(file);
-    return loaded(file, parseTokenizerJson(text, file), text);
-  }
-  const json = file.endsWith('.txt')
-    ? await loadWordPiece(file)
-    : sentencePieceTokenizer(await read(file), file);
-  return loaded(file, json, JSON.stringify(json));
+  const text = file.endsWith('.json') ? await readText(file) : undefined;
+  const json = text === undefined ? await loadVocabulary(file) : parseTokenizerJson(text, file);
+  if (lowerCase) json.normalizer = lowerCaseFirst(json.normalizer);
+  return loaded(file, json, lowerCase || text === undefined ? JSON.stringify(json) : text);
+}
+
+async function loadVocabulary(file: string): Promise<TokenizerJson> {
+  return file.endsWith('.txt') ? loadWordPiece(file) : sentencePieceTokenizer(await read(file), file);
+}
+
+/** As sentence-transformers 6 does for `do_lower_case`: added tokens are found before and keep their case. */
+function lowerCaseFirst(normalizer: StageJson | null | undefined): StageJson {
+  return { type: 'Sequence', normalizers: [{ type: 'Lowercase' }, ...(normalizer ? [normalizer] : [])] };
 }
 
 /**

@@ -11,6 +11,8 @@ export interface TokenizerOptions {
   maxTokens: number;
   /** Default: the number of processors. */
   threads?: number | undefined;
+  /** Lower-case texts first, whatever the tokenizer does itself. */
+  lowerCase?: boolean | undefined;
   /** LASER-2: piece -> id; the path is that of a SentencePiece model. */
   laserDictionary?: ReadonlyMap<string, number> | null | undefined;
 }
@@ -74,12 +76,12 @@ export class TokenizerPool implements TokenizerInfo {
    */
   static async open(
     path: string,
-    { maxTokens, threads, laserDictionary }: TokenizerOptions,
+    { maxTokens, threads, lowerCase, laserDictionary }: TokenizerOptions,
   ): Promise<TokenizerPool> {
     if (!Number.isSafeInteger(maxTokens)) throw invalidArgument('maxTokens', 'an integer', maxTokens);
     const loaded = laserDictionary
       ? await loadLaserTokenizer(path, laserDictionary)
-      : await loadTokenizer(path);
+      : await loadTokenizer(path, lowerCase);
     const { json, text, path: file, laser, info } = loaded;
     // Each thread of ours does one text after the other; the library would start threads of its own beside them.
     process.env.TOKENIZERS_PARALLELISM ??= 'false';

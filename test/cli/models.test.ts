@@ -78,7 +78,7 @@ test('inspect: sentence-transformers folders, half precision, shards, a checkpoi
   const bert = inspect(`${REFERENCE}/models/bert-version-6`);
   assert.equal(bert.parameters, countExpected('bert-version-6'));
   assert.deepEqual(bert.usedPrompts, { query: 'query: ', passage: 'passage: ' });
-  assert.deepEqual(bert.head, [{ type: 'pool', mode: 'mean' }, { type: 'normalize' }]);
+  assert.deepEqual(bert.head, [{ type: 'pool', modes: ['mean'] }, { type: 'normalize' }]);
   assert.equal(bert.maxTokens, 16);
 
   const labse = inspect(`${REFERENCE}/models/labse-version-5`);

@@ -12,7 +12,7 @@ import { folderOf, largestDifference, MODELS, packed, readGolden } from './golde
 
 async function nativeEncoder(name: string, pooling: 'mean' | 'first', dtype: Dtype): Promise<NativeEncoder> {
   const { backbone, sources } = await openModel(folderOf(name));
-  const head: HeadModule[] = [{ type: 'pool', mode: pooling }, { type: 'normalize' }];
+  const head: HeadModule[] = [{ type: 'pool', modes: [pooling] }, { type: 'normalize' }];
   return loadNative().createEncoder({ backbone, head, weights: { sources }, device: 'cpu', dtype });
 }
 

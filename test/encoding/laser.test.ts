@@ -62,7 +62,7 @@ test('LASER-2: empty sequences give zeros, alone and beside others', async () =>
 });
 
 test('LASER-2: other heads, fresh weights, bfloat16', async () => {
-  const mean = await nativeEncoder([{ type: 'pool', mode: 'mean' }, { type: 'normalize' }]);
+  const mean = await nativeEncoder([{ type: 'pool', modes: ['mean'] }, { type: 'normalize' }]);
   const [vector] = [await mean.encode(packed([sequences[4]!]))];
   assert.ok(Math.abs(Math.hypot(...vector) - 1) <= 1e-6);
   const { backbone, head, sources } = await openModel(LASER);

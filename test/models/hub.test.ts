@@ -143,6 +143,13 @@ test('only what a model needs: one kind of weights, the folders of modules.json'
     pickled.has('pytorch_model.bin') && [...pickled.keys()].some((path) => path.startsWith('2_Dense/')),
   );
 
+  const shards = ['pytorch_model.bin.index.json', 'pytorch_model-00001-of-00001.bin'];
+  const inShards = new Map([...labse].filter(([path]) => path !== 'pytorch_model.bin'));
+  for (const path of shards) inShards.set(path, Buffer.from(path));
+  hub.publish('a/pickled-shards', 'main', inShards);
+  const fetched = filesOf(await resolve('a/pickled-shards'));
+  assert.ok(shards.every((path) => fetched.has(path)));
+
   hub.publish('a/sharded', 'main', filesOf(join(REFERENCE, 'xlm-roberta-sharded')));
   await openModel(await resolve('a/sharded'));
 

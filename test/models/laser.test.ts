@@ -64,7 +64,7 @@ test('the published files: what they say', async () => {
     bidirectional: true,
     dropout: 0,
   });
-  assert.deepEqual(model.head, [{ type: 'pool', mode: 'max' }]);
+  assert.deepEqual(model.head, [{ type: 'pool', modes: ['max'] }]);
   assert.deepEqual(
     [model.modelType, model.similarity, model.maxTokens, model.prompts, model.notes],
     ['laser2', 'cosine', 4096, { query: '', passage: '' }, []],

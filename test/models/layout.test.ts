@@ -36,7 +36,7 @@ test("the layout has transformers' names and shapes", () => {
 test('dense modules are numbered by their place in the head', () => {
   const dense = { type: 'dense', inFeatures: 8, outFeatures: 6, activation: 'tanh' } as const;
   const layout = headLayout([
-    { type: 'pool', mode: 'first' },
+    { type: 'pool', modes: ['first'] },
     { ...dense, bias: true },
     { type: 'normalize' },
     { ...dense, bias: false },

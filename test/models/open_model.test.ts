@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { cpSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { test } from 'node:test';
 import { describeFreshModel, openModel } from '#xlembed/models/open_model.js';
 import { promptFor } from '#xlembed/models/prompts.js';
@@ -34,7 +34,7 @@ for (const name of MODELS) {
 
 test('a folder of sentence-transformers 6', async () => {
   const model = await openModel(join(REFERENCE, 'bert-version-6'));
-  assert.deepEqual(model.head, [{ type: 'pool', mode: 'mean' }, { type: 'normalize' }]);
+  assert.deepEqual(model.head, [{ type: 'pool', modes: ['mean'] }, { type: 'normalize' }]);
   assert.deepEqual(model.prompts, { query: 'query: ', document: 'passage: ' });
   assert.deepEqual(
     [model.maxTokens, model.similarity, model.modelType, model.defaultPrompt],
@@ -47,7 +47,7 @@ test('a folder of sentence-transformers 6', async () => {
 test('a folder in the spelling of versions 2 to 5, with first-token pooling and a dense module', async () => {
   const model = await openModel(join(REFERENCE, 'labse-version-5'));
   assert.deepEqual(model.head, [
-    { type: 'pool', mode: 'first' },
+    { type: 'pool', modes: ['first'] },
     { type: 'dense', inFeatures: 8, outFeatures: 6, bias: true, activation: 'tanh' },
     { type: 'normalize' },
   ]);
@@ -57,7 +57,7 @@ test('a folder in the spelling of versions 2 to 5, with first-token pooling and 
 
 test('a plain Hugging Face folder gets mean pooling and normalisation, and says so', async () => {
   const model = await openModel(join(REFERENCE, 'xlm-roberta-sharded'));
-  assert.deepEqual(model.head, [{ type: 'pool', mode: 'mean' }, { type: 'normalize' }]);
+  assert.deepEqual(model.head, [{ type: 'pool', modes: ['mean'] }, { type: 'normalize' }]);
   assert.match(model.notes[0]!, /has no modules\.json: mean pooling and L2 normalisation are used/);
   assert.ok(model.backbone.type === 'transformer');
   assert.deepEqual([model.backbone.firstPosition, model.maxTokens], [2, 20]);
@@ -126,6 +126,63 @@ test('weights of another configuration are refused', async () => {
   assert.ok(fewer.notes.includes('1 layers beyond num_hidden_layers 1 are left out'));
 });
 
+test('a checkpoint in shards: each tensor from the shard that the index names', async () => {
+  const folder = changedModel('labse-version-5', 'config.json', {});
+  const shards = ['pytorch_model-00001-of-00002.bin', 'pytorch_model-00002-of-00002.bin'];
+  for (const shard of shards) cpSync(join(folder, 'pytorch_model.bin'), join(folder, shard));
+  rmSync(join(folder, 'pytorch_model.bin'));
+  const names = Object.keys(expectedTensors('labse-version-5')).filter((name) => !name.startsWith('dense.'));
+  const shardOf = (name: string) => shards[name.includes('layer.1.') ? 1 : 0]!;
+  const inFile = (name: string) =>
+    `bert.${name.replace('LayerNorm.weight', 'LayerNorm.gamma').replace('LayerNorm.bias', 'LayerNorm.beta')}`;
+  const index = (map: Record<string, string>) =>
+    putJson(join(folder, 'pytorch_model.bin.index.json'), { metadata: { total_size: 1 }, weight_map: map });
+  const map = Object.fromEntries(names.map((name) => [inFile(name), shardOf(name)]));
+  index(map);
+  const { sources } = await openModel(folder);
+  for (const source of sources.filter(({ name }) => !name.startsWith('dense.'))) {
+    assert.equal(source.path, join(folder, shardOf(source.name)));
+    assert.equal(sha256(readBytes(source)), expectedTensors('labse-version-5')[source.name]!.sha256);
+  }
+  index({ ...map, extra: '../pytorch_model.bin' });
+  await refusalOf(
+    () => openModel(folder),
+    'CHECKPOINT_INVALID',
+    /is not the name of a file in the same folder/,
+  );
+  index({ ...map, extra: shards[0]! });
+  await refusalOf(() => openModel(folder), 'CHECKPOINT_INVALID', /"extra" is not in its shard/);
+});
+
+test('without tokenizer.json: the vocabulary of a known pipeline, nothing else', async () => {
+  const open = async (model: string, file: string, config?: unknown, added?: unknown) => {
+    const folder = changedModel(model, 'config.json', {});
+    for (const name of ['tokenizer.json', 'tokenizer_config.json'])
+      rmSync(join(folder, name), { force: true });
+    putFile(join(folder, file), '');
+    if (config) putJson(join(folder, 'tokenizer_config.json'), config);
+    if (added) putJson(join(folder, 'added_tokens.json'), added);
+    return basename((await openModel(folder)).tokenizerPath);
+  };
+  const [bert, xlmr] = ['bert-version-6', 'xlm-roberta-sharded'];
+  assert.equal(await open(bert, 'vocab.txt'), 'vocab.txt');
+  assert.equal(await open(bert, 'vocab.txt', { tokenizer_class: 'BertTokenizerFast' }), 'vocab.txt');
+  assert.equal(await open(xlmr, 'sentencepiece.bpe.model', {}, { '<mask>': 35 }), 'sentencepiece.bpe.model');
+  const xlmrClass = { tokenizer_class: 'XLMRobertaTokenizer' };
+  assert.equal(await open(bert, 'sentencepiece.bpe.model', xlmrClass), 'sentencepiece.bpe.model');
+  const refused = (...given: Parameters<typeof open>) =>
+    refusalOf(() => open(...given), 'FILE_NOT_FOUND', /tokenizer\.json does not exist/);
+  await refused(bert, 'vocab.txt', { tokenizer_class: 'BertJapaneseTokenizer' });
+  await refused(bert, 'vocab.txt', xlmrClass);
+  await refused('roberta-float16', 'vocab.txt');
+  await refused(xlmr, 'sentencepiece.bpe.model', { tokenizer_class: 'CamembertTokenizer' });
+  await refusalOf(
+    () => open(bert, 'vocab.txt', {}, { '[URL]': 57 }),
+    'MODEL_UNSUPPORTED',
+    /added_tokens\.json: "\[URL\]" is added to the vocabulary/,
+  );
+});
+
 test('a fresh model is described by a configuration and a tokenizer', () => {
   const files = {
     configPath: join(REFERENCE, 'xlm-roberta-sharded/config.json'),
@@ -133,7 +190,7 @@ test('a fresh model is described by a configuration and a tokenizer', () => {
   };
   const model = describeFreshModel(files);
   assert.deepEqual([model.folder, model.sources, model.maxTokens], [null, [], 20]);
-  assert.deepEqual(model.head, [{ type: 'pool', mode: 'mean' }, { type: 'normalize' }]);
+  assert.deepEqual(model.head, [{ type: 'pool', modes: ['mean'] }, { type: 'normalize' }]);
   const chosen = describeFreshModel({
     ...files,
     pooling: 'first',
@@ -143,7 +200,7 @@ test('a fresh model is described by a configuration and a tokenizer', () => {
   });
   assert.deepEqual(
     [chosen.head, chosen.maxTokens, chosen.prompts],
-    [[{ type: 'pool', mode: 'first' }], 9, { query: 'q ' }],
+    [[{ type: 'pool', modes: ['first'] }], 9, { query: 'q ' }],
   );
   const missing = { ...files, tokenizerPath: 'no/tokenizer.json' };
   refusal(() => describeFreshModel(missing), 'FILE_NOT_FOUND', /no\/tokenizer\.json does not exist/);
@@ -164,7 +221,7 @@ test('a folder may keep its transformer in a subfolder', async () => {
     entry('1_Pooling', 'Pooling'),
   ]);
   const model = await openModel(folder);
-  assert.deepEqual(model.head, [{ type: 'pool', mode: 'mean' }]);
+  assert.deepEqual(model.head, [{ type: 'pool', modes: ['mean'] }]);
   assert.equal(model.tokenizerPath, join(folder, '0_Transformer/tokenizer.json'));
 });
 

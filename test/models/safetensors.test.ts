@@ -3,11 +3,12 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { readSafetensorsHeader } from '#xlembed/models/safetensors.js';
-import { readShardedSafetensors } from '#xlembed/models/safetensors_shards.js';
+import { readShards } from '#xlembed/models/weight_shards.js';
 import { safetensorsBytes, TWO_TENSORS } from './safetensors_bytes.js';
 import { expectedTensors, putFile, putJson, REFERENCE, refusal, sha256, temporaryFolder } from './support.js';
 
 const folder = temporaryFolder();
+const readSafetensors = (path: string) => readSafetensorsHeader(path).tensors;
 
 test('every tensor of a file that Python wrote has its bytes at its offset', () => {
   const path = join(REFERENCE, 'bert-version-6/model.safetensors');
@@ -60,7 +61,9 @@ test('no tensors, scalars, empty tensors and elements of less than a byte are al
 test('a sharded model has the tensors of all its shards', () => {
   const path = join(REFERENCE, 'xlm-roberta-sharded/model.safetensors.index.json');
   const expected = expectedTensors('xlm-roberta-sharded');
-  const tensors = readShardedSafetensors(path).filter(({ name }) => !name.startsWith('pooler.'));
+  const tensors = readShards(path, readSafetensors, 'SAFETENSORS_INVALID').filter(
+    ({ name }) => !name.startsWith('pooler.'),
+  );
   assert.deepEqual(tensors.map(({ name }) => name).sort(), Object.keys(expected).sort());
   assert.equal(new Set(tensors.map((tensor) => tensor.path)).size, 2);
   for (const { name, path: shard, offset, bytes } of tensors) {
@@ -73,12 +76,12 @@ test('an index that leads out of its folder, or to what is not there, is refused
     putJson(join(folder, 'index/model.safetensors.index.json'), { weight_map: weightMap });
   for (const shard of ['../order.safetensors', '/etc/passwd', 'a/b.safetensors', '..', '', 'a\\b', 'a\0b']) {
     refusal(
-      () => readShardedSafetensors(index({ a: shard })),
+      () => readShards(index({ a: shard }), readSafetensors, 'SAFETENSORS_INVALID'),
       'SAFETENSORS_INVALID',
       /shard .* is not the name of a file/,
     );
   }
-  const read = (map: unknown) => () => readShardedSafetensors(index(map));
+  const read = (map: unknown) => () => readShards(index(map), readSafetensors, 'SAFETENSORS_INVALID');
   refusal(read({ a: 'gone.safetensors' }), 'FILE_NOT_FOUND', /the shard gone\.safetensors is missing/);
   refusal(read({ a: 3 }), 'SAFETENSORS_INVALID', /weight_map\.a: expected string, received number/);
   refusal(read(undefined), 'SAFETENSORS_INVALID', /weight_map: expected/);

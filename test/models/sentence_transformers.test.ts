@@ -22,38 +22,56 @@ async function openWithModules(modules: unknown): Promise<unknown> {
 
 test('both spellings of pooling are read', async () => {
   const none = { pooling_mode_cls_token: false };
-  assert.deepEqual((await pooling(none)()).head[0], { type: 'pool', mode: 'mean' });
+  assert.deepEqual((await pooling(none)()).head[0], { type: 'pool', modes: ['mean'] });
   assert.deepEqual((await pooling({ ...none, pooling_mode_mean_tokens: true })()).head[0], {
     type: 'pool',
-    mode: 'mean',
+    modes: ['mean'],
   });
-  assert.deepEqual((await newPooling({ pooling_mode: 'cls' })()).head[0], { type: 'pool', mode: 'first' });
+  assert.deepEqual((await newPooling({ pooling_mode: 'cls' })()).head[0], { type: 'pool', modes: ['first'] });
   const max = { pooling_mode_cls_token: false, pooling_mode_max_tokens: true };
-  assert.deepEqual((await pooling(max)()).head[0], { type: 'pool', mode: 'max' });
-  assert.deepEqual((await newPooling({ pooling_mode: ['mean'] })()).head[0], { type: 'pool', mode: 'mean' });
+  assert.deepEqual((await pooling(max)()).head[0], { type: 'pool', modes: ['max'] });
+  assert.deepEqual((await newPooling({ pooling_mode: ['mean'] })()).head[0], {
+    type: 'pool',
+    modes: ['mean'],
+  });
+});
+
+test('several modes: flags in their fixed order, a list in its own', async () => {
+  const modes = async (opening: Promise<{ head: unknown[] }>) => (await opening).head[0];
+  const flags = { pooling_mode_lasttoken: true, pooling_mode_max_tokens: true };
+  const widened = { out_features: 6, in_features: 24 };
+  const folder = changedModel('labse-version-5', '1_Pooling/config.json', flags);
+  await refusalOf(
+    () => openModel(folder),
+    'MODEL_INVALID',
+    /in_features is 8, the module before it gives 24/,
+  );
+  putJson(join(folder, '2_Dense/config.json'), widened);
+  await refusalOf(
+    () => openModel(folder),
+    'TENSOR_SHAPE_MISMATCH',
+    /expected shape \[6, 24\] for linear\.weight/,
+  );
+  assert.deepEqual(await modes(newPooling({ pooling_mode: undefined, ...flags })()), {
+    type: 'pool',
+    modes: ['max', 'last'],
+  });
+  assert.deepEqual(await modes(newPooling({ pooling_mode: ['lasttoken', 'cls'] })()), {
+    type: 'pool',
+    modes: ['last', 'first'],
+  });
 });
 
 test('pooling that the head does not compute is refused by its field', async () => {
-  const root = { pooling_mode_cls_token: false, pooling_mode_mean_sqrt_len_tokens: true };
   await refusalOf(
-    pooling(root),
+    newPooling({ pooling_mode: ['cls', 'median'] }),
     'MODEL_UNSUPPORTED',
-    /1_Pooling\/config\.json: pooling_mode_mean_sqrt_len_tokens is "mean_sqrt_len_tokens", supported: "mean", "cls", "max"/,
+    /pooling_mode is "median", supported: "cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"/,
   );
   await refusalOf(
-    pooling({ pooling_mode_mean_tokens: true }),
+    newPooling({ pooling_mode: ['cls', 'cls'] }),
     'MODEL_UNSUPPORTED',
-    /pooling_mode_cls_token and pooling_mode_mean_tokens is \["cls","mean"\]/,
-  );
-  await refusalOf(
-    newPooling({ pooling_mode: 'lasttoken' }),
-    'MODEL_UNSUPPORTED',
-    /pooling_mode is "lasttoken"/,
-  );
-  await refusalOf(
-    newPooling({ pooling_mode: ['cls', 'mean'] }),
-    'MODEL_UNSUPPORTED',
-    /pooling_mode is \["cls","mean"\]/,
+    /pooling_mode is \["cls","cls"\], supported: "each mode once"/,
   );
   await refusalOf(
     newPooling({ pooling_mode: 'toString' }),
@@ -165,8 +183,8 @@ test('prompts, similarity and lower-casing', async () => {
     /prompts\.query: expected string, received number/,
   );
   await refusalOf(
-    open('labse-version-5', 'sentence_bert_config.json', { do_lower_case: true }),
-    'MODEL_UNSUPPORTED',
-    /do_lower_case is true, supported: false/,
+    open('labse-version-5', 'sentence_bert_config.json', { do_lower_case: 'yes' }),
+    'MODEL_INVALID',
+    /do_lower_case: expected boolean, received string/,
   );
 });

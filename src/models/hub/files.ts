@@ -50,11 +50,12 @@ const CONFIGURATION = new Set([
 const LENGTH_FILE = /^sentence_[\w-]+_config\.json$/;
 const LASER = new Set(['laser2.pt', 'laser2.spm', 'laser2.cvocab']);
 
-/** Weights in the order of preference; the last is a pickle, taken only where there is nothing else. */
+/** Weights in the order of preference; pickles are taken only where there is nothing else. */
 const WEIGHTS = [
   /^model\.safetensors$/,
   /^model(?:\.safetensors\.index\.json|-\d+-of-\d+\.safetensors)$/,
   /^pytorch_model\.bin$/,
+  /^pytorch_model(?:\.bin\.index\.json|-\d+-of-\d+\.bin)$/,
 ];
 
 /**
@@ -72,7 +73,7 @@ export function chooseFiles(
   const configuration = [...folders].flatMap((folder) => inFolder(folder).filter(isConfiguration));
   const weights = moduleFolders.map((folder) => chooseWeights(inFolder(folder)));
   if (laser.length === 0 && weights[0]!.length === 0) {
-    throw incomplete(name, 'weights', 'model.safetensors, model.safetensors.index.json or pytorch_model.bin');
+    throw incomplete(name, 'weights', 'model.safetensors or pytorch_model.bin, whole or in shards');
   }
   const config = posix.join(moduleFolders[0]!, 'config.json');
   if (laser.length === 0 && !configuration.some(({ path }) => path === config)) {
