@@ -285,7 +285,9 @@ void write_narrow(const Corpus& corpus, int64_t first, int64_t count, int thread
 
 int64_t top_k_narrow(const float* queries, int64_t query_count, const Corpus& corpus,
                      const NarrowCorpus& narrow, int64_t k, int threads, float* scores, int32_t* rows) {
-  const int64_t capacity = std::min(2 * (corpus.rows + k) + 64, 32 * k + 1024);
+  // A row costs the second pass about as much as thirty in a scan of float32: lists may be long before they
+  // cost more than they save.
+  const int64_t capacity = std::min(2 * (corpus.rows + k) + 64, 32 * k + 1024 + corpus.rows / 128);
   const int64_t list_bytes = threads * capacity * sizeof(Candidate);
   const int64_t block = std::clamp<int64_t>(kListBytes / list_bytes, 1, kQueryBlock);
   int64_t given_up = 0;
