@@ -1,9 +1,10 @@
-"""Checks that a model folder written by xlembed opens in sentence-transformers and in transformers, and that both give
-what the folder says. Run it by hand, with sentence-transformers installed:
+"""Checks that model folders written by xlembed open in sentence-transformers and in transformers, and that both give
+what the folders say. test/interop/run calls it; by hand, with sentence-transformers installed:
 
-    python test/interop/saved_model_opens_in_python.py FOLDER [ORIGINAL]
+    python test/interop/saved_model_opens_in_python.py FOLDER[=ORIGINAL] ...
 
-ORIGINAL, a folder with the same weights that Python wrote, must give the same ids and embeddings.
+ORIGINAL, a folder with the same weights that Python opens, must give the same embeddings; so must FOLDER.json, where it
+is there, with the texts and embeddings of xlembed itself.
 """
 
 import json
@@ -60,14 +61,22 @@ def check_sentence_transformer(folder: Path, tokenizer) -> np.ndarray:
     check(f"max_seq_length is {length}", model.max_seq_length == length)
     check("prompts are those of the file", settings["prompts"].items() <= dict(model.prompts).items())
     check(f"similarity is {settings['similarity_fn_name']}", model.similarity_fn_name == settings["similarity_fn_name"])
-    same_ids = [model.tokenizer(text)["input_ids"] for text in TEXTS] == [tokenizer(text)["input_ids"] for text in TEXTS]
-    check("sentence-transformers gives the same ids", same_ids)
+    lower = json.loads((folder / "sentence_bert_config.json").read_text())["do_lower_case"]
+    texts = [text.lower() for text in TEXTS] if lower else TEXTS
+    same_ids = [model.tokenizer(text)["input_ids"] for text in TEXTS] == [tokenizer(text)["input_ids"] for text in texts]
+    check(f"sentence-transformers gives the same ids{' of lower-cased texts' if lower else ''}", same_ids)
     embeddings = model.encode(TEXTS)
     check(f"embeddings {embeddings.shape} are finite", bool(np.isfinite(embeddings).all()))
+    own = folder.with_name(folder.name + ".json")
+    if own.exists():
+        expected = json.loads(own.read_text())
+        difference = np.abs(model.encode(expected["texts"]) - np.array(expected["embeddings"])).max()
+        check(f"embeddings are those of xlembed, within {difference:.1e}", difference < 1e-5)
     return embeddings
 
 
-def main(folder: Path, original: Path | None) -> None:
+def check_model(folder: Path, original: Path | None) -> None:
+    print(f"-- {folder.name}")
     tokenizer = check_tokenizer(folder)
     check_encoder(folder)
     embeddings = check_sentence_transformer(folder, tokenizer)
@@ -77,6 +86,8 @@ def main(folder: Path, original: Path | None) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) not in (2, 3):
+    if len(sys.argv) < 2:
         sys.exit(__doc__)
-    main(Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) == 3 else None)
+    for argument in sys.argv[1:]:
+        saved, _, source = argument.partition("=")
+        check_model(Path(saved), Path(source) if source else None)
