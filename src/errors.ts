@@ -37,6 +37,7 @@ export type ErrorCode =
   | 'LOSS_NOT_FINITE'
   | 'SAMPLER_IMPOSSIBLE'
   | 'TASK_DATA_INVALID'
+  | 'PEER_FAILED'
   | 'NATIVE_FAILED'
   | 'INTERRUPTED';
 

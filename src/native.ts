@@ -225,6 +225,40 @@ export interface NativeScriptModule {
   dispose(): void;
 }
 
+export interface NativeBenchmarkOptions {
+  /** copy, read, matmul, pool_mean, normalize, quantize_int8, quantize_binary, info_nce, top_k. */
+  op: string;
+  device: string;
+  dtype: Dtype;
+  /** The op's sizes by name, see native/addon/benchmark_case.h. */
+  shape: Record<string, number>;
+  /** Inputs taken in turn, so that small ones do not stay in a cache. */
+  inputSets: number;
+  seed: number;
+}
+
+/** One way of doing an op's work, and the least that it must move and compute. */
+export interface NativeImplementation {
+  name: string;
+  bytes: number;
+  operations: number;
+  arithmetic: 'float32' | 'bfloat16' | 'int8';
+}
+
+/** One op on one shape, with inputs that stay where it runs. */
+export interface NativeKernelBenchmark {
+  readonly implementations: NativeImplementation[];
+  /** Of a GPU; empty for the CPU. */
+  readonly deviceName: string;
+  /** Seconds that one call takes, over `repeats` in a row; the first call of a name also prepares it, untimed. */
+  run(name: string, repeats: number): Promise<number>;
+  /** |a - b| / |b| of two implementations' results on the same inputs. */
+  difference(name: string, reference: string): Promise<number>;
+  /** |a|, the Euclidean length of an implementation's results. */
+  norm(name: string): Promise<number>;
+  dispose(): void;
+}
+
 export interface NativeInfo {
   libtorch: string;
   cuda: boolean;
@@ -244,6 +278,7 @@ export interface NativeAddon {
   createFlatIndex(dimensions: number, device: string, scan?: SearchScan): NativeFlatIndex;
   /** Copies the array, whose bytes are the shape's in this dtype. */
   createTensor(array: TensorArray, shape: number[], dtype: TensorDtype): NativeTensor;
+  createKernelBenchmark(options: NativeBenchmarkOptions): Promise<NativeKernelBenchmark>;
   loadScriptModule(options: { path: string; device: string; freeze: boolean }): Promise<NativeScriptModule>;
 }
 

@@ -1,6 +1,7 @@
 // What require() of the addon gives: one registration per handle (NativeAddon of src/native.ts).
 #include <napi.h>
 
+#include "addon/benchmark.h"
 #include "addon/encoder.h"
 #include "addon/flat_index.h"
 #include "addon/info.h"
@@ -18,6 +19,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   FlatIndexHandle::register_in(env, exports);
   TensorHandle::register_in(env, exports);
   ScriptModuleHandle::register_in(env, exports);
+  KernelBenchmarkHandle::register_in(env, exports);
   return exports;
 }
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander';
+import { addBench } from './bench.js';
 import { reportError } from './console.js';
 import { addDemo } from './demo.js';
 import { addEncode } from './encode.js';
@@ -17,7 +18,17 @@ async function main(): Promise<void> {
     .version(packageVersion())
     .showHelpAfterError('(xlembed <command> --help shows the options)')
     .exitOverride();
-  for (const add of [addDemo, addTrain, addEncode, addSearch, addEvaluate, addModels, addDoctor, addSetup]) {
+  for (const add of [
+    addDemo,
+    addTrain,
+    addEncode,
+    addSearch,
+    addEvaluate,
+    addModels,
+    addBench,
+    addDoctor,
+    addSetup,
+  ]) {
     add(program);
   }
   for (const command of program.commands) command.exitOverride().showHelpAfterError(true);

@@ -4,6 +4,18 @@ export const score = (value: number) => value.toFixed(3);
 /** A number of ranks, or of anything else that may be large. */
 export const amount = (value: number) => (Math.abs(value) < 100 ? value.toFixed(1) : value.toFixed(0));
 
+/** Three digits and the unit that suits: `12.3 µs`, `4.56 ms`. */
+export function secondsText(seconds: number): string {
+  const units = [
+    ['s', 1],
+    ['ms', 1e-3],
+    ['µs', 1e-6],
+  ] as const;
+  const [unit, size] = units.find(([, size]) => seconds >= size) ?? units[2];
+  const value = seconds / size;
+  return `${value < 1000 ? value.toPrecision(3) : value.toFixed(0)} ${unit}`;
+}
+
 export function duration(seconds: number): string {
   if (!(seconds >= 0)) return '–';
   if (seconds < 10) return `${seconds.toFixed(1)} s`;

@@ -1,0 +1,170 @@
+#include "addon/benchmark.h"
+
+#include <chrono>
+#include <cmath>
+
+#include "core/encoder.h"
+#include "core/launch.h"
+
+#ifdef XLEMBED_WITH_CUDA
+#include <ATen/cuda/CUDAEvent.h>
+#endif
+
+namespace xlembed::addon {
+namespace {
+
+template <typename Body>
+double seconds_of(at::Device device, Body body) {
+#ifdef XLEMBED_WITH_CUDA
+  if (device.is_cuda()) {
+    at::cuda::CUDAEvent begin(cudaEventDefault), end(cudaEventDefault);
+    begin.record();
+    body();
+    end.record();
+    end.synchronize();
+    return begin.elapsed_time(end) / 1e3;
+  }
+#endif
+  (void)device;
+  const auto begin = std::chrono::steady_clock::now();
+  body();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+// Empty for the CPU, whose name Node knows.
+std::string name_of(at::Device device) {
+#ifdef XLEMBED_WITH_CUDA
+  if (device.is_cuda()) return at::cuda::getDeviceProperties(device.index())->name;
+#endif
+  (void)device;
+  return "";
+}
+
+BenchmarkOptions parse(const Napi::Value& value) {
+  const Fields fields(value);
+  BenchmarkOptions options;
+  options.op = fields.text("op");
+  options.device = parse_device(fields.text("device"));
+  options.dtype = parse_dtype(fields.text("dtype"));
+  options.input_sets = std::max<int64_t>(1, fields.integer("inputSets"));
+  options.seed = fields.integer("seed");
+  const auto shape = fields.value("shape").As<Napi::Object>();
+  for (const Napi::Value& name : array_items(shape.GetPropertyNames(), "shape")) {
+    options.shape[name.As<Napi::String>()] = shape.Get(name).As<Napi::Number>().Int64Value();
+  }
+  return options;
+}
+
+Napi::Value create_kernel_benchmark(const Napi::CallbackInfo& info) {
+  const BenchmarkOptions options = parse(info[0]);
+  const std::string device = options.device.str();
+  return run_task(
+      info.Env(), device, [options] { return std::make_shared<KernelBenchmark>(options); },
+      [device](Napi::Env, std::shared_ptr<KernelBenchmark>& benchmark) -> Napi::Value {
+        return KernelBenchmarkHandle::create(benchmark, device);
+      });
+}
+
+Napi::Value number(Napi::Env env, double value) { return Napi::Number::New(env, value); }
+
+}  // namespace
+
+KernelBenchmark::KernelBenchmark(const BenchmarkOptions& options) : options_(options) {
+#ifndef XLEMBED_WITH_CUDA
+  require_cpu(at::empty({0}, options.device));
+#endif
+  const at::NoGradGuard no_grad;
+  const c10::DeviceGuard guard(options.device);
+  implementations_ = benchmark_case(options);
+}
+
+const Work& KernelBenchmark::work(const std::string& name) {
+  const auto found = prepared_.find(name);
+  if (found != prepared_.end()) return found->second;
+  for (const Implementation& one : implementations_) {
+    if (one.name == name) return prepared_[name] = one.prepare();
+  }
+  throw CodedError("INVALID_ARGUMENT", "there is no implementation " + name + " of " + options_.op);
+}
+
+double KernelBenchmark::run(const std::string& name, int64_t repeats) {
+  const at::NoGradGuard no_grad;
+  const c10::DeviceGuard guard(options_.device);
+  const Work& call = work(name);
+  const double seconds = seconds_of(options_.device, [&] {
+    for (int64_t i = 0; i < repeats; ++i) call(next_set_++ % options_.input_sets);
+  });
+  return seconds / static_cast<double>(repeats);
+}
+
+double KernelBenchmark::difference(const std::string& name, const std::string& reference) {
+  const at::NoGradGuard no_grad;
+  const c10::DeviceGuard guard(options_.device);
+  const std::vector<at::Tensor> found = work(name)(0), expected = work(reference)(0);
+  double error = 0, size = 0;
+  for (size_t i = 0; i < expected.size(); ++i) {
+    const at::Tensor wanted = expected[i].to(at::kCPU, at::kDouble);
+    error += (found[i].to(at::kCPU, at::kDouble) - wanted).square().sum().item<double>();
+    size += wanted.square().sum().item<double>();
+  }
+  return std::sqrt(error / size);
+}
+
+double KernelBenchmark::norm(const std::string& name) {
+  const at::NoGradGuard no_grad;
+  const c10::DeviceGuard guard(options_.device);
+  double size = 0;
+  for (const at::Tensor& part : work(name)(0)) {
+    size += part.to(at::kCPU, at::kDouble).square().sum().item<double>();
+  }
+  return std::sqrt(size);
+}
+
+void KernelBenchmarkHandle::register_in(Napi::Env env, Napi::Object exports) {
+  define(env, {InstanceAccessor<&KernelBenchmarkHandle::implementations>("implementations"),
+               InstanceAccessor<&KernelBenchmarkHandle::device_name>("deviceName"),
+               InstanceMethod<&KernelBenchmarkHandle::run>("run"),
+               InstanceMethod<&KernelBenchmarkHandle::difference>("difference"),
+               InstanceMethod<&KernelBenchmarkHandle::norm>("norm")});
+  exports.Set("createKernelBenchmark", Napi::Function::New(env, create_kernel_benchmark));
+}
+
+Napi::Value KernelBenchmarkHandle::implementations(const Napi::CallbackInfo& info) {
+  Napi::Array list = Napi::Array::New(info.Env());
+  for (const Implementation& one : object()->implementations()) {
+    Napi::Object item = Napi::Object::New(info.Env());
+    item.Set("name", one.name);
+    item.Set("bytes", one.bytes);
+    item.Set("operations", one.operations);
+    item.Set("arithmetic", one.arithmetic);
+    list.Set(list.Length(), item);
+  }
+  return list;
+}
+
+Napi::Value KernelBenchmarkHandle::device_name(const Napi::CallbackInfo& info) {
+  return Napi::String::New(info.Env(), name_of(at::Device(device())));
+}
+
+Napi::Value KernelBenchmarkHandle::run(const Napi::CallbackInfo& info) {
+  const std::string name = info[0].As<Napi::String>();
+  const int64_t repeats = std::max<int64_t>(1, info[1].As<Napi::Number>().Int64Value());
+  return run_task(
+      info.Env(), device(), [benchmark = object(), name, repeats] { return benchmark->run(name, repeats); },
+      number);
+}
+
+Napi::Value KernelBenchmarkHandle::difference(const Napi::CallbackInfo& info) {
+  const std::string name = info[0].As<Napi::String>(), reference = info[1].As<Napi::String>();
+  return run_task(
+      info.Env(), device(),
+      [benchmark = object(), name, reference] { return benchmark->difference(name, reference); }, number);
+}
+
+Napi::Value KernelBenchmarkHandle::norm(const Napi::CallbackInfo& info) {
+  const std::string name = info[0].As<Napi::String>();
+  return run_task(
+      info.Env(), device(), [benchmark = object(), name] { return benchmark->norm(name); }, number);
+}
+
+}  // namespace xlembed::addon

@@ -1,0 +1,57 @@
+#include "addon/benchmark_case.h"
+
+#include "core/error.h"
+
+namespace xlembed::addon {
+namespace {
+
+// The finaliser of splitmix64 after `place` steps.
+uint64_t splitmix64(uint64_t place) {
+  uint64_t z = place * 0x9E3779B97F4A7C15ull;
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ull;
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EBull;
+  return z ^ (z >> 31);
+}
+
+}  // namespace
+
+int64_t BenchmarkOptions::size(const char* name) const {
+  const auto found = shape.find(name);
+  if (found != shape.end() && found->second > 0) return found->second;
+  throw CodedError("INVALID_ARGUMENT", "expected a size above 0 for " + std::string(name) + " of " + op);
+}
+
+std::vector<Implementation> benchmark_case(const BenchmarkOptions& options) {
+  using Case = std::vector<Implementation> (*)(const BenchmarkOptions&);
+  static const std::map<std::string, Case> cases = {
+      {"copy", bandwidth_case},           {"read", bandwidth_case},      {"matmul", matmul_case},
+      {"pool_mean", pool_case},           {"normalize", normalize_case}, {"quantize_int8", quantize_case},
+      {"quantize_binary", quantize_case}, {"info_nce", info_nce_case},   {"top_k", top_k_case},
+  };
+  const auto found = cases.find(options.op);
+  if (found == cases.end()) throw CodedError("INVALID_ARGUMENT", "there is no benchmark of " + options.op);
+  return found->second(options);
+}
+
+at::Tensor random_values(at::IntArrayRef shape, int64_t seed) {
+  const at::Tensor values = at::empty(shape, at::kFloat);
+  float* out = values.mutable_data_ptr<float>();
+  const uint64_t first = (static_cast<uint64_t>(seed) << 40) + 1;
+  at::parallel_for(0, values.numel(), 1 << 16, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const auto bits = static_cast<float>(splitmix64(first + i) >> 40);  // 24
+      out[i] = bits * 0x1p-23f - 1.0f;
+    }
+  });
+  return values;
+}
+
+std::vector<at::Tensor> random_sets(const BenchmarkOptions& options, at::IntArrayRef shape) {
+  std::vector<at::Tensor> sets;
+  for (int64_t set = 0; set < options.input_sets; ++set) {
+    sets.push_back(random_values(shape, options.seed + set).to(options.device, options.dtype));
+  }
+  return sets;
+}
+
+}  // namespace xlembed::addon

@@ -1,0 +1,138 @@
+// Ops made of matrix products: the contrastive loss and exact search.
+#include <memory>
+#include <optional>
+
+#include "addon/benchmark_case.h"
+#include "core/flat_index.h"
+#include "core/info_nce.h"
+
+namespace xlembed::addon {
+namespace {
+
+constexpr double kTemperature = 0.05;
+
+at::Tensor unit_rows(const at::Tensor& x) { return x / x.norm(2, {1}, true); }
+
+struct Pairs {
+  at::Tensor queries;   // (N, D), wants a gradient
+  at::Tensor passages;  // (N, D), wants a gradient
+};
+
+// Forward and backward; {gradient of the queries, of the passages, loss}.
+template <typename Loss>
+std::function<Work()> with_gradient(const Pairs& pairs, Loss loss_of) {
+  return [=]() -> Work {
+    return [=](int64_t) -> std::vector<at::Tensor> {
+      const at::AutoGradMode with_grad(true);
+      const at::Tensor loss = loss_of(pairs.queries, pairs.passages);
+      auto gradients = torch::autograd::grad({loss}, {pairs.queries, pairs.passages});
+      return {gradients[0], gradients[1], loss.detach()};
+    };
+  };
+}
+
+at::Tensor eager_loss(const at::Tensor& queries, const at::Tensor& passages) {
+  const at::Tensor logits = queries.mm(passages.t()) / kTemperature;
+  return at::cross_entropy_loss(logits, at::arange(queries.size(0), logits.options().dtype(at::kLong)));
+}
+
+// The matrix products of the loss and its gradient alone, over blocks of rows: similarities (`passes` times,
+// 2 where a backward pass recomputes them), gradient of the queries, gradient of the passages.
+Work products_alone(const Pairs& pairs, int passes) {
+  const at::Tensor q = pairs.queries.detach(), p = pairs.passages.detach();
+  const int64_t count = q.size(0), block = std::min<int64_t>(count, q.is_cuda() ? 4096 : 1024);
+  const at::Tensor similarities = at::empty({block, count}, q.options());
+  const at::Tensor dq = at::empty_like(q), dp = at::empty_like(p);
+  return [=](int64_t) -> std::vector<at::Tensor> {
+    for (int64_t first = 0; first < count; first += block) {
+      const int64_t rows = std::min(block, count - first);
+      const at::Tensor q_rows = q.narrow(0, first, rows);
+      at::Tensor s = similarities.narrow(0, 0, rows), dq_rows = dq.narrow(0, first, rows), dp_sum = dp;
+      for (int pass = 0; pass < passes; ++pass) at::mm_out(s, q_rows, p.t());
+      at::mm_out(dq_rows, s, p);
+      if (first == 0) {
+        at::mm_out(dp_sum, s.t(), q_rows);
+      } else {
+        at::addmm_out(dp_sum, dp_sum, s.t(), q_rows);
+      }
+    }
+    return {dq, dp};
+  };
+}
+
+struct SearchInputs {
+  at::Tensor corpus;   // (rows, D) float32 on the CPU, unit length
+  at::Tensor queries;  // (Q, D) likewise
+  at::Device device;
+  int64_t k;
+};
+
+Work search_flat(const SearchInputs& inputs, std::optional<kernels::Narrow> narrow) {
+  const auto index = std::make_shared<FlatIndex>(inputs.corpus.size(1), inputs.device, narrow);
+  index->add(inputs.corpus.const_data_ptr<float>(), inputs.corpus.size(0));
+  return [=](int64_t) -> std::vector<at::Tensor> {
+    const int64_t count = inputs.queries.size(0);
+    const SearchResult found = index->search(inputs.queries.const_data_ptr<float>(), count, inputs.k);
+    return {at::tensor(found.scores)};
+  };
+}
+
+// Scores in memory, then the best of them: blocks of queries whose scores take at most 256 MB.
+Work search_eager(const SearchInputs& inputs) {
+  const at::Tensor corpus = inputs.corpus.to(inputs.device), queries = inputs.queries.to(inputs.device);
+  const int64_t block = std::max<int64_t>(1, (int64_t{64} << 20) / corpus.size(0));
+  return [corpus, queries, block, k = inputs.k](int64_t) -> std::vector<at::Tensor> {
+    std::vector<at::Tensor> scores;
+    for (const at::Tensor& some : queries.split(block)) {
+      scores.push_back(std::get<0>(some.mm(corpus.t()).topk(k)));
+    }
+    return {at::cat(scores).flatten().cpu()};
+  };
+}
+
+}  // namespace
+
+std::vector<Implementation> info_nce_case(const BenchmarkOptions& options) {
+  const int64_t pairs = options.size("pairs"), dimensions = options.size("dimensions");
+  const auto draw = [&](int64_t seed) {
+    return unit_rows(random_values({pairs, dimensions}, seed))
+        .to(options.device, options.dtype)
+        .set_requires_grad(true);
+  };
+  const Pairs inputs{draw(options.seed), draw(options.seed + 1)};
+  const double product = 2.0 * pairs * pairs * dimensions;
+  const double bytes = 4.0 * pairs * dimensions * inputs.queries.element_size();
+  const char* type = options.dtype == at::kFloat ? "float32" : "bfloat16";
+  const auto ours = [](const at::Tensor& q, const at::Tensor& p) {
+    InfoNceOptions loss;
+    loss.temperature = kTemperature;
+    return info_nce(q, p, loss).loss;
+  };
+  return {{"xlembed", bytes, 3 * product, type, with_gradient(inputs, ours)},
+          {"libtorch", bytes, 3 * product, type, with_gradient(inputs, eager_loss)},
+          {"3 products alone", bytes, 3 * product, type, [=] { return products_alone(inputs, 1); }},
+          {"4 products alone", bytes, 4 * product, type, [=] { return products_alone(inputs, 2); }}};
+}
+
+std::vector<Implementation> top_k_case(const BenchmarkOptions& options) {
+  const int64_t rows = options.size("rows"), dimensions = options.size("dimensions"),
+                queries = options.size("queries");
+  const SearchInputs inputs{unit_rows(random_values({rows, dimensions}, options.seed)),
+                            unit_rows(random_values({queries, dimensions}, options.seed + 1)), options.device,
+                            std::min(options.size("k"), rows)};
+  const double values = static_cast<double>(rows) * dimensions, operations = 2 * values * queries;
+  const auto flat = [inputs](std::optional<kernels::Narrow> narrow) {
+    return [=] { return search_flat(inputs, narrow); };
+  };
+  std::vector<Implementation> all = {
+      {"xlembed", 4 * values, operations, "float32", flat({})},
+      {"libtorch", 4 * values, operations, "float32", [=] { return search_eager(inputs); }}};
+  if (options.device.is_cpu()) {
+    all.push_back(
+        {"xlembed, bfloat16 first", 2 * values, operations, "bfloat16", flat(kernels::Narrow::bfloat16)});
+    all.push_back({"xlembed, int8 first", values, operations, "int8", flat(kernels::Narrow::int8)});
+  }
+  return all;
+}
+
+}  // namespace xlembed::addon

@@ -1,0 +1,140 @@
+// Ops that pass over rows once: pooling, normalising, quantising.
+#include "addon/benchmark_case.h"
+#include "core/launch.h"
+#include "core/normalize.h"
+#include "core/pool.h"
+#include "kernels/quantize.h"
+
+namespace xlembed::addon {
+namespace {
+
+using Sets = std::vector<at::Tensor>;
+
+constexpr const char* kSums = "float32";  // whatever the dtype of the rows
+
+// An implementation that needs nothing but its set of inputs.
+template <typename Op>
+std::function<Work()> over(const Sets& sets, Op op) {
+  return
+      [sets, op] { return [sets, op](int64_t set) -> std::vector<at::Tensor> { return {op(sets[set])}; }; };
+}
+
+// (B + 1) int32: lengths 1 .. 2 * mean - 1, evenly drawn.
+at::Tensor draw_cumulative(int64_t sequences, int64_t mean, int64_t seed) {
+  const at::Tensor lengths = ((random_values({sequences}, seed) + 1) * (mean - 0.5)).floor() + 1;
+  return at::cat({at::zeros({1}), lengths}).cumsum(0, at::kLong).to(at::kInt);
+}
+
+// What libtorch reads in place of packed tokens: for each token its sequence, and its row among padded ones.
+struct Places {
+  at::Tensor counts;    // (B, 1) of the tokens' dtype
+  at::Tensor sequence;  // (T) int64
+  at::Tensor padded;    // (T) int64
+  int64_t longest;
+};
+
+Places places_of(const at::Tensor& cumulative, const at::TensorOptions& type) {
+  const at::Tensor bounds = cumulative.to(at::kLong);
+  const at::Tensor starts = bounds.slice(0, 0, -1), lengths = bounds.diff();
+  const at::Tensor sequence = at::repeat_interleave(lengths);
+  const auto longest = lengths.max().item<int64_t>();
+  const at::Tensor inside = at::arange(sequence.size(0)) - starts.index_select(0, sequence);
+  const at::Device device = type.device();
+  return {lengths.unsqueeze(1).to(type), sequence.to(device), (sequence * longest + inside).to(device),
+          longest};
+}
+
+// Mean pooling as sentence-transformers does it, over padded sequences and a mask.
+Work pool_padded(const Sets& sets, const Places& places) {
+  const int64_t sequences = places.counts.size(0), dimensions = sets[0].size(1);
+  const at::Tensor mask = at::zeros({sequences * places.longest, 1}, sets[0].options());
+  mask.index_fill_(0, places.padded, 1);
+  Sets padded;
+  for (const at::Tensor& tokens : sets) {
+    const at::Tensor rows = at::zeros({sequences * places.longest, dimensions}, tokens.options());
+    padded.push_back(
+        rows.index_copy_(0, places.padded, tokens).view({sequences, places.longest, dimensions}));
+  }
+  return [padded, mask = mask.view({sequences, places.longest, 1})](int64_t set) -> std::vector<at::Tensor> {
+    return {(padded[set] * mask).sum(1) / mask.sum(1).clamp_min(1e-9)};
+  };
+}
+
+Work pool_index_add(const Sets& sets, const Places& places) {
+  return [sets, places](int64_t set) -> std::vector<at::Tensor> {
+    const at::Tensor sums = at::zeros({places.counts.size(0), sets[set].size(1)}, sets[set].options());
+    return {sums.index_add_(0, places.sequence, sets[set]).div_(places.counts)};
+  };
+}
+
+at::Tensor quantize_int8(const at::Tensor& x) {
+  const at::Tensor out = at::empty(x.sizes(), x.options().dtype(at::kChar));
+  const at::Tensor scales = at::empty({x.size(0)}, x.options());
+  XLEMBED_LAUNCH(x, quantize_int8, x.const_data_ptr<float>(), x.size(0), x.size(1),
+                 out.mutable_data_ptr<int8_t>(), scales.mutable_data_ptr<float>());
+  return out;
+}
+
+at::Tensor quantize_int8_eager(const at::Tensor& x) {
+  const at::Tensor scales = x.abs().amax(1, /*keepdim=*/true) / 127;
+  return (x / scales).round().to(at::kChar);
+}
+
+at::Tensor quantize_binary(const at::Tensor& x) {
+  const at::Tensor out = at::empty({x.size(0), (x.size(1) + 7) / 8}, x.options().dtype(at::kByte));
+  XLEMBED_LAUNCH(x, quantize_binary, x.const_data_ptr<float>(), x.size(0), x.size(1),
+                 out.mutable_data_ptr<uint8_t>());
+  return out;
+}
+
+// numpy.packbits in libtorch's ops; D a multiple of 8.
+at::Tensor quantize_binary_eager(const at::Tensor& x, const at::Tensor& weights) {
+  const at::Tensor bits = (x > 0).view({x.size(0), x.size(1) / 8, 8}).to(at::kByte);
+  return (bits * weights).sum(2, /*keepdim=*/false, at::kByte);
+}
+
+}  // namespace
+
+std::vector<Implementation> pool_case(const BenchmarkOptions& options) {
+  const int64_t sequences = options.size("sequences"), dimensions = options.size("dimensions");
+  const at::Tensor cumulative = draw_cumulative(sequences, options.size("tokens"), options.seed);
+  const auto tokens = cumulative[-1].item<int64_t>();
+  const Sets sets = random_sets(options, {tokens, dimensions});
+  const Places places = places_of(cumulative, sets[0].options());
+  const double bytes = static_cast<double>(tokens + sequences) * dimensions * sets[0].element_size();
+  const double operations = static_cast<double>(tokens) * dimensions;
+  const auto ours = over(sets, [bounds = cumulative.to(options.device)](const at::Tensor& hidden) {
+    return pool(hidden, bounds, PoolMode::mean);
+  });
+  return {{"xlembed", bytes, operations, kSums, ours},
+          {"libtorch, padded", bytes, operations, kSums, [=] { return pool_padded(sets, places); }},
+          {"libtorch, index_add", bytes, operations, kSums, [=] { return pool_index_add(sets, places); }}};
+}
+
+std::vector<Implementation> normalize_case(const BenchmarkOptions& options) {
+  const int64_t rows = options.size("rows"), dimensions = options.size("dimensions");
+  const Sets sets = random_sets(options, {rows, dimensions});
+  const double bytes = 2.0 * rows * dimensions * sets[0].element_size(), operations = 3.0 * rows * dimensions;
+  // As torch.nn.functional.normalize.
+  const auto eager = [](const at::Tensor& x) { return x / x.norm(2, {1}, true).clamp_min(1e-12); };
+  return {{"xlembed", bytes, operations, kSums, over(sets, normalize_rows)},
+          {"libtorch", bytes, operations, kSums, over(sets, eager)}};
+}
+
+std::vector<Implementation> quantize_case(const BenchmarkOptions& options) {
+  const int64_t rows = options.size("rows"), dimensions = options.size("dimensions");
+  BenchmarkOptions floats = options;
+  floats.dtype = at::kFloat;
+  const Sets sets = random_sets(floats, {rows, dimensions});
+  const double values = static_cast<double>(rows) * dimensions;
+  if (options.op == "quantize_int8") {
+    return {{"xlembed", 5 * values, 2 * values, kSums, over(sets, quantize_int8)},
+            {"libtorch", 5 * values, 2 * values, kSums, over(sets, quantize_int8_eager)}};
+  }
+  const at::Tensor weights = at::tensor({128, 64, 32, 16, 8, 4, 2, 1}, at::kByte).to(options.device);
+  const auto eager = [weights](const at::Tensor& x) { return quantize_binary_eager(x, weights); };
+  return {{"xlembed", 4.125 * values, values, kSums, over(sets, quantize_binary)},
+          {"libtorch", 4.125 * values, values, kSums, over(sets, eager)}};
+}
+
+}  // namespace xlembed::addon

@@ -1,0 +1,258 @@
+// Builds for a GPU machine's own libtorch, runs every test, the sanitizers of CUDA and the benchmarks, and writes what
+// came out as one JSON. A stage that fails is recorded, and the next one begins. Nothing is fetched.
+import { spawn } from 'node:child_process';
+import { createWriteStream, existsSync, mkdirSync, rmSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { basename, join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { capture, listFiles, readJson, root, writeJson } from './setup/shared.mjs';
+import { findNvcc, which } from './setup/toolchain.mjs';
+
+const usage = `usage: scripts/gpu-check [folder] [options]
+
+  folder            for the JSON of results (default: bench/results)
+  --device <name>   cuda (default), cuda:N, or cpu to try the script itself
+  --stages <list>   some of setup,native,typescript,memcheck,racecheck,benchmarks (default: all)
+  --only <op>       one op of the benchmarks
+  --quick           small benchmarks
+  --minutes <n>     for everything (default: 30); what does not fit is recorded as timed out
+  --help            this text
+
+A machine with nvcc, cmake, g++, a Python with a CUDA torch, and Node with this checkout's node_modules.`;
+
+/** Seconds that a stage may take at most; the sanitizers run every kernel some fifty times slower. */
+const limits = { setup: 900, native: 300, typescript: 600, memcheck: 240, racecheck: 240, benchmarks: 600 };
+const linesKept = 60;
+const failuresKept = 50;
+
+function fail(message) {
+  console.error(message);
+  process.exit(2);
+}
+
+function parseOptions() {
+  const text = { type: 'string' };
+  const flag = { type: 'boolean', default: false };
+  try {
+    const { values, positionals } = parseArgs({
+      options: {
+        ...{
+          device: { ...text, default: 'cuda' },
+          stages: { ...text, default: Object.keys(limits).join(',') },
+        },
+        ...{ only: text, quick: flag, minutes: { ...text, default: '30' }, help: flag },
+      },
+      allowPositionals: true,
+    });
+    const stages = values.stages.split(',');
+    const unknown = stages.find((stage) => !(stage in limits));
+    if (unknown !== undefined) throw new Error(`there is no stage ${unknown}`);
+    if (!(Number(values.minutes) > 0)) throw new Error('--minutes takes a number above 0');
+    if (positionals.length > 1) throw new Error('at most one folder');
+    const folder = resolve(positionals[0] ?? join(root, 'bench', 'results'));
+    return { ...values, stages, folder, isCuda: values.device.startsWith('cuda') };
+  } catch (error) {
+    fail(`${error.message}\n\n${usage}`);
+  }
+}
+
+/** Folder of the torch that Python imports. */
+function pythonTorch() {
+  const program = `
+import importlib.util
+spec = importlib.util.find_spec("torch")
+print(list(spec.submodule_search_locations)[0] if spec and spec.origin else "")`;
+  return capture('python3', ['-c', program], { cwd: '/' }) || undefined;
+}
+
+function findVersions() {
+  const nvcc = findNvcc();
+  const line = (command, args, pattern) => capture(command, args)?.match(pattern)?.[0];
+  const found = {
+    node: process.versions.node,
+    compiler: line('g++', ['-dumpfullversion'], /.*/),
+    cmake: line('cmake', ['--version'], /\d+\.\d+[.\d]*/),
+    nvcc: nvcc && line(nvcc, ['--version'], /release [\d.]+/),
+    gpu: line('nvidia-smi', ['--query-gpu=name,driver_version,memory.total', '--format=csv,noheader'], /.*/),
+    python: line('python3', ['--version'], /\d+\.\d+[.\d]*/),
+    torch: line('python3', ['-c', 'import importlib.metadata as m; print(m.version("torch"))'], /.*/),
+    processor: cpus()[0]?.model.trim(),
+    commit: line('git', ['-C', root, 'rev-parse', 'HEAD'], /\w+/),
+  };
+  return Object.fromEntries(Object.entries(found).map(([name, value]) => [name, value || 'none']));
+}
+
+/** Against Python's libtorch and with the CUDA sources; on the CPU with whatever the set-up chooses. */
+function environment({ isCuda, device }) {
+  const shared = { ...process.env, XLEMBED_TEST_DEVICE: device, FORCE_COLOR: '0' };
+  if (!isCuda) return shared;
+  const libtorch = process.env.LIBTORCH ?? pythonTorch();
+  return { ...shared, XLEMBED_CUDA: 'ON', ...(libtorch && { LIBTORCH: libtorch }) };
+}
+
+/** The group of processes that runs now. */
+let running;
+function killRunning() {
+  try {
+    if (running) process.kill(-running, 'SIGKILL');
+  } catch {
+    // It has just ended.
+  }
+}
+for (const [signal, number] of [
+  ['SIGINT', 2],
+  ['SIGTERM', 15],
+]) {
+  process.on(signal, () => {
+    killRunning();
+    process.exit(128 + number);
+  });
+}
+
+/** Runs a program with everything it starts, for at most `seconds`; its output goes to the log. */
+function runProgram(command, args, { env, seconds, log }) {
+  return new Promise((settle) => {
+    const lines = [];
+    let rest = '';
+    let timedOut = false;
+    log.write(`\n$ ${[command, ...args].join(' ')}\n`);
+    const child = spawn(command, args, { cwd: root, env, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+    running = child.pid;
+    const timer = setTimeout(() => {
+      timedOut = true;
+      killRunning();
+    }, seconds * 1000);
+    const take = (chunk) => {
+      log.write(chunk);
+      const parts = (rest + chunk).split(/\r?\n/);
+      rest = parts.pop();
+      lines.push(...parts);
+    };
+    for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', take);
+    const end = (exitCode, why) => {
+      clearTimeout(timer);
+      running = undefined;
+      settle({ exitCode, timedOut, lines: [...lines, rest, why].filter(Boolean) });
+    };
+    child.on('error', (error) => end(127, error.message));
+    child.on('close', (code, signal) => end(code ?? 128, signal && `ended by ${signal}`));
+  });
+}
+
+/** What the tools of the tests print for something that failed. */
+const failureLine =
+  /\*\*\*(Failed|Timeout|Exception|Not Run)|^\s*✖ |^FAIL|ERROR SUMMARY: [1-9]|hazards? detected/;
+
+const passed = { status: 'passed' };
+const skipped = (reason) => ({ status: 'skipped', reason });
+
+/** A stage's outcome from the programs it ran. */
+function judge(outcomes) {
+  const bad = outcomes.filter(({ exitCode, timedOut }) => exitCode !== 0 || timedOut);
+  if (bad.length === 0) return passed;
+  const lines = bad.flatMap(({ name, lines }) => [name, ...lines]);
+  return {
+    status: bad.some(({ timedOut }) => timedOut) ? 'timed out' : 'failed',
+    // Texts, not lists: one entry a line is what a person reads and a formatter leaves alone.
+    failures: lines
+      .filter((line) => failureLine.test(line))
+      .slice(0, failuresKept)
+      .join('\n'),
+    output: bad.map(({ name, lines }) => [name, ...lines.slice(-linesKept)].join('\n')).join('\n\n'),
+  };
+}
+
+/** The stages by name; each gives { status, ... }. */
+function stagesOf(options, env, log, benchmarksPath) {
+  const run = async (command, args, seconds) => ({
+    name: [
+      basename(command),
+      ...args.map((arg) => (arg.startsWith(root) ? arg.slice(root.length + 1) : arg)),
+    ].join(' '),
+    ...(await runProgram(command, args, { env, seconds, log })),
+  });
+  const node = (seconds, ...args) => run(process.execPath, args, seconds);
+  const sanitize = async (tool, seconds) => {
+    if (!options.isCuda) return skipped('needs a GPU');
+    const sanitizer = which('compute-sanitizer') ?? which('/usr/local/cuda/bin/compute-sanitizer');
+    if (!sanitizer) return skipped('compute-sanitizer was not found');
+    const programs = listFiles(join(root, 'build'), (name) => /^kernels_\w+_test$/.test(name));
+    if (programs.length === 0) return skipped('no native tests are built');
+    const end = Date.now() + seconds * 1000;
+    const outcomes = [];
+    for (const program of programs) {
+      const left = Math.max(1, (end - Date.now()) / 1000);
+      outcomes.push(await run(sanitizer, ['--tool', tool, '--error-exitcode', '9', program], left));
+    }
+    return judge(outcomes);
+  };
+  const benchmark = async (seconds) => {
+    const flags = [...(options.quick ? ['--quick'] : []), ...(options.only ? ['--only', options.only] : [])];
+    const args = ['bench', 'kernels', '--device', options.device, ...flags, '--output', benchmarksPath];
+    return judge([await node(seconds, 'dist/cli/main.js', ...args)]);
+  };
+  return {
+    setup: async (seconds) => judge([await node(seconds, 'scripts/setup.mjs', '--tests')]),
+    native: async (seconds) => judge([await node(seconds, 'scripts/test.mjs', '--only', 'native')]),
+    typescript: async (seconds) => judge([await node(seconds, 'scripts/test.mjs', '--only', 'ts')]),
+    memcheck: (seconds) => sanitize('memcheck', seconds),
+    racecheck: (seconds) => sanitize('racecheck', seconds),
+    benchmarks: benchmark,
+  };
+}
+
+async function runStages(options, stages) {
+  const end = Date.now() + Number(options.minutes) * 60_000;
+  const outcomes = {};
+  for (const name of Object.keys(limits).filter((name) => options.stages.includes(name))) {
+    const begin = Date.now();
+    const seconds = Math.min(limits[name], (end - begin) / 1000);
+    const outcome = seconds < 1 ? { status: 'timed out' } : await stages[name](seconds);
+    outcomes[name] = { ...outcome, seconds: Number(((Date.now() - begin) / 1000).toFixed(1)) };
+    const why = outcome.reason ? `: ${outcome.reason}` : '';
+    console.log(
+      `${name.padEnd(12)}${outcome.status.padEnd(10)}${outcomes[name].seconds.toFixed(1).padStart(7)} s${why}`,
+    );
+    if (outcome.output) console.log(outcome.output);
+  }
+  return outcomes;
+}
+
+/** `NVIDIA H200` as a file's name. */
+const slug = (name) =>
+  name
+    .toLowerCase()
+    .replace(/\([a-z]+\)/g, '')
+    .replace(/[^a-z0-9]+/g, '-')
+    .replace(/^-|-$/g, '');
+
+async function main() {
+  const options = parseOptions();
+  if (options.help) return console.log(usage);
+  const versions = findVersions();
+  const machine = options.isCuda ? versions.gpu.split(',')[0] : versions.processor;
+  mkdirSync(join(root, '.build'), { recursive: true });
+  const log = createWriteStream(join(root, '.build', 'gpu-check.log'));
+  const benchmarksPath = join(root, '.build', 'gpu-check-benchmarks.json');
+  rmSync(benchmarksPath, { force: true });
+  const stages = await runStages(options, stagesOf(options, environment(options), log, benchmarksPath));
+  const path = join(options.folder, `gpu-check-${slug(machine)}.json`);
+  // Cases measured before a benchmark failed or ran out of time are results too.
+  const benchmarks = existsSync(benchmarksPath) ? readJson(benchmarksPath) : null;
+  writeJson(path, {
+    createdAt: new Date().toISOString(),
+    device: options.device,
+    machine,
+    versions,
+    stages,
+    benchmarks,
+  });
+  log.end();
+  const failed = Object.entries(stages).filter(([, { status }]) => !['passed', 'skipped'].includes(status));
+  console.log(
+    `${failed.length === 0 ? 'all passed' : `FAILED: ${failed.map(([name]) => name).join(', ')}`}; ${path}`,
+  );
+  process.exitCode = failed.length === 0 ? 0 : 1;
+}
+
+await main();

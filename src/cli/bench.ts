@@ -1,0 +1,110 @@
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { type Command, InvalidArgumentError } from 'commander';
+import { XlembedError } from '../errors.js';
+import { loadNative, nativeCall } from '../native.js';
+import { parseBenchmarkResults } from '../report/benchmark_results.js';
+import { renderRoofline } from '../report/roofline.js';
+import { positiveInteger } from './arguments.js';
+import { opNames } from './bench/cases.js';
+import { peerPython } from './bench/peers.js';
+import { benchKernels } from './bench/run.js';
+import { boundsText, caseText } from './bench/table.js';
+import { createConsole, type Progress } from './console.js';
+
+interface KernelFlags {
+  only?: string;
+  quick?: boolean;
+  device: string;
+  threads?: number;
+  peers?: boolean;
+  python?: string;
+  output?: string;
+  json?: boolean;
+}
+
+export function addBench(program: Command): void {
+  const bench = program
+    .command('bench')
+    .description('Measure speed beside peers and the machine’s own limits');
+  bench
+    .command('kernels')
+    .description('Time the kernels: each op beside libtorch, on the same inputs, in turn')
+    .option('--only <op>', `one op: ${opNames.join(', ')}`, opName)
+    .option('--quick', 'small shapes, few rounds: seconds instead of minutes')
+    .option('--device <name>', 'cpu, cuda or cuda:N', 'cpu')
+    .option('--threads <n>', 'of the CPU', positiveInteger)
+    .option('--peers', 'time faiss-cpu beside, in a Python environment of its own')
+    .option('--python <path>', 'with --peers: a Python that has faiss-cpu and numpy')
+    .option('--output <file>', 'write the results as JSON')
+    .option('--json', 'print the results as JSON')
+    .action(kernels);
+  bench
+    .command('report')
+    .description('Draw results as one HTML page: roofline and time by size')
+    .argument('<results...>', 'files written by xlembed bench kernels --output')
+    .requiredOption('--output <file>', 'the page')
+    .action(report);
+}
+
+function opName(text: string): string {
+  if (!opNames.includes(text)) throw new InvalidArgumentError(`Expected one of ${opNames.join(', ')}.`);
+  return text;
+}
+
+async function kernels(flags: KernelFlags): Promise<void> {
+  const console = createConsole(flags);
+  const { threads, device, only } = flags;
+  if (threads) await nativeCall(() => loadNative().setThreads(threads));
+  let progress: Progress | undefined;
+  const results = await benchKernels({
+    device,
+    only: only ?? null,
+    quick: flags.quick ?? false,
+    python: flags.peers ? peerPython(flags.python, console) : null,
+    onProgress: async (done, total, soFar) => {
+      progress ??= console.progress('benchmarks', total);
+      const last = soFar.cases.at(-1);
+      progress.update(done, last && `${last.op} ${last.dtype}`);
+      // After every case: a run that is ended leaves what it has measured.
+      if (flags.output) await writeText(flags.output, `${JSON.stringify(soFar, null, 2)}\n`);
+    },
+  });
+  progress?.stop();
+  const failures = results.failures.map((failure) => `\n${failure.case}: ${failure.error}`);
+  const text = [boundsText(results.bounds), ...results.cases.map(caseText), ...failures].join('\n');
+  console.result(text, results);
+  if (results.failures.length > 0) process.exitCode = 1;
+}
+
+async function report(paths: string[], { output }: { output: string }): Promise<void> {
+  const runs = [];
+  for (const path of paths) runs.push(parseBenchmarkResults(path, await readText(path)));
+  await writeText(output, await renderRoofline(runs));
+  createConsole({}).result(`wrote ${output}`, { output });
+}
+
+async function readText(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (cause) {
+    const code = (cause as NodeJS.ErrnoException).code === 'ENOENT' ? 'FILE_NOT_FOUND' : 'FILE_READ_FAILED';
+    throw new XlembedError(code, `${path} cannot be read: ${(cause as Error).message}`, '', { cause });
+  }
+}
+
+async function writeText(path: string, text: string): Promise<void> {
+  try {
+    await mkdir(dirname(path), { recursive: true });
+    await writeFile(path, text);
+  } catch (cause) {
+    throw new XlembedError(
+      'FILE_WRITE_FAILED',
+      `${path} cannot be written: ${(cause as Error).message}`,
+      '',
+      {
+        cause,
+      },
+    );
+  }
+}

@@ -1,0 +1,98 @@
+import { cpus, loadavg } from 'node:os';
+import { XlembedError } from '../../errors.js';
+import { loadNative, nativeCall } from '../../native.js';
+import type { BenchmarkResults, Bounds, CaseResult } from '../../report/benchmark_results.js';
+import { versions } from '../versions.js';
+import { type KernelCase, kernelPlan, nativeOptions, type Plan, shapeText } from './cases.js';
+import { boundsOf, measureCase } from './measure.js';
+import { PeerProcess } from './peers.js';
+
+export interface BenchKernelsOptions {
+  device: string;
+  /** One op, or null for all. */
+  only: string | null;
+  quick: boolean;
+  /** Of a Python that has the peers; null leaves them out. */
+  python: string | null;
+  /** Before each case and at the end, with the results so far. */
+  onProgress?: (done: number, total: number, results: BenchmarkResults) => void | Promise<void>;
+}
+
+type Failure = BenchmarkResults['failures'][number];
+
+/**
+ * Measures what the machine can do, then every case. A case that fails is recorded and the next one begins; without
+ * bounds there is nothing to compare with, and their failure is thrown (DEVICE_UNAVAILABLE and the like).
+ */
+export async function benchKernels(options: BenchKernelsOptions): Promise<BenchmarkResults> {
+  const { device, quick, only } = options;
+  const plan = kernelPlan(device, quick);
+  const loadBefore = load();
+  const machine = await machineName(plan, device);
+  using peers = options.python ? new PeerProcess(options.python, loadNative().info().threads) : null;
+  const peerVersions = peers ? await peers.versions() : {};
+  const bounds = await measureBounds(plan, device, quick);
+  const results: BenchmarkResults = {
+    createdAt: new Date().toISOString(),
+    command: commandOf(options),
+    ...{ machine, device, threads: loadNative().info().threads, quick, loadBefore, loadAfter: load() },
+    versions: { ...versions(), ...peerVersions },
+    ...{ bounds, cases: [], failures: [] },
+  };
+  const chosen = plan.cases.filter(({ op }) => only === null || op === only);
+  const settings = { device, rotatedBytes: plan.rotatedBytes, bounds, peers, ...roundsOf(quick) };
+  for (const [done, kernel] of chosen.entries()) {
+    await options.onProgress?.(done, chosen.length, results);
+    try {
+      results.cases.push(await measureCase(kernel, settings));
+    } catch (error) {
+      results.failures.push(failureOf(kernel, error));
+    }
+  }
+  results.loadAfter = load();
+  await options.onProgress?.(chosen.length, chosen.length, results);
+  return results;
+}
+
+const roundsOf = (quick: boolean) =>
+  quick ? { minimumRounds: 5, seconds: 0.5 } : { minimumRounds: 7, seconds: 5 };
+
+const load = () => Number(loadavg()[0]!.toFixed(2));
+
+async function measureBounds(
+  { bounds, rotatedBytes }: Plan,
+  device: string,
+  quick: boolean,
+): Promise<Bounds> {
+  const results: CaseResult[] = [];
+  for (const kernel of bounds) {
+    results.push(
+      await measureCase(kernel, { device, rotatedBytes, bounds: null, peers: null, ...roundsOf(quick) }),
+    );
+  }
+  return boundsOf(results);
+}
+
+/** The name of the GPU, or of the processor. */
+async function machineName({ cases, rotatedBytes }: Plan, device: string): Promise<string> {
+  const smallest: KernelCase = { ...cases[0]!, op: 'matmul', shape: { size: 1 } };
+  const native = await nativeCall(() =>
+    loadNative().createKernelBenchmark(nativeOptions(smallest, device, rotatedBytes)),
+  );
+  const name = native.deviceName;
+  native.dispose();
+  return name || (cpus()[0]?.model.trim() ?? 'unknown processor');
+}
+
+/** A bug is no result: only coded errors are recorded. */
+function failureOf(kernel: KernelCase, error: unknown): Failure {
+  if (!(error instanceof XlembedError)) throw error;
+  return { case: nameOf(kernel), error: `${error.code}: ${error.message.split('\n')[0]}` };
+}
+
+const nameOf = ({ op, dtype, shape }: KernelCase) => `${op} ${dtype}, ${shapeText(shape)}`;
+
+function commandOf({ device, only, quick, python }: BenchKernelsOptions): string {
+  const flags = [only && `--only ${only}`, quick && '--quick', device !== 'cpu' && `--device ${device}`];
+  return ['xlembed bench kernels', ...flags, python && '--peers'].filter(Boolean).join(' ');
+}

@@ -1,0 +1,30 @@
+import type { Bounds, CaseResult, ImplementationResult } from '../../report/benchmark_results.js';
+import { secondsText } from '../../report/format.js';
+import { shapeText } from './cases.js';
+
+const giga = (value: number) => (value / 1e9).toPrecision(3);
+
+export function boundsText(bounds: Bounds): string {
+  return [
+    `copy ${giga(bounds.copyBytesPerSecond)} GB/s, read ${giga(bounds.readBytesPerSecond)} GB/s`,
+    `matrix products ${giga(bounds.float32OperationsPerSecond)} GFLOP/s in float32`,
+    `${giga(bounds.bfloat16OperationsPerSecond)} in bfloat16`,
+  ].join(', ');
+}
+
+/** A case's heading, and a line for each implementation. */
+export function caseText(result: CaseResult): string {
+  const { op, dtype, shape, rounds } = result;
+  const heading = `\n${op} ${dtype}: ${shapeText(shape)} (${rounds} rounds)`;
+  const width = Math.max(...result.implementations.map(({ name }) => name.length));
+  return [heading, ...result.implementations.map((one) => implementationLine(one, width))].join('\n');
+}
+
+function implementationLine(one: ImplementationResult, width: number): string {
+  const { name, seconds, deviation, bytes, operations, boundSeconds } = one;
+  const time = `${secondsText(seconds).padStart(9)} ± ${((100 * deviation) / seconds).toFixed(0).padStart(2)} %`;
+  const rates = `${giga(bytes / seconds).padStart(8)} GB/s ${giga(operations / seconds).padStart(8)} GFLOP/s`;
+  const share = `${((100 * boundSeconds) / seconds).toFixed(0).padStart(4)} % of bound`;
+  const ratios = one.ratios.map(({ peer, ratio }) => `${ratio.toFixed(2)} x ${peer}`).join(', ');
+  return `  ${name.padEnd(width)}  ${time}  ${rates}  ${share}  ${ratios}`.trimEnd();
+}

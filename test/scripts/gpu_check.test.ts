@@ -1,0 +1,52 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { temporaryFolder } from '../cli/run.js';
+
+const folder = temporaryFolder();
+
+function gpuCheck(...args: string[]) {
+  return spawnSync('scripts/gpu-check', args, { encoding: 'utf8', timeout: 120_000 });
+}
+
+test('gpu-check writes one JSON with versions, stages and benchmarks', () => {
+  const flags = [
+    '--device',
+    'cpu',
+    '--stages',
+    'benchmarks,memcheck',
+    '--quick',
+    '--only',
+    'quantize_binary',
+  ];
+  const { status, stdout, stderr } = gpuCheck(folder, ...flags);
+  assert.equal(status, 0, stdout + stderr);
+  const [name, ...others] = readdirSync(folder);
+  assert.deepEqual(others, []);
+  assert.match(name!, /^gpu-check-[a-z0-9-]+\.json$/);
+  const written = JSON.parse(readFileSync(join(folder, name!), 'utf8'));
+  assert.equal(written.device, 'cpu');
+  assert.equal(written.versions.node, process.versions.node);
+  assert.deepEqual(Object.keys(written.stages), ['memcheck', 'benchmarks']);
+  assert.equal(written.stages.memcheck.status, 'skipped');
+  assert.equal(written.stages.benchmarks.status, 'passed');
+  assert.equal(written.benchmarks.cases[0].op, 'quantize_binary');
+});
+
+test('a stage that does not fit its time is recorded, and ends the check with a failure', () => {
+  const flags = ['--device', 'cpu', '--stages', 'benchmarks', '--quick', '--minutes', '0.03'];
+  const { status, stdout } = gpuCheck(join(folder, 'late'), ...flags);
+  assert.equal(status, 1);
+  assert.match(stdout, /^benchmarks +timed out/m);
+  const [name] = readdirSync(join(folder, 'late'));
+  const written = JSON.parse(readFileSync(join(folder, 'late', name!), 'utf8'));
+  assert.equal(written.stages.benchmarks.status, 'timed out');
+});
+
+test('gpu-check names an option that it does not know', () => {
+  const { status, stderr } = gpuCheck('--stages', 'setup,flying');
+  assert.equal(status, 2);
+  assert.match(stderr, /there is no stage flying/);
+});
