@@ -1,5 +1,5 @@
-// JavaScript values to C++ ones. TypeScript has validated them: a wrong type here is a programming error, which
-// node-addon-api turns into an exception that names the field.
+// JavaScript values to C++ ones. TypeScript has validated them: a wrong type here is a programming error,
+// which node-addon-api turns into an exception that names the field.
 #pragma once
 
 #include <napi.h>

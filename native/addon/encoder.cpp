@@ -65,7 +65,8 @@ EncoderOptions parse_options(const Fields& fields) {
   } else {
     throw CodedError("MODEL_UNSUPPORTED", "backbone " + type);
   }
-  for (const Napi::Value& module : fields.list("head")) options.head.push_back(parse_head_module(Fields(module)));
+  for (const Napi::Value& module : fields.list("head"))
+    options.head.push_back(parse_head_module(Fields(module)));
   const Fields weights(fields.value("weights"));
   if (weights.has("sources")) {
     for (const Napi::Value& value : weights.list("sources")) {
@@ -88,7 +89,9 @@ Napi::Value create_encoder(const Napi::CallbackInfo& info) {
   const std::string device = options.device.str();
   return run_task(
       info.Env(), device, [options] { return std::make_shared<Encoder>(options); },
-      [device](Napi::Env, std::shared_ptr<Encoder>& encoder) { return EncoderHandle::create(encoder, device); });
+      [device](Napi::Env, std::shared_ptr<Encoder>& encoder) {
+        return EncoderHandle::create(encoder, device);
+      });
 }
 
 }  // namespace
@@ -139,8 +142,8 @@ Napi::Value EncoderHandle::write_parameters(const Napi::CallbackInfo& info) {
   std::vector<TensorTarget> targets;
   for (const Napi::Value& value : array_items(info[0], "targets")) {
     const Fields target(value);
-    targets.push_back(
-        {target.text("name"), target.text("path"), target.integer("offset"), parse_dtype(target.text("dtype"))});
+    targets.push_back({target.text("name"), target.text("path"), target.integer("offset"),
+                       parse_dtype(target.text("dtype"))});
   }
   return run_task(
       info.Env(), device(),

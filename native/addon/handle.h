@@ -52,7 +52,8 @@ class Handle : public Napi::ObjectWrap<Self> {
 
   // Drops this share; what the object holds is freed on its device's thread once running work has ended.
   Napi::Value dispose(const Napi::CallbackInfo& info) {
-    if (object_) Executor::for_device(device_).submit([object = std::move(object_)]() mutable { object.reset(); });
+    if (object_)
+      Executor::for_device(device_).submit([object = std::move(object_)]() mutable { object.reset(); });
     object_.reset();
     return info.Env().Undefined();
   }

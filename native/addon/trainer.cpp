@@ -48,26 +48,31 @@ Napi::Value create_trainer(const Napi::CallbackInfo& info) {
       [encoder = encoder->object(), options = parse_options(Fields(info[1]))] {
         return std::make_shared<Trainer>(encoder, options);
       },
-      [device](Napi::Env, std::shared_ptr<Trainer>& trainer) { return TrainerHandle::create(trainer, device); });
+      [device](Napi::Env, std::shared_ptr<Trainer>& trainer) {
+        return TrainerHandle::create(trainer, device);
+      });
 }
 
 }  // namespace
 
 void TrainerHandle::register_in(Napi::Env env, Napi::Object exports) {
-  define(env, {InstanceMethod<&TrainerHandle::step>("step"), InstanceMethod<&TrainerHandle::evaluate>("evaluate")});
+  define(env, {InstanceMethod<&TrainerHandle::step>("step"),
+               InstanceMethod<&TrainerHandle::evaluate>("evaluate")});
   exports.Set("createTrainer", Napi::Function::New(env, create_trainer));
 }
 
 Napi::Value TrainerHandle::step(const Napi::CallbackInfo& info) {
   return run_task(
       info.Env(), device(),
-      [trainer = object(), batch = parse_batch(Fields(info[0]))] { return trainer->step(batch); }, step_result);
+      [trainer = object(), batch = parse_batch(Fields(info[0]))] { return trainer->step(batch); },
+      step_result);
 }
 
 Napi::Value TrainerHandle::evaluate(const Napi::CallbackInfo& info) {
   return run_task(
       info.Env(), device(),
-      [trainer = object(), batch = parse_batch(Fields(info[0]))] { return trainer->evaluate(batch); }, step_result);
+      [trainer = object(), batch = parse_batch(Fields(info[0]))] { return trainer->evaluate(batch); },
+      step_result);
 }
 
 }  // namespace xlembed::addon

@@ -5,7 +5,9 @@
 namespace xlembed {
 
 at::Device parse_device(const std::string& text) {
-  const auto unavailable = [&](const std::string& why) { return CodedError("DEVICE_UNAVAILABLE", text + ": " + why); };
+  const auto unavailable = [&](const std::string& why) {
+    return CodedError("DEVICE_UNAVAILABLE", text + ": " + why);
+  };
   if (text == "cpu") return at::kCPU;
   if (text.rfind("cuda", 0) != 0) throw unavailable("expected cpu, cuda or cuda:N");
   if (!at::hasCUDA()) throw unavailable("this build of libtorch has no CUDA");
@@ -22,7 +24,8 @@ std::unique_ptr<Backbone> make_backbone(const EncoderOptions& options, Parameter
   if (const auto* lstm = std::get_if<LstmConfig>(&options.backbone)) {
     return std::make_unique<Lstm>(*lstm, parameters, options.device);
   }
-  return std::make_unique<Transformer>(std::get<TransformerConfig>(options.backbone), parameters, options.device);
+  return std::make_unique<Transformer>(std::get<TransformerConfig>(options.backbone), parameters,
+                                       options.device);
 }
 
 }  // namespace

@@ -19,9 +19,9 @@ at::Device parse_device(const std::string& text);
 struct EncoderOptions {
   std::variant<TransformerConfig, LstmConfig> backbone;
   std::vector<HeadModule> head;
-  std::vector<TensorSource> sources;       // where the weights are; empty: fresh ones
-  uint64_t seed = 0;                       // of fresh weights
-  double initializer_range = 0.02;         // standard deviation of fresh weights
+  std::vector<TensorSource> sources;  // where the weights are; empty: fresh ones
+  uint64_t seed = 0;                  // of fresh weights
+  double initializer_range = 0.02;    // standard deviation of fresh weights
   at::Device device = at::kCPU;
   at::ScalarType dtype = at::kFloat;
 };

@@ -13,8 +13,8 @@ namespace xlembed {
 
 class Executor {
  public:
-  // The process's executor for a device ("cpu", "cuda:0"), started at first use and never destroyed: its thread
-  // must outlive every static of libtorch that a running task may touch.
+  // The process's executor for a device ("cpu", "cuda:0"), started at first use and never destroyed: its
+  // thread must outlive every static of libtorch that a running task may touch.
   static Executor& for_device(const std::string& device);
 
   // Runs `task` after all tasks submitted before. A task must not throw.

@@ -10,9 +10,13 @@
 
 namespace xlembed {
 
-File File::open_to_read(const std::string& path) { return File(path, O_RDONLY | O_CLOEXEC, "FILE_READ_FAILED"); }
+File File::open_to_read(const std::string& path) {
+  return File(path, O_RDONLY | O_CLOEXEC, "FILE_READ_FAILED");
+}
 
-File File::open_to_write(const std::string& path) { return File(path, O_WRONLY | O_CLOEXEC, "FILE_WRITE_FAILED"); }
+File File::open_to_write(const std::string& path) {
+  return File(path, O_WRONLY | O_CLOEXEC, "FILE_WRITE_FAILED");
+}
 
 File::File(const std::string& path, int flags, const char* code)
     : path_(path), descriptor_(::open(path.c_str(), flags)) {
@@ -26,7 +30,8 @@ void File::read(void* data, int64_t bytes, int64_t offset) const {
     const ssize_t got = ::pread(descriptor_, at, static_cast<size_t>(bytes), offset);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) throw CodedError("FILE_READ_FAILED", path_ + ": " + std::strerror(errno));
-    if (got == 0) throw CodedError("FILE_READ_FAILED", path_ + ": ends before byte " + std::to_string(offset + bytes));
+    if (got == 0)
+      throw CodedError("FILE_READ_FAILED", path_ + ": ends before byte " + std::to_string(offset + bytes));
     at += got, bytes -= got, offset += got;
   }
 }

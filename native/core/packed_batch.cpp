@@ -26,17 +26,17 @@ void check_offsets(std::span<const int32_t> cumulative, size_t tokens, int64_t l
 void check_ids(std::span<const int32_t> ids, int64_t vocabulary_size) {
   for (size_t t = 0; t < ids.size(); ++t) {
     if (ids[t] < 0 || ids[t] >= vocabulary_size) {
-      throw CodedError("VOCABULARY_MISMATCH", "token id " + std::to_string(ids[t]) + " at position " +
-                                                  std::to_string(t) + " is outside the model's vocabulary of " +
-                                                  std::to_string(vocabulary_size));
+      throw CodedError("VOCABULARY_MISMATCH",
+                       "token id " + std::to_string(ids[t]) + " at position " + std::to_string(t) +
+                           " is outside the model's vocabulary of " + std::to_string(vocabulary_size));
     }
   }
 }
 
 }  // namespace
 
-PackedBatch pack_batch(std::span<const int32_t> ids, std::span<const int32_t> cumulative, int64_t vocabulary_size,
-                       int64_t first_position, int64_t longest, at::Device device) {
+PackedBatch pack_batch(std::span<const int32_t> ids, std::span<const int32_t> cumulative,
+                       int64_t vocabulary_size, int64_t first_position, int64_t longest, at::Device device) {
   check_offsets(cumulative, ids.size(), longest);
   check_ids(ids, vocabulary_size);
 
@@ -44,7 +44,8 @@ PackedBatch pack_batch(std::span<const int32_t> ids, std::span<const int32_t> cu
   const auto length_of = [&](int64_t b) { return cumulative[b + 1] - cumulative[b]; };
   std::vector<int64_t> order(sequences);
   std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return length_of(a) < length_of(b); });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int64_t a, int64_t b) { return length_of(a) < length_of(b); });
 
   PackedBatch batch;
   batch.input_ids = at::empty({static_cast<int64_t>(ids.size())}, at::kLong);
@@ -63,7 +64,8 @@ PackedBatch pack_batch(std::span<const int32_t> ids, std::span<const int32_t> cu
     row_of[b] = row;
     offset[row] = static_cast<int32_t>(token);
     if (length > 0) {
-      if (batch.groups.empty() || batch.groups.back().length != length) batch.groups.push_back({token, 0, length});
+      if (batch.groups.empty() || batch.groups.back().length != length)
+        batch.groups.push_back({token, 0, length});
       ++batch.groups.back().sequences;
     }
     std::copy_n(ids.data() + cumulative[b], length, input_id + token);

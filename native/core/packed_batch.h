@@ -9,8 +9,8 @@
 
 namespace xlembed {
 
-// `sequences` sequences of `length` tokens each, contiguous from token `first_token`: a dense block that attention
-// can view as (sequences, length, ...) without a copy or a mask.
+// `sequences` sequences of `length` tokens each, contiguous from token `first_token`: a dense block that
+// attention can view as (sequences, length, ...) without a copy or a mask.
 struct LengthGroup {
   int64_t first_token;
   int64_t sequences;
@@ -28,10 +28,10 @@ struct PackedBatch {
   int64_t sequences() const { return row_of.size(0); }
 };
 
-// Caller's order: sequence b is ids[cumulative[b] .. cumulative[b + 1]). Positions count from `first_position`.
-// Throws INVALID_ARGUMENT when the offsets do not ascend from 0 to ids.size(), VOCABULARY_MISMATCH on an id
-// outside [0, vocabulary_size), and when a sequence is longer than `longest`.
-PackedBatch pack_batch(std::span<const int32_t> ids, std::span<const int32_t> cumulative, int64_t vocabulary_size,
-                       int64_t first_position, int64_t longest, at::Device device);
+// Caller's order: sequence b is ids[cumulative[b] .. cumulative[b + 1]). Positions count from
+// `first_position`. Throws INVALID_ARGUMENT when the offsets do not ascend from 0 to ids.size(),
+// VOCABULARY_MISMATCH on an id outside [0, vocabulary_size), and when a sequence is longer than `longest`.
+PackedBatch pack_batch(std::span<const int32_t> ids, std::span<const int32_t> cumulative,
+                       int64_t vocabulary_size, int64_t first_position, int64_t longest, at::Device device);
 
 }  // namespace xlembed

@@ -67,7 +67,8 @@ at::Tensor Parameters::add_stacked(const std::string& name, const std::vector<st
   shape[0] *= static_cast<int64_t>(parts.size());
   at::Tensor tensor = at::empty(shape, options_);
   for (size_t part = 0; part < parts.size(); ++part) {
-    named_.push_back({parts[part], tensor.narrow(0, static_cast<int64_t>(part) * rows, rows), initialisation});
+    named_.push_back(
+        {parts[part], tensor.narrow(0, static_cast<int64_t>(part) * rows, rows), initialisation});
   }
   leaves_.push_back({name, tensor, initialisation == Initialisation::normal});
   return tensor;
@@ -82,8 +83,9 @@ void Parameters::load(const std::vector<TensorSource>& sources) {
     if (found == by_name.end()) throw CodedError("TENSOR_MISSING", "no weights for " + parameter.name);
     const TensorSource& source = *found->second;
     if (parameter.tensor.sizes() != at::IntArrayRef(source.shape)) {
-      throw CodedError("TENSOR_SHAPE_MISMATCH", "expected shape " + shape_text(parameter.tensor.sizes()) + " for " +
-                                                    parameter.name + ", received " + shape_text(source.shape));
+      throw CodedError("TENSOR_SHAPE_MISMATCH", "expected shape " + shape_text(parameter.tensor.sizes()) +
+                                                    " for " + parameter.name + ", received " +
+                                                    shape_text(source.shape));
     }
     read_into(parameter.tensor, source);
   }
@@ -91,8 +93,9 @@ void Parameters::load(const std::vector<TensorSource>& sources) {
 
 void Parameters::write(const std::vector<TensorTarget>& targets) const {
   for (const TensorTarget& target : targets) {
-    const auto found = std::find_if(named_.begin(), named_.end(),
-                                    [&](const NamedTensor& parameter) { return parameter.name == target.name; });
+    const auto found = std::find_if(named_.begin(), named_.end(), [&](const NamedTensor& parameter) {
+      return parameter.name == target.name;
+    });
     if (found == named_.end()) throw CodedError("TENSOR_MISSING", "this model has no tensor " + target.name);
     write_from(found->tensor, target);
   }

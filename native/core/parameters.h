@@ -11,7 +11,8 @@ namespace xlembed {
 
 enum class Initialisation { normal, zeros, ones };
 
-// A tensor under its name in files; `tensor` may be a view into a leaf that joins several (query, key, value).
+// A tensor under its name in files; `tensor` may be a view into a leaf that joins several (query, key,
+// value).
 struct NamedTensor {
   std::string name;
   at::Tensor tensor;
@@ -48,8 +49,8 @@ class Parameters {
   at::Tensor add(const std::string& name, at::IntArrayRef shape, Initialisation initialisation);
 
   // One leaf that stacks equal shapes along dimension 0, each part under its own name.
-  at::Tensor add_stacked(const std::string& name, const std::vector<std::string>& parts, at::IntArrayRef part_shape,
-                         Initialisation initialisation);
+  at::Tensor add_stacked(const std::string& name, const std::vector<std::string>& parts,
+                         at::IntArrayRef part_shape, Initialisation initialisation);
 
   // Reads every named tensor from its file range, converting to this model's dtype. Throws TENSOR_MISSING,
   // TENSOR_SHAPE_MISMATCH, FILE_READ_FAILED.

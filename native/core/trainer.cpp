@@ -44,7 +44,9 @@ std::vector<AdamWParameter> trained_parameters(Encoder& encoder) {
 }  // namespace
 
 Trainer::Trainer(std::shared_ptr<Encoder> encoder, const TrainerOptions& options)
-    : encoder_(std::move(encoder)), options_(options), optimizer_(trained_parameters(*encoder_), options.optimizer) {}
+    : encoder_(std::move(encoder)),
+      options_(options),
+      optimizer_(trained_parameters(*encoder_), options.optimizer) {}
 
 InfoNceResult Trainer::loss(const TrainingBatch& batch, bool dropout, StepResult& result) const {
   const int64_t texts = static_cast<int64_t>(batch.cumulative.size()) - 1;

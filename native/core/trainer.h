@@ -14,7 +14,7 @@ struct TrainerOptions {
   AdamWOptions optimizer;
   double max_gradient_norm = 1.0;  // 0: no clipping
   bool dropout = true;
-  bool normalize = false;          // embeddings to length 1 before the loss
+  bool normalize = false;  // embeddings to length 1 before the loss
   uint64_t seed = 0;
 };
 

@@ -18,7 +18,8 @@ Transformer::Transformer(const TransformerConfig& config, Parameters& parameters
     return parameters.add(name, {rows, columns}, Initialisation::normal);
   };
   const auto linear = [&](const std::string& name, int64_t in, int64_t out) {
-    return Linear{matrix(name + ".weight", out, in), parameters.add(name + ".bias", {out}, Initialisation::zeros)};
+    return Linear{matrix(name + ".weight", out, in),
+                  parameters.add(name + ".bias", {out}, Initialisation::zeros)};
   };
   const auto layer_norm = [&](const std::string& name) {
     return LayerNorm{parameters.add(name + ".weight", {hidden}, Initialisation::ones),
@@ -76,8 +77,10 @@ at::Tensor Transformer::embed(const PackedBatch& batch, bool dropout) const {
   return drop(normalise(sum, embedding_norm_), config_.hidden_dropout, dropout);
 }
 
-// Per group of equal lengths: softmax(Q K^T / sqrt(d)) V on dense views of the packed rows, no mask, no padding.
-at::Tensor Transformer::attend(const at::Tensor& query_key_value, const PackedBatch& batch, bool dropout) const {
+// Per group of equal lengths: softmax(Q K^T / sqrt(d)) V on dense views of the packed rows, no mask, no
+// padding.
+at::Tensor Transformer::attend(const at::Tensor& query_key_value, const PackedBatch& batch,
+                               bool dropout) const {
   const int64_t width = config_.hidden_size / config_.heads;
   const double probability = dropout ? config_.attention_dropout : 0.0;
   std::vector<int64_t> rows;

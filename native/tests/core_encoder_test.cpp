@@ -1,11 +1,10 @@
-// Packing, and the encoder's gradient against finite differences; its values are held against transformers in the
-// TypeScript tests.
-#include "core/encoder.h"
-
+// Packing, and the encoder's gradient against finite differences; its values are held against transformers in
+// the TypeScript tests.
 #include <cmath>
 #include <cstring>
 
 #include "check.h"
+#include "core/encoder.h"
 #include "core/error.h"
 #include "core/info_nce.h"
 
