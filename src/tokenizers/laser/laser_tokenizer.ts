@@ -35,7 +35,7 @@ export function laserTokenizerJson(model: SentencePieceModel, path: string): Tok
     model: {
       type: 'Unigram',
       unk_id: unkId,
-      vocab: pieces.map(({ piece, score, type }) => [
+      vocab: pieces.map(({ piece, score, type }): [string, number] => [
         type === pieceTypes.normal ? piece : never + piece,
         score,
       ]),
