@@ -17,6 +17,7 @@ at::Tensor activate(const at::Tensor& x, const std::string& activation) {
 at::Tensor pool_side_by_side(const std::vector<Pooling>& poolings, const at::Tensor& hidden,
                              const at::Tensor& cumulative) {
   std::vector<at::Tensor> parts;
+  parts.reserve(poolings.size());
   for (const Pooling pooling : poolings) parts.push_back(pooling(hidden, cumulative).to(at::kFloat));
   return parts.size() == 1 ? parts[0] : at::cat(parts, 1);
 }

@@ -263,8 +263,9 @@ struct InfoNceFunction : torch::autograd::Function<InfoNceFunction> {
       throw CodedError("INVALID_ARGUMENT", "the gradient of info_nce is not itself differentiable");
     }
     const auto saved = context->get_saved_variables();
-    const at::Tensor temperature = saved[0], upstream = gradients[0] * saved[1],
-                     factor = upstream / temperature;
+    const at::Tensor& temperature = saved[0];
+    const at::Tensor upstream = gradients[0] * saved[1];
+    const at::Tensor factor = upstream / temperature;
     const auto dtype = static_cast<at::ScalarType>(context->saved_data["dtype"].toInt());
     // Without retain_graph there is no second use: the sums become the gradients, with no copy beside them.
     const bool keeps = torch::autograd::get_current_graph_task_keep_graph();
