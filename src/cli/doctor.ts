@@ -116,9 +116,9 @@ function findLibtorch({ libtorch, cuda }: SetupState): Finding[] {
   ];
 }
 
-function findAddon(): { loads: boolean; findings: Finding[] } {
+function findAddon(state: SetupState): { loads: boolean; findings: Finding[] } {
   try {
-    return { loads: true, findings: describeAddon(loadNative().info()) };
+    return { loads: true, findings: describeAddon(loadNative().info(), state) };
   } catch (error) {
     const { code, message, hint } =
       error instanceof XlembedError ? error : new XlembedError('ADDON_LOAD_FAILED', String(error), setup);
@@ -126,20 +126,19 @@ function findAddon(): { loads: boolean; findings: Finding[] } {
   }
 }
 
-function describeAddon(info: NativeInfo): Finding[] {
-  const devices = info.cudaDevices > 0;
+function describeAddon(info: NativeInfo, { libtorch }: SetupState): Finding[] {
   return [
     ok('addon', `loads; libtorch ${info.libtorch}, ${info.compiler}`),
     ok('threads', String(info.threads)),
     ok('CPU capability', info.cpuCapability),
-    devices
-      ? ok('CUDA devices', String(info.cudaDevices))
-      : optional(
-          'CUDA devices',
-          info.cuda ? 'none visible' : 'the addon was built without CUDA',
-          info.cuda ? 'is the NVIDIA driver there? run: nvidia-smi' : '',
-        ),
+    findDevices(info.cudaDevices, libtorch?.cuda ?? false),
   ];
+}
+
+function findDevices(devices: number, isCudaBuild: boolean): Finding {
+  if (devices > 0) return ok('CUDA devices', String(devices));
+  if (!isCudaBuild) return optional('CUDA devices', 'not looked for: libtorch is a CPU build', '');
+  return optional('CUDA devices', 'none visible', 'is the NVIDIA driver there? run: nvidia-smi');
 }
 
 function findFaiss(): Finding {
@@ -183,7 +182,7 @@ function show(findings: Finding[]): string {
  */
 export async function doctor(options: { json: boolean }): Promise<number> {
   const state = readState();
-  const { loads, findings: addon } = findAddon();
+  const { loads, findings: addon } = findAddon(state);
   const findings = [
     findNode(),
     findModules(),
