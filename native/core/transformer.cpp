@@ -84,6 +84,7 @@ at::Tensor Transformer::attend(const at::Tensor& query_key_value, const PackedBa
   const int64_t width = config_.hidden_size / config_.heads;
   const double probability = dropout ? config_.attention_dropout : 0.0;
   std::vector<int64_t> rows;
+  rows.reserve(batch.groups.size());
   for (const LengthGroup& group : batch.groups) rows.push_back(group.sequences * group.length);
   // One split: its gradient is one concatenation, where that of many slices would be as many full-size sums.
   const std::vector<at::Tensor> blocks = query_key_value.split_with_sizes(rows);

@@ -38,7 +38,7 @@ inline float fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 #else
 
 inline constexpr int kLanes = 4;
-typedef float Floats __attribute__((vector_size(16)));
+using Floats __attribute__((vector_size(16))) = float;
 inline Floats load(const float* p) { return Floats{p[0], p[1], p[2], p[3]}; }
 inline void store(float* p, Floats v) { *reinterpret_cast<Floats*>(__builtin_assume_aligned(p, 16)) = v; }
 inline Floats broadcast(float v) { return Floats{v, v, v, v}; }

@@ -7,8 +7,8 @@
 
 namespace xlembed::kernels {
 
-typedef uint32_t Words32 __attribute__((vector_size(4 * kLanes)));
-typedef int32_t Sums32 __attribute__((vector_size(4 * kLanes)));
+using Words32 __attribute__((vector_size(4 * kLanes))) = uint32_t;
+using Sums32 __attribute__((vector_size(4 * kLanes))) = int32_t;
 
 inline Words32 load_words32(const uint32_t* words) {
   Words32 result;

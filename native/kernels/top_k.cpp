@@ -89,6 +89,7 @@ void top_k_block(const float* queries, int64_t query_count, const Corpus& corpus
                  int64_t k, int threads, float* scores, int32_t* rows) {
   PanelReader reader(corpus, subset, threads);
   std::vector<BestK> best;
+  best.reserve(threads);
   for (int thread = 0; thread < threads; ++thread) best.emplace_back(query_count, k);
   scan(RegisterKernel<Float32>(queries, query_count, corpus.dimensions), reader.panels(),
        corpus.dimensions * kPanelRows, threads, reader,

@@ -224,6 +224,7 @@ int64_t top_k_block(const float* queries, int64_t count, const Corpus& corpus, c
                     int64_t k, int64_t capacity, int threads, float* scores, int32_t* rows) {
   const NarrowQueries encoded = encode_queries(queries, count, corpus.dimensions, narrow);
   std::vector<Shortlist> lists;
+  lists.reserve(threads);
   for (int thread = 0; thread < threads; ++thread) lists.emplace_back(count, k, capacity, encoded.margins);
   shortlist(encoded, count, corpus, narrow, lists);
   std::vector<int64_t> given_up;
