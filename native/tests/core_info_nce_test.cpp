@@ -109,8 +109,8 @@ Results differentiate(const Inputs& inputs, at::ScalarType dtype, at::ScalarType
 
 double distance(const Tensor& a, const Tensor& b) { return (a - b).norm().item<double>(); }
 
-// The floor of rounding, in units of the dtype. A sanitizer's build sums in one lane where the others sum in sixteen, and
-// rounds accordingly more.
+// The floor of rounding, in units of the dtype. A sanitizer's build sums in one lane where the others sum in
+// sixteen, and rounds accordingly more.
 #ifdef __SANITIZE_ADDRESS__
 constexpr double kRoundingUnits = 64;
 #else
