@@ -1,67 +1,13 @@
 #include <cuda_pipeline.h>
 
-#include <algorithm>
-#include <stdexcept>
-#include <string>
-
-#include "kernels/reduce.cuh"
 #include "kernels/top_k.h"
+#include "kernels/top_k_lists.cuh"
 
 // The scores are those of the CPU to the last bit: one chain of fused multiply-adds per pair, dimensions
 // ascending. So tensor cores have no part here; what bounds a search is reading the corpus (few queries) or
 // float32 arithmetic.
-//
-// A search runs over growing slabs of rows. A row that beats its query's threshold (the k-th score of the
-// slabs before) is appended to the query's list inside the scoring kernel: scores are never written to
-// memory. After each slab a block per query sorts the list and keeps k. The order in which threads append
-// does not matter: a list's order is total. A slab that brings more than a list holds is noticed at the end,
-// and the search runs again over slabs that no list can overflow.
 namespace xlembed::kernels::cuda {
 namespace {
-
-using Key = unsigned long long;
-
-constexpr int list_capacity = static_cast<int>(top_k_list);
-constexpr int64_t first_slab = 4032;  // rows; a multiple of 48
-
-void check(cudaError_t status) {
-  if (status != cudaSuccess) throw std::runtime_error(std::string("CUDA: ") + cudaGetErrorString(status));
-}
-
-// Ascending keys are descending scores, then ascending rows.
-__device__ Key key_of(float score, int64_t row) {
-  const unsigned bits = __float_as_uint(score + 0.0f);  // -0 and 0 are one score
-  const unsigned ascending = bits & 0x80000000u ? ~bits : bits | 0x80000000u;
-  return static_cast<Key>(~ascending) << 32 | static_cast<unsigned>(row);
-}
-__device__ float score_of(Key key) {
-  const unsigned ascending = ~static_cast<unsigned>(key >> 32);
-  return __uint_as_float(ascending & 0x80000000u ? ascending & 0x7FFFFFFFu : ~ascending);
-}
-
-// A slab g - 1 times as long as all before it brings (g - 1) k rows above their threshold, in a random order:
-// half of what a list has left.
-int64_t slab_growth(int64_t k) { return std::clamp<int64_t>(1 + (list_capacity - k) / (2 * k), 2, 8); }
-
-// ---- What becomes of a score. `width` neighbouring lanes hold rows of the same query and call together ----
-
-struct Collect {
-  const float* thresholds;  // (Q)
-  unsigned* counts;         // (Q) may exceed the capacity: the list is then incomplete
-  Key* lists;               // (Q, list_capacity)
-
-  template <int width, int count>
-  __device__ void operator()(int64_t query, const int64_t (&rows)[count], const float (&scores)[count],
-                             int64_t end) const {
-    const float threshold = thresholds[query];
-#pragma unroll
-    for (int i = 0; i < count; ++i) {
-      if (rows[i] >= end || !(scores[i] > threshold)) continue;
-      const unsigned at = atomicAdd(&counts[query], 1u);
-      if (at < list_capacity) lists[query * list_capacity + at] = key_of(scores[i], rows[i]);
-    }
-  }
-};
 
 struct CountBetter {
   const int32_t* relevant;
@@ -242,62 +188,6 @@ __global__ void __launch_bounds__(many_threads)
   }
 }
 
-// ---- Lists ----
-
-// A block to a query: sorts its list and keeps the k best. `overflowed` is raised for an incomplete list.
-constexpr int sort_threads = 512;
-
-__global__ void __launch_bounds__(sort_threads)
-    keep_best(int64_t k, float* thresholds, unsigned* counts, Key* lists, int* overflowed) {
-  extern __shared__ Key keys[];
-  const int64_t query = blockIdx.x;
-  Key* list = lists + query * list_capacity;
-  const unsigned count = counts[query];
-  const int held = static_cast<int>(min(count, static_cast<unsigned>(list_capacity)));
-  int size = 1;
-  while (size < held) size *= 2;
-  for (int i = threadIdx.x; i < size; i += sort_threads) keys[i] = i < held ? list[i] : ~Key{0};
-  for (int width = 2; width <= size; width *= 2) {
-    for (int distance = width / 2; distance > 0; distance /= 2) {
-      __syncthreads();
-      for (int i = threadIdx.x; i < size / 2; i += sort_threads) {
-        const int low = i / distance * distance * 2 + i % distance, high = low + distance;
-        const Key a = keys[low], b = keys[high];
-        if ((a > b) == ((low & width) == 0)) {
-          keys[low] = b;
-          keys[high] = a;
-        }
-      }
-    }
-  }
-  __syncthreads();
-  const int kept = static_cast<int>(min(static_cast<int64_t>(held), k));
-  for (int i = threadIdx.x; i < kept; i += sort_threads) list[i] = keys[i];
-  if (threadIdx.x != 0) return;
-  if (count > list_capacity) *overflowed = 1;
-  counts[query] = kept;
-  if (kept == k) thresholds[query] = score_of(keys[k - 1]);
-}
-
-__global__ void start_lists(int64_t queries, float* thresholds, unsigned* counts, int* overflowed) {
-  const int64_t q = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (q == 0) *overflowed = 0;
-  if (q >= queries) return;
-  thresholds[q] = -INFINITY;
-  counts[q] = 0;
-}
-
-__global__ void write_lists(int64_t queries, int64_t k, const unsigned* counts, const Key* lists,
-                            float* scores, int32_t* rows) {
-  const int64_t at = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (at >= queries * k) return;
-  const int64_t query = at / k, i = at % k;
-  const bool found = i < counts[query];
-  const Key key = found ? lists[query * list_capacity + i] : 0;
-  scores[at] = found ? score_of(key) : -INFINITY;
-  rows[at] = found ? static_cast<int32_t>(key & 0xFFFFFFFFu) : -1;
-}
-
 // ---- Around the kernels ----
 
 // queries (Q, D) -> (D, padded), zeros beyond Q
@@ -333,12 +223,6 @@ __global__ void score_relevant(const float* queries, int64_t query_count, const 
   }
 }
 
-constexpr int plain_threads = 256;
-
-unsigned blocks_for(int64_t items, int64_t per_block) {
-  return static_cast<unsigned>((items + per_block - 1) / per_block);
-}
-
 // Hands the scores of all queries with the rows [first, end) to the sink; `first` is a multiple of 48.
 template <typename Sink>
 void score_rows(const float* transposed, int64_t query_count, const Corpus& corpus, int64_t first,
@@ -370,21 +254,10 @@ void score_rows(const float* transposed, int64_t query_count, const Corpus& corp
   }
 }
 
-// The pieces of the caller's workspace.
-struct Workspace {
-  Workspace(void* memory, int64_t queries, int64_t dimensions) {
-    lists = static_cast<Key*>(memory);
-    transposed = reinterpret_cast<float*>(lists + queries * list_capacity);
-    thresholds = transposed + dimensions * top_k_padded_queries(queries);
-    counts = reinterpret_cast<unsigned*>(thresholds + queries);
-    overflowed = reinterpret_cast<int*>(counts + queries);
-  }
-  Key* lists;
-  float* transposed;
-  float* thresholds;
-  unsigned* counts;
-  int* overflowed;
-};
+// In the caller's workspace, behind the lists: (D, padded queries).
+float* transposed_queries(void* workspace, int64_t queries) {
+  return reinterpret_cast<float*>(static_cast<char*>(workspace) + top_k_list_bytes(queries));
+}
 
 void transpose(const float* queries, int64_t count, int64_t D, float* out, CudaStream stream) {
   const int64_t padded = top_k_padded_queries(count);
@@ -392,57 +265,33 @@ void transpose(const float* queries, int64_t count, int64_t D, float* out, CudaS
                                                                                          padded, out);
 }
 
-// One search over slabs that begin at first_slab rows and grow; returns whether a list overflowed.
-bool search(const Workspace& work, int64_t queries, const Corpus& corpus, int64_t k, int64_t slab,
-            int64_t growth, CudaStream stream) {
-  constexpr int sort_bytes = list_capacity * sizeof(Key);
-  check(cudaFuncSetAttribute(keep_best, cudaFuncAttributeMaxDynamicSharedMemorySize, sort_bytes));
-  start_lists<<<blocks_for(queries, plain_threads), plain_threads, 0, stream>>>(queries, work.thresholds,
-                                                                                work.counts, work.overflowed);
-  for (int64_t first = 0; first < corpus.rows;) {
-    const int64_t end = std::min(corpus.rows, first + slab);
-    score_rows(work.transposed, queries, corpus, first, end,
-               Collect{work.thresholds, work.counts, work.lists}, stream);
-    keep_best<<<static_cast<unsigned>(queries), sort_threads, sort_bytes, stream>>>(
-        k, work.thresholds, work.counts, work.lists, work.overflowed);
-    first = end;
-    slab = growth == 1 ? slab : end * (growth - 1);
-  }
-  int overflowed = 0;
-  check(cudaMemcpyAsync(&overflowed, work.overflowed, sizeof overflowed, cudaMemcpyDeviceToHost, stream));
-  check(cudaStreamSynchronize(stream));
-  return overflowed != 0;
-}
-
 }  // namespace
 
 void top_k(const float* queries, int64_t query_count, const Corpus& corpus, int64_t k, void* workspace,
            float* scores, int32_t* rows, CudaStream stream) {
   if (query_count == 0 || k == 0) return;
-  const Workspace work(workspace, query_count, corpus.dimensions);
-  transpose(queries, query_count, corpus.dimensions, work.transposed, stream);
-  if (search(work, query_count, corpus, k, first_slab, slab_growth(k), stream)) {
-    const int64_t safe_slab = (list_capacity - k) / kPanelRows * kPanelRows;
-    search(work, query_count, corpus, k, safe_slab, 1, stream);
-  }
-  write_lists<<<blocks_for(query_count * k, plain_threads), plain_threads, 0, stream>>>(
-      query_count, k, work.counts, work.lists, scores, rows);
-  check(cudaGetLastError());
+  const Lists lists(workspace, query_count);
+  float* transposed = transposed_queries(workspace, query_count);
+  transpose(queries, query_count, corpus.dimensions, transposed, stream);
+  const auto score = [&](int64_t first, int64_t end, const Collect& sink) {
+    score_rows(transposed, query_count, corpus, first, end, sink, stream);
+  };
+  search_lists(lists, query_count, corpus.rows, k, score, scores, rows, stream);
 }
 
 void ranks(const float* queries, int64_t query_count, const Corpus& corpus, const int32_t* relevant,
            const int32_t* offsets, void* workspace, float* relevant_scores, int32_t* ranks,
            CudaStream stream) {
   if (query_count == 0) return;
-  const Workspace work(workspace, query_count, corpus.dimensions);
-  transpose(queries, query_count, corpus.dimensions, work.transposed, stream);
+  float* transposed = transposed_queries(workspace, query_count);
+  transpose(queries, query_count, corpus.dimensions, transposed, stream);
   for (int64_t first = 0; first < corpus.rows; first += corpus.rows_per_block) {
     const int64_t end = std::min(corpus.rows, first + corpus.rows_per_block);
     score_relevant<<<static_cast<unsigned>(query_count), warp_lanes, 0, stream>>>(
         queries, query_count, address(corpus, first), first, end, corpus.dimensions, relevant, offsets,
         relevant_scores, ranks);
   }
-  score_rows(work.transposed, query_count, corpus, 0, corpus.rows,
+  score_rows(transposed, query_count, corpus, 0, corpus.rows,
              CountBetter{relevant, offsets, relevant_scores, ranks}, stream);
 }
 

@@ -62,8 +62,11 @@ namespace cuda {
 inline constexpr int64_t top_k_list = 8192;  // rows that a query holds between two sorts
 
 inline int64_t top_k_padded_queries(int64_t queries) { return (queries + 127) / 128 * 128; }
+inline int64_t top_k_list_bytes(int64_t queries) {
+  return (queries * (top_k_list * 8 + 8) + 4 + 15) / 16 * 16;
+}
 inline int64_t top_k_workspace_bytes(int64_t queries, int64_t dimensions) {
-  return queries * (top_k_list * 8 + 8) + dimensions * top_k_padded_queries(queries) * 4 + 4;
+  return top_k_list_bytes(queries) + dimensions * top_k_padded_queries(queries) * 4;
 }
 
 // Waits for the stream once, to learn whether the lists sufficed. workspace: 16-byte aligned.
