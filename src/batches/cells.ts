@@ -12,17 +12,27 @@ export interface Presence {
   positive: Uint32Array[];
 }
 
-/** The records that have a query in one language and a positive in another (or the same) one. */
+/** Records that lie side by side: those of one data set. */
+export interface RecordRange {
+  first: number;
+  /** Exclusive. */
+  end: number;
+}
+
+/** The records of a data set that have a query in one language and a positive in another (or the same) one. */
 export interface Cell {
+  /** Position in the data sets. */
+  dataset: number;
+  range: RecordRange;
   /** Positions in `languages`. */
   query: number;
   positive: number;
   count: number;
-  /** Its records, ascending; null where the cell holds so many that drawing among all records finds one soon. */
+  /** Its records, ascending; null where the cell holds so many that drawing from the whole range finds one soon. */
   listed: Int32Array | null;
 }
 
-/** A cell with less than this share of the records gets a list; the others cost no memory and a few redraws. */
+/** A cell with less than this share of its range gets a list; the others cost no memory and a few redraws. */
 const LISTED_BELOW = 1 / 8;
 
 /** Every language that some record has on some side, in code unit order. */
@@ -61,29 +71,51 @@ function popCount(word: number): number {
   return Math.imul(x, 0x01010101) >>> 24;
 }
 
-/** [query language][positive language] -> number of records that have both. */
-export function countMatrix(presence: Presence): number[][] {
-  return presence.query.map((query) =>
-    presence.positive.map((positive) => {
+/** The bits of word w that belong to records of the range. */
+function rangeMask(w: number, { first, end }: RecordRange): number {
+  const low = first - w * 32;
+  const high = end - w * 32;
+  const from = low <= 0 ? -1 : low >= 32 ? 0 : -1 << low;
+  const to = high >= 32 ? -1 : high <= 0 ? 0 : ~(-1 << high);
+  return from & to;
+}
+
+/** Calls `visit` with every word of the range in which a record may have both languages. */
+function eachWord(
+  presence: Presence,
+  { query, positive, range }: Pick<Cell, 'query' | 'positive' | 'range'>,
+  visit: (w: number, bits: number) => void,
+): void {
+  const [a, b] = [presence.query[query]!, presence.positive[positive]!];
+  const end = Math.ceil(range.end / 32);
+  for (let w = range.first >>> 5; w < end; w++) visit(w, a[w]! & b[w]! & rangeMask(w, range));
+}
+
+/** [query language][positive language] -> number of the range's records that have both. */
+export function countMatrix(presence: Presence, range: RecordRange): number[][] {
+  return presence.query.map((_, query) =>
+    presence.positive.map((_, positive) => {
       let count = 0;
-      for (let w = 0; w < query.length; w++) count += popCount(query[w]! & positive[w]!);
+      eachWord(presence, { query, positive, range }, (_, bits) => {
+        count += popCount(bits);
+      });
       return count;
     }),
   );
 }
 
-export function makeCell(presence: Presence, query: number, positive: number, count: number): Cell {
-  const listed = count < presence.records * LISTED_BELOW ? listCell(presence, query, positive, count) : null;
-  return { query, positive, count, listed };
+export function makeCell(presence: Presence, place: Omit<Cell, 'listed'>): Cell {
+  const { first, end } = place.range;
+  return { ...place, listed: place.count < (end - first) * LISTED_BELOW ? listCell(presence, place) : null };
 }
 
-function listCell(presence: Presence, query: number, positive: number, count: number): Int32Array {
-  const list = new Int32Array(count);
+function listCell(presence: Presence, place: Omit<Cell, 'listed'>): Int32Array {
+  const list = new Int32Array(place.count);
   let length = 0;
-  for (let w = 0; w < presence.query[query]!.length; w++) {
-    let bits = presence.query[query]![w]! & presence.positive[positive]![w]!;
-    for (; bits !== 0; bits &= bits - 1) list[length++] = w * 32 + 31 - Math.clz32(bits & -bits);
-  }
+  eachWord(presence, place, (w, word) => {
+    for (let bits = word; bits !== 0; bits &= bits - 1)
+      list[length++] = w * 32 + 31 - Math.clz32(bits & -bits);
+  });
   return list;
 }
 
@@ -95,9 +127,10 @@ export function holds(presence: Presence, cell: Cell, record: number): boolean {
 /** Number of records that at least one of the cells holds. */
 export function countReachable(presence: Presence, cells: readonly Cell[]): number {
   const union = new Uint32Array(Math.ceil(presence.records / 32));
-  for (const { query, positive } of cells) {
-    const [a, b] = [presence.query[query]!, presence.positive[positive]!];
-    for (let w = 0; w < union.length; w++) union[w]! |= a[w]! & b[w]!;
+  for (const cell of cells) {
+    eachWord(presence, cell, (w, bits) => {
+      union[w]! |= bits;
+    });
   }
   return union.reduce((total, word) => total + popCount(word), 0);
 }

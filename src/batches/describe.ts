@@ -1,12 +1,14 @@
-import type { Cell } from './cells.js';
-import type { CellGroup } from './fill.js';
+import { type Alpha, alphaBounds } from './alpha.js';
+import type { Draw } from './draws.js';
 import type { ResolvedOptions } from './options.js';
 
 export interface CellDescription {
+  /** Name of the data set; absent where there is one alone. */
+  dataset?: string;
   queryLanguage: string;
   positiveLanguage: string;
   records: number;
-  /** Monolingual: of a batch being in this language. Cross-lingual: of a pair being of this combination. */
+  /** Monolingual: of a pair of such a batch coming from it. Cross-lingual: of a pair being of this combination. */
   probability: number;
 }
 
@@ -14,7 +16,7 @@ export interface CellDescription {
 export interface SamplerDescription {
   sampler: ResolvedOptions['sampler'];
   /** Probability of a monolingual batch. */
-  alpha: number;
+  alpha: Alpha;
   batchSize: number;
   records: number;
   /** Records that no batch can hold: they have no drawable combination of the training languages. */
@@ -22,7 +24,12 @@ export interface SamplerDescription {
   /** Records that share a text with another record, and so may be kept out of a batch by it. */
   recordsSharingTexts: number;
   languages: string[];
+  /** Languages that no batch may hold. */
   heldOutLanguages: string[];
+  /** Held-out language -> texts of the data in it (queries, positives, negatives). */
+  heldOutTexts: Record<string, number>;
+  /** Data sets with their records and the share of the pairs that they are meant to give. */
+  datasets: { name: string; records: number; share: number }[];
   /** [query language][positive language], in the order of `languages`: number of records that have both. */
   counts: number[][];
   /** Cells that are drawn; probabilities within each list sum to 1. */
@@ -36,52 +43,67 @@ export interface SamplerDescription {
 
 export interface SamplerParts {
   options: ResolvedOptions;
-  /** Every language of the dataset. */
-  known: readonly string[];
-  counts: number[][];
+  heldOutTexts: Record<string, number>;
+  /** Of each data set. */
+  counts: number[][][];
   records: number;
   unreachableRecords: number;
   recordsSharingTexts: number;
-  monolingual: CellGroup;
-  crossLingual: CellGroup;
+  monolingual: Draw;
+  crossLingual: Draw;
 }
 
 export function describeSampler(parts: SamplerParts): SamplerDescription {
-  const { options, known, counts, records, unreachableRecords, recordsSharingTexts } = parts;
-  const { sampler, alpha, batchSize, languages } = options;
-  const monolingual = describeCells(parts.monolingual, languages);
+  const { options, heldOutTexts, counts, records, unreachableRecords, recordsSharingTexts } = parts;
+  const { sampler, alpha, batchSize, languages, datasets } = options;
+  const total = datasets.reduce((sum, { weight }) => sum + weight, 0);
+  const reaches = ({ groups }: Draw) => groups.every(({ reachable }) => reachable >= batchSize);
   return {
     ...{ sampler, alpha, batchSize, records, unreachableRecords, recordsSharingTexts },
     languages: [...languages],
-    heldOutLanguages: known.filter((language) => !languages.includes(language)),
-    counts: counts.map((row) => [...row]),
-    monolingual,
-    crossLingual: describeCells(parts.crossLingual, languages),
-    shortMonolingual: monolingual
-      .filter((cell) => cell.records < batchSize)
-      .map((cell) => cell.queryLanguage),
-    shortCrossLingual: parts.crossLingual.cells.length > 0 && parts.crossLingual.reachable < batchSize,
+    heldOutLanguages: Object.keys(heldOutTexts),
+    heldOutTexts,
+    datasets: datasets.map(({ name, first, end, weight }) => ({
+      ...{ name, records: end - first, share: weight / total },
+    })),
+    counts: languages.map((_, x) =>
+      languages.map((_, y) => counts.reduce((sum, matrix) => sum + matrix[x]![y]!, 0)),
+    ),
+    monolingual: describeDraw(parts.monolingual, options),
+    crossLingual: describeDraw(parts.crossLingual, options),
+    shortMonolingual: shortLanguages(parts.monolingual, options),
+    shortCrossLingual: !reaches(parts.crossLingual),
   };
 }
 
-function describeCells({ cells, weights, choice }: CellGroup, languages: string[]): CellDescription[] {
-  return cells.map(({ query, positive, count }: Cell, i) => ({
-    queryLanguage: languages[query]!,
-    positiveLanguage: languages[positive]!,
-    records: count,
-    probability: weights[i]! / choice.total,
-  }));
+function describeDraw({ groups, weights, choice }: Draw, options: ResolvedOptions): CellDescription[] {
+  const { languages, datasets } = options;
+  return groups.flatMap((group, g) =>
+    group.cells.map(({ dataset, query, positive, count }, i) => ({
+      ...(datasets.length > 1 && { dataset: datasets[dataset]!.name }),
+      queryLanguage: languages[query]!,
+      positiveLanguage: languages[positive]!,
+      records: count,
+      probability: ((weights[g]! / choice.total) * group.weights[i]!) / group.choice.total,
+    })),
+  );
+}
+
+function shortLanguages({ groups }: Draw, { languages, batchSize }: ResolvedOptions): string[] {
+  const short = groups.filter(({ reachable }) => reachable < batchSize);
+  return [...new Set(short.map(({ cells }) => languages[cells[0]!.query]!))];
 }
 
 const percent = (probability: number) => `${(100 * probability).toFixed(1)} %`;
 
 /** Plain text for a terminal: a summary line, the matrix of counts, and what will run short. */
 export function formatSamplerDescription(description: SamplerDescription): string {
-  const { sampler, alpha, batchSize, records, unreachableRecords, recordsSharingTexts } = description;
+  const { sampler, batchSize, records, unreachableRecords, recordsSharingTexts, datasets } = description;
   const lines = [
-    `sampler ${sampler}: ${percent(alpha)} monolingual, ${percent(1 - alpha)} cross-lingual, ${batchSize} pairs a batch`,
+    `sampler ${sampler}: ${kinds(description.alpha)}, ${batchSize} pairs a batch`,
+    ...(datasets.length > 1 ? [`data sets ${datasets.map(datasetText).join(', ')}`] : []),
     `records ${records}; in no batch ${unreachableRecords}; sharing texts ${recordsSharingTexts}`,
-    `languages ${description.languages.join(' ')}; held out: ${description.heldOutLanguages.join(' ') || 'none'}`,
+    `languages ${description.languages.join(' ')}; held out: ${heldOutText(description.heldOutTexts)}`,
     ...matrixLines(description),
   ];
   if (description.monolingual.length > 0)
@@ -91,6 +113,23 @@ export function formatSamplerDescription(description: SamplerDescription): strin
   }
   if (description.shortCrossLingual) lines.push('cross-lingual batches will be short: too few records');
   return lines.join('\n');
+}
+
+function kinds(alpha: Alpha): string {
+  const { least, largest } = alphaBounds(alpha);
+  if (least === largest) return `${percent(least)} monolingual, ${percent(1 - least)} cross-lingual`;
+  if (typeof alpha === 'object' && 'from' in alpha) {
+    return `from ${percent(alpha.from)} to ${percent(alpha.to)} monolingual, the rest cross-lingual`;
+  }
+  return `${percent(least)} to ${percent(largest)} monolingual by a list of steps, the rest cross-lingual`;
+}
+
+const datasetText = ({ name, records, share }: SamplerDescription['datasets'][number]) =>
+  `${name} ${percent(share)} (${records} records)`;
+
+function heldOutText(texts: Record<string, number>): string {
+  const each = Object.entries(texts).map(([language, count]) => `${language} (${count} texts)`);
+  return each.join(', ') || 'none';
 }
 
 const shares = (cells: CellDescription[]) =>

@@ -33,7 +33,7 @@ export function fillBatch(
   while (pairs.length < batchSize && choice.total > 0 && open.closed < group.reachable) {
     const drawn = choice.at(random.below(choice.total));
     const cell = group.cells[drawn]!;
-    shuffles[drawn] ??= new Shuffle(cell.listed?.length ?? presence.records);
+    shuffles[drawn] ??= new Shuffle(cell.listed?.length ?? cell.range.end - cell.range.first);
     const record = open.take(cell, shuffles[drawn]);
     if (record < 0) choice.remove(drawn);
     else pairs.push(pairOf(presence.languages, cell, record));
@@ -72,7 +72,7 @@ class OpenRecords {
     for (;;) {
       const position = shuffle.next(this.#random);
       if (position < 0) return -1;
-      const record = cell.listed ? cell.listed[position]! : position;
+      const record = cell.listed ? cell.listed[position]! : cell.range.first + position;
       if ((cell.listed || holds(this.#presence, cell, record)) && this.#close(record)) return record;
     }
   }

@@ -42,16 +42,19 @@ export function philox(counter: Uint32Array, key: readonly [number, number], out
 
 const split = (value: number): [number, number] => [value % TWO_32, Math.floor(value / TWO_32)];
 
-/** The random words of stream n under a seed; both integers from 0 to 2^53 - 1. */
+/**
+ * The random words of batch n under a seed, both integers from 0 to 2^53 - 1. A batch has 2^32 streams that share no
+ * word within their first 2^34.
+ */
 export class RandomStream {
   readonly #key: readonly [number, number];
   readonly #counter: Uint32Array;
   readonly #block = new Uint32Array(4);
   #next = 4;
 
-  constructor(seed: number, n: number) {
+  constructor(seed: number, n: number, stream = 0) {
     this.#key = split(seed);
-    this.#counter = Uint32Array.of(0, 0, ...split(n));
+    this.#counter = Uint32Array.of(0, stream, ...split(n));
   }
 
   /** Uniform over 0 .. 2^32 - 1. */

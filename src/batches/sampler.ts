@@ -1,5 +1,6 @@
 import { type ParallelRecord, UNDETERMINED } from '../datasets/records.js';
 import { invalidArgument, XlembedError } from '../errors.js';
+import { alphaAt, alphaBounds } from './alpha.js';
 import {
   type Cell,
   countMatrix,
@@ -10,13 +11,13 @@ import {
   presenceOf,
 } from './cells.js';
 import { describeSampler, type SamplerDescription } from './describe.js';
+import { type Draw, makeDraw } from './draws.js';
 import { type CellGroup, fillBatch } from './fill.js';
+import { countTexts } from './held_out.js';
 import { type ResolvedOptions, resolveOptions, type SamplerOptions } from './options.js';
 import { RandomStream } from './philox.js';
 import type { BatchPlan, Sampler } from './plan.js';
 import { findSharedTexts, type SharedTexts } from './shared_texts.js';
-import { WeightedChoice } from './weighted_choice.js';
-import { cellWeights } from './weights.js';
 
 /**
  * Plans batches over parallel records after Elmahdy et al., arXiv 2408.10536. One idea for all samplers: the
@@ -27,7 +28,7 @@ import { cellWeights } from './weights.js';
  * - hybrid: monolingual with probability alpha, else cross-lingual.
  *
  * A record is then drawn uniformly from the cell. Cells are drawn by `languageWeights`: equal, proportional to
- * their records, or to records^(1 / temperature). A diagonal cell with one record is left out (its batch would
+ * their records, or to records^(1 / temperature). With several data sets every one has a matrix of its own. A diagonal cell with one record is left out (its batch would
  * have no negatives), and so are cross-lingual pairs with a side of undetermined language.
  *
  * The records must not change afterwards. Memory kept: 1 bit for each record, language and side, 4 bytes for
@@ -41,48 +42,57 @@ export function createSampler(records: readonly ParallelRecord[], options: Sampl
     throw new XlembedError('EMPTY_DATASET', 'expected two records or more, received none', 'Add records.');
   }
   const known = languagesOf(records);
-  const resolved = resolveOptions(options, known);
+  const resolved = resolveOptions(options, known, records.length);
   const presence = presenceOf(records, resolved.languages);
-  return new MatrixSampler(presence, findSharedTexts(records), resolved, known);
+  const heldOutTexts = countTexts(records, (language) => !resolved.languages.includes(language));
+  return new MatrixSampler(presence, findSharedTexts(records), resolved, heldOutTexts);
 }
 
 class MatrixSampler implements Sampler {
   readonly batchSize: number;
   readonly #options: ResolvedOptions;
-  readonly #known: readonly string[];
+  readonly #heldOutTexts: Record<string, number>;
   readonly #presence: Presence;
   readonly #shared: SharedTexts;
-  readonly #counts: number[][];
-  readonly #monolingual: CellGroup;
-  readonly #crossLingual: CellGroup;
+  /** Of each data set. */
+  readonly #counts: number[][][];
+  readonly #monolingual: Draw;
+  readonly #crossLingual: Draw;
 
-  constructor(presence: Presence, shared: SharedTexts, options: ResolvedOptions, known: readonly string[]) {
+  constructor(
+    presence: Presence,
+    shared: SharedTexts,
+    options: ResolvedOptions,
+    heldOutTexts: Record<string, number>,
+  ) {
     this.batchSize = options.batchSize;
     this.#options = options;
-    this.#known = known;
+    this.#heldOutTexts = heldOutTexts;
     this.#presence = presence;
     this.#shared = shared;
-    this.#counts = countMatrix(presence);
-    this.#monolingual = this.#group(options.alpha > 0 ? this.#cells('monolingual') : []);
-    this.#crossLingual = this.#group(options.alpha < 1 ? this.#cells('cross_lingual') : []);
-    if (options.alpha > 0 && this.#monolingual.reachable < 2) throw impossible('monolingual', options);
-    if (options.alpha < 1 && this.#crossLingual.reachable < 2) throw impossible('cross_lingual', options);
+    this.#counts = options.datasets.map((range) => countMatrix(presence, range));
+    const { least, largest } = alphaBounds(options.alpha);
+    this.#monolingual = this.#draw('monolingual', largest > 0);
+    this.#crossLingual = this.#draw('cross_lingual', least < 1);
   }
 
   plan(n: number): BatchPlan {
     if (!Number.isSafeInteger(n) || n < 0) throw invalidArgument('n', 'an integer from 0 to 2^53 - 1', n);
-    const random = new RandomStream(this.#options.seed, n);
-    const monolingual = random.nextUint32() < this.#options.alpha * 2 ** 32;
-    const group = monolingual ? this.#oneLanguage(random) : this.#crossLingual;
+    const { seed, alpha, batches } = this.#options;
+    const random = new RandomStream(seed, n);
+    const monolingual = random.nextUint32() < alphaAt(alpha, n, batches) * 2 ** 32;
+    const group = drawGroup(monolingual ? this.#monolingual : this.#crossLingual, random);
     const pairs = fillBatch(group, this.#presence, this.#shared, random, this.batchSize);
     return { n, kind: monolingual ? 'monolingual' : 'cross_lingual', pairs };
   }
 
   describe(): SamplerDescription {
-    const drawable = [...this.#monolingual.cells, ...this.#crossLingual.cells];
+    const drawable = [this.#monolingual, this.#crossLingual].flatMap(({ groups }) =>
+      groups.flatMap(({ cells }) => cells),
+    );
     return describeSampler({
       options: this.#options,
-      known: this.#known,
+      heldOutTexts: this.#heldOutTexts,
       counts: this.#counts,
       records: this.#presence.records,
       unreachableRecords: this.#presence.records - countReachable(this.#presence, drawable),
@@ -92,30 +102,40 @@ class MatrixSampler implements Sampler {
     });
   }
 
-  /** The drawable cells on the diagonal, or off it, row by row. */
+  #draw(kind: BatchPlan['kind'], needed: boolean): Draw {
+    const draw = makeDraw(needed ? this.#cells(kind) : [], kind, this.#presence, this.#options);
+    if (needed && draw.groups.length === 0) throw impossible(kind, this.#options);
+    return draw;
+  }
+
+  /** The drawable cells on the diagonal, or off it, data set by data set and row by row. */
   #cells(kind: BatchPlan['kind']): Cell[] {
-    const determined = (x: number) => this.#options.languages[x] !== UNDETERMINED;
+    const { languages, languagePairs, datasets } = this.#options;
+    const determined = (x: number) => languages[x] !== UNDETERMINED;
     const onDiagonal = (x: number, y: number, count: number) => x === y && count >= 2;
     const offDiagonal = (x: number, y: number, count: number) =>
       x !== y && count >= 1 && determined(x) && determined(y);
     const drawable = kind === 'monolingual' ? onDiagonal : offDiagonal;
-    return this.#counts.flatMap((row, x) =>
-      row.flatMap((count, y) => (drawable(x, y, count) ? [makeCell(this.#presence, x, y, count)] : [])),
+    const listed = languagePairs.filter(
+      ({ query, positive }) => (query === positive) === (kind === 'monolingual'),
+    );
+    const wanted = (x: number, y: number) =>
+      listed.length === 0 ||
+      listed.some(({ query, positive }) => query === languages[x] && positive === languages[y]);
+    return datasets.flatMap((range, dataset) =>
+      this.#counts[dataset]!.flatMap((row, query) =>
+        row.flatMap((count, positive) =>
+          drawable(query, positive, count) && wanted(query, positive)
+            ? [makeCell(this.#presence, { dataset, range, query, positive, count })]
+            : [],
+        ),
+      ),
     );
   }
+}
 
-  #group(cells: Cell[]): CellGroup {
-    const counts = cells.map((cell) => cell.count);
-    const weights = cellWeights(counts, this.#options.languageWeights);
-    const reachable = countReachable(this.#presence, cells);
-    return { cells, weights, choice: WeightedChoice.of(weights), reachable };
-  }
-
-  #oneLanguage(random: RandomStream): CellGroup {
-    const { cells, choice } = this.#monolingual;
-    const cell = cells[choice.at(random.below(choice.total))]!;
-    return { cells: [cell], weights: [1], choice: WeightedChoice.of([1]), reachable: cell.count };
-  }
+function drawGroup({ groups, choice }: Draw, random: RandomStream): CellGroup {
+  return groups.length === 1 ? groups[0]! : groups[choice.at(random.below(choice.total))]!;
 }
 
 function impossible(kind: BatchPlan['kind'], options: ResolvedOptions): XlembedError {

@@ -1,7 +1,7 @@
 import type { ParallelRecord } from '../datasets/records.js';
 
 /**
- * For every record, the texts that it shares with another record: hashes[offsets[r] .. offsets[r + 1]).
+ * For every record, the texts (and the id of the positive) that it shares with another record: hashes[offsets[r] .. offsets[r + 1]).
  * Equal texts have equal hashes, so records without a common hash share no text. Two texts may meet in a hash
  * by chance (1 in 2^32): then two records are kept apart for nothing, which costs one more draw.
  */
@@ -24,9 +24,10 @@ export function normalizeText(text: string): string {
 
 const QUERY_BASIS = 0x811c9dc5;
 const POSITIVE_BASIS = 0x01000193;
+const POSITIVE_ID_BASIS = 0x9e3779b9;
 
 /** FNV-1a over UTF-16 units, then the finaliser of MurmurHash3; one basis a side keeps the sides apart. */
-function hashText(text: string, basis: number): number {
+export function hashText(text: string, basis: number): number {
   const normalized = normalizeText(text);
   let hash = basis;
   for (let i = 0; i < normalized.length; i++) hash = Math.imul(hash ^ normalized.charCodeAt(i), 0x01000193);
@@ -35,11 +36,15 @@ function hashText(text: string, basis: number): number {
   return (hash ^ (hash >>> 16)) >>> 0;
 }
 
-/** Hashes of a record's texts, both sides and every language, ascending and each once. */
+/** Equal for positives that are the same text. */
+export const positiveHash = (text: string): number => hashText(text, POSITIVE_BASIS);
+
+/** Hashes of a record's texts, both sides and every language, and of its positive's id; each once. */
 function recordHashes(record: ParallelRecord): number[] {
   const hashes: number[] = [];
   for (const text of Object.values(record.query)) hashes.push(hashText(text, QUERY_BASIS));
-  for (const text of Object.values(record.positive)) hashes.push(hashText(text, POSITIVE_BASIS));
+  for (const text of Object.values(record.positive)) hashes.push(positiveHash(text));
+  if (record.positiveId !== undefined) hashes.push(hashText(record.positiveId, POSITIVE_ID_BASIS));
   return [...new Set(hashes)];
 }
 
@@ -65,8 +70,9 @@ function contains(sorted: Uint32Array, value: number): boolean {
   return sorted[low] === value;
 }
 
+/** At least as many as the record has hashes. */
 const sides = (record: ParallelRecord) =>
-  Object.keys(record.query).length + Object.keys(record.positive).length;
+  Object.keys(record.query).length + Object.keys(record.positive).length + 1;
 
 /** Finds, among all languages and on each side by itself, the texts that more than one record has. */
 export function findSharedTexts(records: readonly ParallelRecord[]): SharedTexts {

@@ -3,7 +3,6 @@ import { mkdir, open, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { formatSamplerDescription } from '../batches/describe.js';
-import { readRecords } from '../datasets/read_records.js';
 import { UNDETERMINED } from '../datasets/records.js';
 import { XlembedError } from '../errors.js';
 import { snapshotCommit } from '../models/hub.js';
@@ -11,6 +10,7 @@ import { renderTrainingReport } from '../report/report.js';
 import type { TrainingResults } from '../report/results.js';
 import { Trainer } from '../training/trainer.js';
 import { createConsole, settingsLines } from './console.js';
+import { readDatasets } from './datasets.js';
 import { Interrupt } from './interrupt.js';
 import { runTraining, type TrainingTotals } from './run_training.js';
 import { declareTrain, openEncoder, type TrainFlags, trainingOptions } from './train_flags.js';
@@ -24,19 +24,18 @@ async function train(flags: TrainFlags): Promise<void> {
   const console = createConsole(flags);
   checkOutput(flags);
   const onMalformed = flags.skipMalformed ? 'skip' : 'fail';
-  const { records, counts } = await readRecords(flags.data, { onMalformed });
+  const { records, datasets, skipped } = await readDatasets(flags.data, onMalformed);
   const encoder = await openEncoder(flags, console);
-  const trainer = await Trainer.create(encoder, records, trainingOptions(flags, encoder));
-  const { model, config, tokenizer, data } = flags;
+  const trainer = await Trainer.create(encoder, records, trainingOptions(flags, encoder, datasets));
+  const { model, config, tokenizer } = flags;
+  const data = flags.data.map(({ path }) => path);
   const { device, dtype } = encoder;
   const { maxTokens } = encoder.model;
   const commit = snapshotCommit(encoder.model.folder);
   const files = { model, commit, config, tokenizer, data, records: records.length };
   const settings = { ...trainer.options, ...files, maxTokens, device, dtype };
   const sampled = trainer.sampler.describe();
-  const notes = [...encoder.model.notes];
-  if (counts.skipped > 0)
-    notes.push(`${counts.skipped} malformed lines left out; the first: ${counts.firstSkipped}`);
+  const notes = [...encoder.model.notes, ...skipped];
   console.info(`settings\n${settingsLines(settings)}\n${formatSamplerDescription(sampled)}`);
   for (const note of notes) console.info(`note: ${note}`);
 
@@ -59,7 +58,7 @@ async function train(flags: TrainFlags): Promise<void> {
   };
   await writeFile(join(working, 'training.json'), `${JSON.stringify(record, null, 2)}\n`);
   const trained = sampled.languages.filter((language) => language !== UNDETERMINED);
-  const facts = { ...record, languages: { trained, zeroShot: [] } };
+  const facts = { ...record, languages: { trained, zeroShot: sampled.heldOutLanguages } };
   await writeFile(join(working, 'report.html'), await renderTrainingReport(reportOf(facts, totals)));
   await moveInto(flags.output, working);
   trainer.dispose();
@@ -115,7 +114,7 @@ function notesOf({ interrupted, steps, skipped, texts }: TrainingTotals): string
 type Facts = Pick<TrainingResults, 'command' | 'settings' | 'versions' | 'notes' | 'languages'>;
 
 function reportOf(facts: Facts, totals: TrainingTotals): TrainingResults {
-  const { sampler, alpha } = facts.settings as { sampler: string; alpha: number };
+  const { sampler, alpha } = facts.settings as { sampler: string; alpha: unknown };
   return {
     ...facts,
     title: 'Training run',
@@ -124,7 +123,7 @@ function reportOf(facts: Facts, totals: TrainingTotals): TrainingResults {
     run: {
       name: sampler,
       sampler,
-      alpha: sampler === 'hybrid' ? alpha : null,
+      alpha: sampler === 'hybrid' && typeof alpha === 'number' ? alpha : null,
       steps: totals.steps,
       lossCurve: totals.lossCurve,
       trainSeconds: totals.seconds,

@@ -1,22 +1,35 @@
 import { type Command, Option } from 'commander';
+import type { Alpha } from '../batches/alpha.js';
+import type { LexiconFile } from '../batches/code_switching/lexicon.js';
+import type { CodeSwitchingOptions } from '../batches/code_switching/switcher.js';
+import type { Dataset, LanguagePair } from '../batches/options.js';
 import type { LanguageWeights } from '../batches/weights.js';
 import { Encoder } from '../encoding/encoder.js';
 import { XlembedError } from '../errors.js';
 import { promptFor } from '../models/prompts.js';
 import { TRAINING_DEFAULTS, type TrainingOptions } from '../training/options.js';
 import { integer, languageWeights, list, number, positiveInteger } from './arguments.js';
+import { alpha, type DataFlag, data, languagePairs, lexicon, probabilities } from './batch_arguments.js';
 import type { Console } from './console.js';
 import { type ModelFlags, modelFolder, withModel } from './model_option.js';
 
 export interface TrainFlags extends Partial<ModelFlags> {
   config?: string;
   tokenizer?: string;
-  data: string[];
+  data: DataFlag[];
   output: string;
   overwrite?: boolean;
   sampler: TrainingOptions['sampler'];
-  alpha: number;
+  alpha: Alpha;
   languages?: string[];
+  holdOut?: string[];
+  languagePairs?: LanguagePair[];
+  oneDatasetPerBatch?: boolean;
+  lexicon?: LexiconFile[];
+  codeSwitch: { query: number; passage: number };
+  codeSwitchMode: CodeSwitchingOptions['mode'];
+  switchQueriesTo?: string[];
+  switchPassagesTo?: string[];
   languageWeights: LanguageWeights;
   batchSize: number;
   steps: number;
@@ -49,7 +62,8 @@ export function declareTrain(program: Command): Command {
     .option('--tokenizer <file>', 'tokenizer.json for --config')
     .requiredOption(
       '--data <file...>',
-      'JSONL: parallel {id, query: {lang: text}, positive: {lang: text}} or flat {query, positive, negatives?, query_lang?, positive_lang?}',
+      'JSONL, or JSONL=weight: parallel {id, query: {lang: text}, positive: {lang: text}} or flat {query, positive, negatives?, query_lang?, positive_lang?}',
+      data,
     )
     .requiredOption('--output <dir>', 'where the trained model goes')
     .option('--overwrite', 'replace the output folder')
@@ -58,7 +72,12 @@ export function declareTrain(program: Command): Command {
         .choices(['monolingual', 'cross_lingual', 'hybrid'])
         .default(defaults.sampler),
     )
-    .option('--alpha <share>', 'hybrid: probability of a monolingual batch', number, defaults.alpha)
+    .option(
+      '--alpha <share>',
+      'hybrid: probability of a monolingual batch: 0.5, linear 0.8..0.2, or by steps 0=0.8,500=0.2',
+      alpha,
+      defaults.alpha,
+    )
     .option(
       '--languages <list>',
       'training languages, comma-separated; others are held out (default: all)',
@@ -70,6 +89,31 @@ export function declareTrain(program: Command): Command {
       languageWeights,
       'equal',
     )
+    .option('--hold-out <list>', 'zero-shot languages, in no batch in any way', list)
+    .option(
+      '--language-pairs <list>',
+      'the only pairs of query and passage language: en-de,de-en=2,en-en (with weights)',
+      languagePairs,
+    )
+    .option('--one-dataset-per-batch', 'each batch from one of the --data files (default: mixed)')
+    .option(
+      '--lexicon <pair=file...>',
+      'en-de=words.tsv: code switching replaces words by their translations (word<TAB>translation|translation)',
+      lexicon,
+    )
+    .option(
+      '--code-switch <share>',
+      'with --lexicon: probability of a word; of queries and passages: 0.3,0.5',
+      probabilities,
+      { query: 0.5, passage: 0.5 },
+    )
+    .addOption(
+      new Option('--code-switch-mode <name>', 'a target language for each word, or for each text')
+        .choices(['multilingual', 'bilingual'])
+        .default('multilingual'),
+    )
+    .option('--switch-queries-to <list>', 'languages (default: those of all lexicons)', list)
+    .option('--switch-passages-to <list>', 'languages (default: those of all lexicons)', list)
     .option('--batch-size <pairs>', 'pairs in a batch', positiveInteger, defaults.batchSize)
     .option('--steps <n>', 'training steps', positiveInteger, defaults.steps)
     .option(
@@ -123,7 +167,11 @@ export async function openEncoder(flags: TrainFlags, console: Console): Promise<
 }
 
 /** What the flags say of training, with the model's own prompts where none are given. */
-export function trainingOptions(flags: TrainFlags, encoder: Encoder): Partial<TrainingOptions> {
+export function trainingOptions(
+  flags: TrainFlags,
+  encoder: Encoder,
+  datasets: Dataset[],
+): Partial<TrainingOptions> {
   const { model } = encoder;
   const stored = Object.keys(model.prompts).length > 0;
   const fallback = flags.model === undefined ? LEARNING_RATE.fresh : LEARNING_RATE.pretrained;
@@ -132,6 +180,11 @@ export function trainingOptions(flags: TrainFlags, encoder: Encoder): Partial<Tr
     alpha: flags.alpha,
     languageWeights: flags.languageWeights,
     languages: flags.languages,
+    holdOut: flags.holdOut ?? [],
+    languagePairs: flags.languagePairs ?? [],
+    ...(datasets.length > 1 && { datasets }),
+    oneDatasetPerBatch: flags.oneDatasetPerBatch ?? false,
+    codeSwitching: codeSwitching(flags),
     batchSize: flags.batchSize,
     steps: flags.steps,
     learningRate: flags.learningRate ?? fallback,
@@ -146,4 +199,21 @@ export function trainingOptions(flags: TrainFlags, encoder: Encoder): Partial<Tr
       flags.passagePrompt ?? (stored ? promptFor(model, 'passage') : TRAINING_DEFAULTS.passagePrompt),
     seed: flags.seed,
   };
+}
+
+function codeSwitching({
+  lexicon: lexicons,
+  codeSwitch,
+  codeSwitchMode,
+  switchQueriesTo,
+  switchPassagesTo,
+}: TrainFlags): TrainingOptions['codeSwitching'] {
+  return (
+    lexicons && {
+      mode: codeSwitchMode,
+      query: { probability: codeSwitch.query, languages: switchQueriesTo },
+      passage: { probability: codeSwitch.passage, languages: switchPassagesTo },
+      lexicons,
+    }
+  );
 }

@@ -42,9 +42,9 @@ function parseJson(line: string, place: string): unknown {
 }
 
 /** An id given as text or integer, as text; undefined when none is given. */
-export function parseId(value: unknown, place: string): string | undefined {
+export function parseId(value: unknown, place: string, name = 'id'): string | undefined {
   if (value === undefined || value === null) return undefined;
   if (Number.isSafeInteger(value)) return String(value);
   if (typeof value === 'string' && value !== '') return value;
-  throw malformed(place, 'id', 'a non-empty text or an integer', value);
+  throw malformed(place, name, 'a non-empty text or an integer', value);
 }

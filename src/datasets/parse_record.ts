@@ -1,7 +1,7 @@
 import { malformed, parseId, parseObject } from './malformed.js';
 import { type ParallelRecord, UNDETERMINED } from './records.js';
 
-const known = new Set(['id', 'query', 'positive', 'negatives', 'query_lang', 'positive_lang']);
+const known = new Set(['id', 'query', 'positive', 'positive_id', 'negatives', 'query_lang', 'positive_lang']);
 /** A language tag as data sets spell them: en, zh-Hant, pt_BR, eng_Latn. */
 const languageTag = /^[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*$/;
 
@@ -22,6 +22,8 @@ export function parseRecord(
     query: parseSide(fields, 'query', place),
     positive: parseSide(fields, 'positive', place),
   };
+  const positiveId = parseId(fields.positive_id, place, 'positive_id');
+  if (positiveId !== undefined) record.positiveId = positiveId;
   if (fields.negatives !== undefined && fields.negatives !== null) {
     record.negatives = parseNegatives(fields, place);
   }

@@ -11,6 +11,8 @@ export interface ParallelRecord {
   query: Record<string, string>;
   /** Language -> text. */
   positive: Record<string, string>;
+  /** Names the positive where several records have the same one in other words or languages. */
+  positiveId?: string;
   /** Hard negatives: language -> texts. */
   negatives?: Record<string, string[]>;
 }

@@ -1,14 +1,27 @@
 import { z } from 'zod';
+import { type Alpha, alphaSchema } from '../batches/alpha.js';
+import type { LexiconFile } from '../batches/code_switching/lexicon.js';
+import type { CodeSwitchingOptions } from '../batches/code_switching/switcher.js';
+import type { Dataset, LanguagePair } from '../batches/options.js';
 import { invalidArgument } from '../errors.js';
 
 /** What a run needs besides model and data; every field has a default that works. */
 export interface TrainingOptions {
   sampler: 'monolingual' | 'cross_lingual' | 'hybrid';
-  /** hybrid alone: probability of a monolingual batch. */
-  alpha: number;
+  /** hybrid alone: probability of a monolingual batch, fixed or scheduled over the steps. */
+  alpha: Alpha;
   languageWeights: 'equal' | 'proportional' | { temperature: number };
   /** Languages to train on; undefined: every language of the data. */
   languages?: string[] | undefined;
+  /** Zero-shot languages: in no batch, neither as positive nor as negative nor by code switching. */
+  holdOut: string[];
+  /** The only pairs of languages, of the kinds that are among them; see SamplerOptions. */
+  languagePairs: LanguagePair[];
+  /** Data sets that the records consist of, one behind the other; undefined: one. */
+  datasets?: Dataset[] | undefined;
+  oneDatasetPerBatch: boolean;
+  /** Replaces words of training texts by their translations; undefined: none. */
+  codeSwitching?: (CodeSwitchingOptions & { lexicons: LexiconFile[] }) | undefined;
   batchSize: number;
   steps: number;
   /** Highest learning rate of the schedule. */
@@ -35,6 +48,9 @@ export const TRAINING_DEFAULTS: Omit<TrainingOptions, 'warmupSteps'> = {
   sampler: 'hybrid',
   alpha: 0.5,
   languageWeights: 'equal',
+  holdOut: [],
+  languagePairs: [],
+  oneDatasetPerBatch: false,
   batchSize: 100,
   steps: 1000,
   learningRate: 3e-5,
@@ -57,11 +73,31 @@ const WARMUP_SHARE = 0.1;
 
 const positive = z.number().positive();
 const share = z.number().min(0).lt(1);
+const switchedSide = z.strictObject({
+  probability: z.number().min(0).max(1),
+  languages: z.array(z.string()).optional(),
+});
 const schema = z.strictObject({
   sampler: z.enum(['monolingual', 'cross_lingual', 'hybrid']),
-  alpha: z.number().min(0).max(1),
+  alpha: alphaSchema,
   languageWeights: z.union([z.enum(['equal', 'proportional']), z.strictObject({ temperature: positive })]),
   languages: z.array(z.string().min(1)).min(1).optional(),
+  holdOut: z.array(z.string().min(1)),
+  languagePairs: z.array(
+    z.strictObject({ query: z.string(), positive: z.string(), weight: positive.optional() }),
+  ),
+  datasets: z
+    .array(z.strictObject({ name: z.string(), records: z.int().min(1), weight: positive.optional() }))
+    .optional(),
+  oneDatasetPerBatch: z.boolean(),
+  codeSwitching: z
+    .strictObject({
+      mode: z.enum(['bilingual', 'multilingual']),
+      query: switchedSide,
+      passage: switchedSide,
+      lexicons: z.array(z.strictObject({ source: z.string(), target: z.string(), path: z.string() })).min(1),
+    })
+    .optional(),
   batchSize: z.int().min(2),
   steps: z.int().min(1),
   learningRate: positive,

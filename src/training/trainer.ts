@@ -1,4 +1,6 @@
 import { writeFile } from 'node:fs/promises';
+import { type Lexicon, readLexicon } from '../batches/code_switching/lexicon.js';
+import { CodeSwitcher, type SwitchCounts } from '../batches/code_switching/switcher.js';
 import type { BatchPlan } from '../batches/plan.js';
 import { createSampler } from '../batches/sampler.js';
 import type { ParallelRecord } from '../datasets/records.js';
@@ -19,6 +21,8 @@ export interface StepEvent extends NativeStepResult {
   learningRate: number;
   pairs: number;
   tokens: number;
+  /** Words of the texts that a lexicon serves, and how many were replaced; only with code switching. */
+  switched?: { query: SwitchCounts; passage: SwitchCounts };
   /** Seconds that the step waited for its batch. */
   waitSeconds: number;
   /** Seconds of the whole step, waiting included. */
@@ -42,34 +46,42 @@ export class Trainer {
   readonly #native: NativeTrainer;
   readonly #records: readonly ParallelRecord[];
   readonly #cache: TokenCache;
+  readonly #switcher: CodeSwitcher | undefined;
 
   private constructor(
     encoder: Encoder,
     native: NativeTrainer,
     records: readonly ParallelRecord[],
     options: TrainingOptions,
+    lexicons: readonly Lexicon[],
   ) {
     this.options = options;
-    this.sampler = createSampler(records, options);
+    this.sampler = createSampler(records, { ...options, batches: options.steps });
     this.#native = native;
     this.#records = records;
     this.#cache = new TokenCache(encoder.tokenizer);
+    const { codeSwitching, seed, holdOut } = options;
+    this.#switcher = codeSwitching && new CodeSwitcher(lexicons, codeSwitching, seed, holdOut);
   }
 
-  /** Throws INVALID_ARGUMENT for a wrong option, SAMPLER_IMPOSSIBLE when the records cannot make such batches. */
+  /**
+   * Throws INVALID_ARGUMENT for a wrong option, SAMPLER_IMPOSSIBLE when the records cannot make such batches, and what
+   * readLexicon throws.
+   */
   static async create(
     encoder: Encoder,
     records: readonly ParallelRecord[],
     given: Partial<TrainingOptions>,
   ): Promise<Trainer> {
     const options = resolveTrainingOptions(given);
+    const lexicons = await Promise.all((options.codeSwitching?.lexicons ?? []).map(readLexicon));
     const native = await nativeCall(() =>
       loadNative().createTrainer(encoder.native, {
         ...options,
         normalize: needsNormalization(encoder.model),
       }),
     );
-    return new Trainer(encoder, native, records, options);
+    return new Trainer(encoder, native, records, options, lexicons);
   }
 
   /**
@@ -78,7 +90,8 @@ export class Trainer {
    */
   async *run(failedBatchPath = 'failed_batch.json'): AsyncGenerator<StepEvent, void, undefined> {
     const { options } = this;
-    const prepare = (n: number) => prepareBatch(this.sampler.plan(n), this.#records, this.#cache, options);
+    const prepare = (n: number) =>
+      prepareBatch(this.sampler.plan(n), this.#records, this.#cache, options, this.#switcher);
     let skippedInARow = 0;
     let waitingSince = performance.now();
     for await (const batch of prefetch(prepare, { to: options.steps, depth: PREFETCH })) {
@@ -95,6 +108,7 @@ export class Trainer {
         learningRate,
         pairs: batch.queries,
         tokens: batch.inputIds.length,
+        ...(this.#switcher && { switched: batch.switched }),
         waitSeconds: (begun - waitingSince) / 1000,
         seconds: (now - waitingSince) / 1000,
       };

@@ -122,6 +122,8 @@ test('the description is the matrix of counts with its probabilities', () => {
     },
     languages: ['de', 'en'],
     heldOutLanguages: [],
+    heldOutTexts: {},
+    datasets: [{ name: 'data', records: 10, share: 1 }],
     counts: [
       [6, 6],
       [10, 6],

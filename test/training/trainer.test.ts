@@ -128,19 +128,23 @@ const RECORDS: ParallelRecord[] = Array.from({ length: 12 }, (_, n) => ({
   negatives: { a: [`w${50 + ((n + 1) % 12)} w9`, 'w40 w41', 'w42'], b: [] },
 }));
 
-test('texts of a batch: prompts, hard negatives, none that answers a query of the batch', () => {
+test('texts of a batch: hard negatives, none that answers a query of the batch in any language', () => {
   const pair = (record: number) => ({ record, queryLanguage: 'b', positiveLanguage: 'a' });
   const plan = { n: 0, kind: 'cross_lingual' as const, pairs: [pair(0), pair(1)] };
-  const options = { queryPrompt: 'Q ', passagePrompt: 'P ', negatives: 2 };
   // Record 0's first negative is record 1's positive; both records share w40 w41 and w42.
-  assert.deepEqual(batchTexts(plan, RECORDS, options), [
-    'Q w30',
-    'Q w31',
-    'P w50 w9',
-    'P w51 w9',
-    'P w40 w41',
-    'P w42',
-    'P w52 w9',
+  const { queries, passages } = batchTexts(plan, RECORDS, { negatives: 2 });
+  assert.deepEqual(
+    queries.map(({ text, language }) => `${language} ${text}`),
+    ['b w30', 'b w31'],
+  );
+  const texts = (found: typeof passages) => found.map(({ text }) => text);
+  assert.deepEqual(texts(passages), ['w50 w9', 'w51 w9', 'w40 w41', 'w42', 'w52 w9']);
+
+  // Record 1's answer in the other language, in another spelling.
+  const other = { ...RECORDS[0]!, negatives: { a: ['W71  W8', 'w42'] } };
+  assert.deepEqual(texts(batchTexts(plan, [other, RECORDS[1]!], { negatives: 1 }).passages.slice(2)), [
+    'w42',
+    'w52 w9',
   ]);
 });
 
