@@ -139,10 +139,24 @@ export interface NativeStepResult {
   optimizerSeconds: number;
 }
 
+/** What a trainer needs, beside the encoder's weights, to go on as if it had never stopped. */
+export interface NativeTrainerState {
+  /** Those that exist so far: a moment comes with its parameter's first step. */
+  tensors: ParameterInfo[];
+  counters: Record<string, number>;
+}
+
 export interface NativeTrainer {
   step(batch: NativeTrainingBatch): Promise<NativeStepResult>;
   /** The loss alone, without dropout and without a gradient. */
   evaluate(batch: NativeTrainingBatch): Promise<NativeStepResult>;
+  state(): Promise<NativeTrainerState>;
+  writeState(targets: TensorTarget[]): Promise<void>;
+  /**
+   * All tensors and counters of a state that was written. Throws TENSOR_MISSING, TENSOR_SHAPE_MISMATCH or
+   * INVALID_ARGUMENT when it is not one of such a trainer.
+   */
+  readState(sources: TensorSource[], counters: Record<string, number>): Promise<void>;
   dispose(): void;
 }
 

@@ -1,16 +1,10 @@
 #include "addon/encoder.h"
 
-#include "addon/arguments.h"
+#include "addon/files.h"
 #include "addon/task.h"
 
 namespace xlembed::addon {
 namespace {
-
-std::vector<int64_t> shape_of(const Fields& fields) {
-  std::vector<int64_t> shape;
-  for (const Napi::Value& size : fields.list("shape")) shape.push_back(size.As<Napi::Number>().Int64Value());
-  return shape;
-}
 
 TransformerConfig parse_transformer(const Fields& fields) {
   return {.vocabulary_size = fields.integer("vocabularySize"),
@@ -69,11 +63,7 @@ EncoderOptions parse_options(const Fields& fields) {
     options.head.push_back(parse_head_module(Fields(module)));
   const Fields weights(fields.value("weights"));
   if (weights.has("sources")) {
-    for (const Napi::Value& value : weights.list("sources")) {
-      const Fields source(value);
-      options.sources.push_back({source.text("name"), source.text("path"), source.integer("offset"),
-                                 shape_of(source), parse_dtype(source.text("dtype"))});
-    }
+    options.sources = parse_sources(weights.list("sources"));
     if (options.sources.empty()) throw CodedError("TENSOR_MISSING", "no weights at all");
   } else {
     options.seed = static_cast<uint64_t>(weights.integer("seed"));
@@ -122,32 +112,13 @@ Napi::Value EncoderHandle::dimensions(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value EncoderHandle::parameters(const Napi::CallbackInfo& info) {
-  const auto encoder = object();
-  const std::vector<NamedTensor>& named = encoder->parameters().named();
-  Napi::Array list = Napi::Array::New(info.Env(), named.size());
-  for (uint32_t i = 0; i < named.size(); ++i) {
-    const at::IntArrayRef sizes = named[i].tensor.sizes();
-    Napi::Array shape = Napi::Array::New(info.Env(), sizes.size());
-    for (uint32_t d = 0; d < sizes.size(); ++d) shape.Set(d, static_cast<double>(sizes[d]));
-    Napi::Object entry = Napi::Object::New(info.Env());
-    entry.Set("name", named[i].name);
-    entry.Set("shape", shape);
-    entry.Set("dtype", dtype_name(named[i].tensor.scalar_type()));
-    list.Set(i, entry);
-  }
-  return list;
+  return describe_tensors(info.Env(), object()->parameters().named());
 }
 
 Napi::Value EncoderHandle::write_parameters(const Napi::CallbackInfo& info) {
-  std::vector<TensorTarget> targets;
-  for (const Napi::Value& value : array_items(info[0], "targets")) {
-    const Fields target(value);
-    targets.push_back({target.text("name"), target.text("path"), target.integer("offset"),
-                       parse_dtype(target.text("dtype"))});
-  }
   return run_task(
       info.Env(), device(),
-      [encoder = object(), targets] {
+      [encoder = object(), targets = parse_targets(info[0])] {
         encoder->parameters().write(targets);
         return Nothing{};
       },

@@ -1,6 +1,7 @@
 #include "addon/trainer.h"
 
 #include "addon/encoder.h"
+#include "addon/files.h"
 
 namespace xlembed::addon {
 namespace {
@@ -26,6 +27,16 @@ TrainingBatch parse_batch(const Fields& fields) {
           .queries = fields.integer("queries"),
           .step = fields.integer("step"),
           .learning_rate = fields.number("learningRate")};
+}
+
+std::map<std::string, double> parse_counters(const Napi::Value& value) {
+  const Fields fields(value);
+  std::map<std::string, double> counters;
+  for (const Napi::Value& name : array_items(value.As<Napi::Object>().GetPropertyNames(), "counters")) {
+    const std::string text = name.As<Napi::String>();
+    counters[text] = fields.number(text.c_str());
+  }
+  return counters;
 }
 
 Napi::Value step_result(Napi::Env env, const StepResult& result) {
@@ -56,8 +67,11 @@ Napi::Value create_trainer(const Napi::CallbackInfo& info) {
 }  // namespace
 
 void TrainerHandle::register_in(Napi::Env env, Napi::Object exports) {
-  define(env, {InstanceMethod<&TrainerHandle::step>("step"),
-               InstanceMethod<&TrainerHandle::evaluate>("evaluate")});
+  define(env,
+         {InstanceMethod<&TrainerHandle::step>("step"), InstanceMethod<&TrainerHandle::evaluate>("evaluate"),
+          InstanceMethod<&TrainerHandle::state>("state"),
+          InstanceMethod<&TrainerHandle::write_state>("writeState"),
+          InstanceMethod<&TrainerHandle::read_state>("readState")});
   exports.Set("createTrainer", Napi::Function::New(env, create_trainer));
 }
 
@@ -73,6 +87,40 @@ Napi::Value TrainerHandle::evaluate(const Napi::CallbackInfo& info) {
       info.Env(), device(),
       [trainer = object(), batch = parse_batch(Fields(info[0]))] { return trainer->evaluate(batch); },
       step_result);
+}
+
+Napi::Value TrainerHandle::state(const Napi::CallbackInfo& info) {
+  return run_task(
+      info.Env(), device(), [trainer = object()] { return trainer->state(); },
+      [](Napi::Env env, TrainerState& state) {
+        Napi::Object counters = Napi::Object::New(env);
+        for (const auto& [name, value] : state.counters) counters.Set(name, value);
+        Napi::Object object = Napi::Object::New(env);
+        object.Set("tensors", describe_tensors(env, state.tensors));
+        object.Set("counters", counters);
+        return object;
+      });
+}
+
+Napi::Value TrainerHandle::write_state(const Napi::CallbackInfo& info) {
+  return run_task(
+      info.Env(), device(),
+      [trainer = object(), targets = parse_targets(info[0])] {
+        write_tensors(trainer->state().tensors, targets);
+        return Nothing{};
+      },
+      undefined);
+}
+
+Napi::Value TrainerHandle::read_state(const Napi::CallbackInfo& info) {
+  return run_task(
+      info.Env(), device(),
+      [trainer = object(), sources = parse_sources(array_items(info[0], "sources")),
+       counters = parse_counters(info[1])] {
+        trainer->restore(sources, counters);
+        return Nothing{};
+      },
+      undefined);
 }
 
 }  // namespace xlembed::addon

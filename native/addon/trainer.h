@@ -15,6 +15,9 @@ class TrainerHandle : public Handle<TrainerHandle, Trainer> {
  private:
   Napi::Value step(const Napi::CallbackInfo& info);
   Napi::Value evaluate(const Napi::CallbackInfo& info);
+  Napi::Value state(const Napi::CallbackInfo& info);
+  Napi::Value write_state(const Napi::CallbackInfo& info);
+  Napi::Value read_state(const Napi::CallbackInfo& info);
 };
 
 }  // namespace xlembed::addon

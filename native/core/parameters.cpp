@@ -51,6 +51,33 @@ void write_from(const at::Tensor& tensor, const TensorTarget& target) {
 
 }  // namespace
 
+void read_tensors(const std::vector<NamedTensor>& tensors, const std::vector<TensorSource>& sources) {
+  const at::NoGradGuard no_grad;
+  std::unordered_map<std::string, const TensorSource*> by_name;
+  for (const TensorSource& source : sources) by_name[source.name] = &source;
+  for (const NamedTensor& parameter : tensors) {
+    const auto found = by_name.find(parameter.name);
+    if (found == by_name.end()) throw CodedError("TENSOR_MISSING", "no weights for " + parameter.name);
+    const TensorSource& source = *found->second;
+    if (parameter.tensor.sizes() != at::IntArrayRef(source.shape)) {
+      throw CodedError("TENSOR_SHAPE_MISMATCH", "expected shape " + shape_text(parameter.tensor.sizes()) +
+                                                    " for " + parameter.name + ", received " +
+                                                    shape_text(source.shape));
+    }
+    read_into(parameter.tensor, source);
+  }
+}
+
+void write_tensors(const std::vector<NamedTensor>& tensors, const std::vector<TensorTarget>& targets) {
+  std::unordered_map<std::string, const NamedTensor*> by_name;
+  for (const NamedTensor& tensor : tensors) by_name[tensor.name] = &tensor;
+  for (const TensorTarget& target : targets) {
+    const auto found = by_name.find(target.name);
+    if (found == by_name.end()) throw CodedError("TENSOR_MISSING", "there is no tensor " + target.name);
+    write_from(found->second->tensor, target);
+  }
+}
+
 Parameters::Parameters(at::Device device, at::ScalarType dtype) : options_(at::device(device).dtype(dtype)) {}
 
 at::Tensor Parameters::add(const std::string& name, at::IntArrayRef shape, Initialisation initialisation) {
@@ -72,33 +99,6 @@ at::Tensor Parameters::add_stacked(const std::string& name, const std::vector<st
   }
   leaves_.push_back({name, tensor, initialisation == Initialisation::normal});
   return tensor;
-}
-
-void Parameters::load(const std::vector<TensorSource>& sources) {
-  const at::NoGradGuard no_grad;
-  std::unordered_map<std::string, const TensorSource*> by_name;
-  for (const TensorSource& source : sources) by_name[source.name] = &source;
-  for (const NamedTensor& parameter : named_) {
-    const auto found = by_name.find(parameter.name);
-    if (found == by_name.end()) throw CodedError("TENSOR_MISSING", "no weights for " + parameter.name);
-    const TensorSource& source = *found->second;
-    if (parameter.tensor.sizes() != at::IntArrayRef(source.shape)) {
-      throw CodedError("TENSOR_SHAPE_MISMATCH", "expected shape " + shape_text(parameter.tensor.sizes()) +
-                                                    " for " + parameter.name + ", received " +
-                                                    shape_text(source.shape));
-    }
-    read_into(parameter.tensor, source);
-  }
-}
-
-void Parameters::write(const std::vector<TensorTarget>& targets) const {
-  for (const TensorTarget& target : targets) {
-    const auto found = std::find_if(named_.begin(), named_.end(), [&](const NamedTensor& parameter) {
-      return parameter.name == target.name;
-    });
-    if (found == named_.end()) throw CodedError("TENSOR_MISSING", "this model has no tensor " + target.name);
-    write_from(found->tensor, target);
-  }
 }
 
 void Parameters::initialise(uint64_t seed, double range) {

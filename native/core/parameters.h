@@ -16,7 +16,7 @@ enum class Initialisation { normal, zeros, ones };
 struct NamedTensor {
   std::string name;
   at::Tensor tensor;
-  Initialisation initialisation;
+  Initialisation initialisation = Initialisation::zeros;
 };
 
 // What is trained: one gradient, one optimizer state.
@@ -41,6 +41,13 @@ struct TensorTarget {
   at::ScalarType dtype;
 };
 
+// Fills every tensor from the file range of its name, converting to its dtype. Throws TENSOR_MISSING,
+// TENSOR_SHAPE_MISMATCH, FILE_READ_FAILED.
+void read_tensors(const std::vector<NamedTensor>& tensors, const std::vector<TensorSource>& sources);
+
+// Writes tensors in place into existing files. Throws TENSOR_MISSING, FILE_WRITE_FAILED.
+void write_tensors(const std::vector<NamedTensor>& tensors, const std::vector<TensorTarget>& targets);
+
 class Parameters {
  public:
   Parameters(at::Device device, at::ScalarType dtype);
@@ -52,12 +59,8 @@ class Parameters {
   at::Tensor add_stacked(const std::string& name, const std::vector<std::string>& parts,
                          at::IntArrayRef part_shape, Initialisation initialisation);
 
-  // Reads every named tensor from its file range, converting to this model's dtype. Throws TENSOR_MISSING,
-  // TENSOR_SHAPE_MISMATCH, FILE_READ_FAILED.
-  void load(const std::vector<TensorSource>& sources);
-
-  // Writes tensors in place into existing files. Throws TENSOR_MISSING, FILE_WRITE_FAILED.
-  void write(const std::vector<TensorTarget>& targets) const;
+  void load(const std::vector<TensorSource>& sources) { read_tensors(named_, sources); }
+  void write(const std::vector<TensorTarget>& targets) const { write_tensors(named_, targets); }
 
   // N(0, range) for weights, zeros for biases, ones for LayerNorm; the same bits on every device.
   void initialise(uint64_t seed, double range);

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cmath>
+#include <unordered_set>
 
 #include "core/error.h"
 #include "core/normalize.h"
@@ -31,22 +32,31 @@ uint64_t step_seed(uint64_t seed, int64_t step) {
   return z ^ (z >> 31);
 }
 
-std::vector<AdamWParameter> trained_parameters(Encoder& encoder) {
+std::vector<Leaf> trained_leaves(Encoder& encoder) {
   if (encoder.dtype() != at::kFloat) {
     throw CodedError("INVALID_ARGUMENT", "expected dtype float32 for training");
   }
   encoder.parameters().require_gradients();
+  return encoder.parameters().leaves();
+}
+
+std::vector<AdamWParameter> optimizer_parameters(const std::vector<Leaf>& leaves) {
   std::vector<AdamWParameter> parameters;
-  for (const Leaf& leaf : encoder.parameters().leaves()) parameters.push_back({leaf.tensor, leaf.decay});
+  for (const Leaf& leaf : leaves) parameters.push_back({leaf.tensor, leaf.decay});
   return parameters;
 }
+
+constexpr const char* kFirst = "optimizer.first_moment.";
+constexpr const char* kSecond = "optimizer.second_moment.";
+constexpr const char* kSteps = "optimizer_steps";
 
 }  // namespace
 
 Trainer::Trainer(std::shared_ptr<Encoder> encoder, const TrainerOptions& options)
     : encoder_(std::move(encoder)),
       options_(options),
-      optimizer_(trained_parameters(*encoder_), options.optimizer) {}
+      trained_(trained_leaves(*encoder_)),
+      optimizer_(optimizer_parameters(trained_), options.optimizer) {}
 
 InfoNceResult Trainer::loss(const TrainingBatch& batch, bool dropout, StepResult& result) const {
   const int64_t texts = static_cast<int64_t>(batch.cumulative.size()) - 1;
@@ -85,6 +95,40 @@ StepResult Trainer::step(const TrainingBatch& batch) {
   optimizer_.zero_gradients();
   result.optimizer_seconds = watch.lap();
   return result;
+}
+
+TrainerState Trainer::state() const {
+  TrainerState state;
+  for (size_t k = 0; k < trained_.size(); ++k) {
+    const AdamWState& moments = optimizer_.states()[k];
+    if (!moments.first.defined()) continue;
+    state.tensors.push_back({kFirst + trained_[k].name, moments.first});
+    state.tensors.push_back({kSecond + trained_[k].name, moments.second});
+  }
+  state.counters[kSteps] = static_cast<double>(optimizer_.steps());
+  return state;
+}
+
+void Trainer::restore(const std::vector<TensorSource>& sources,
+                      const std::map<std::string, double>& counters) {
+  std::unordered_set<std::string> given;
+  for (const TensorSource& source : sources) given.insert(source.name);
+  std::vector<AdamWState> moments(trained_.size());
+  std::vector<NamedTensor> wanted;
+  const auto want = [&](const std::string& name, const at::Tensor& like) {
+    if (given.erase(name) == 0) return at::Tensor();
+    wanted.push_back({name, at::empty_like(like.detach())});
+    return wanted.back().tensor;
+  };
+  for (size_t k = 0; k < trained_.size(); ++k) {
+    const Leaf& leaf = trained_[k];
+    moments[k] = {want(kFirst + leaf.name, leaf.tensor), want(kSecond + leaf.name, leaf.tensor)};
+  }
+  if (!given.empty()) throw CodedError("TENSOR_MISSING", "this trainer has no tensor " + *given.begin());
+  const auto steps = counters.find(kSteps);
+  if (steps == counters.end()) throw CodedError("INVALID_ARGUMENT", std::string("no counter ") + kSteps);
+  read_tensors(wanted, sources);
+  optimizer_.restore(std::move(moments), static_cast<int64_t>(steps->second));
 }
 
 StepResult Trainer::evaluate(const TrainingBatch& batch) const {

@@ -1,7 +1,9 @@
 // One training step: encode queries and passages, contrastive loss, gradient, AdamW.
 #pragma once
 
+#include <map>
 #include <memory>
+#include <string>
 
 #include "core/encoder.h"
 #include "core/info_nce.h"
@@ -35,6 +37,12 @@ struct StepResult {
   double model_seconds = 0, loss_seconds = 0, optimizer_seconds = 0;
 };
 
+// What a trainer needs, beside the encoder's weights, to go on as if it had never stopped.
+struct TrainerState {
+  std::vector<NamedTensor> tensors;
+  std::map<std::string, double> counters;
+};
+
 class Trainer {
  public:
   // Throws INVALID_ARGUMENT unless the encoder holds float32 weights.
@@ -45,11 +53,19 @@ class Trainer {
   // The loss alone, without dropout and without a gradient.
   StepResult evaluate(const TrainingBatch& batch) const;
 
+  // Views of the state as it is; the next step changes what they show.
+  TrainerState state() const;
+
+  // Continues from a state: tensors that `sources` lacks are as before the first step. Throws TENSOR_MISSING,
+  // TENSOR_SHAPE_MISMATCH or INVALID_ARGUMENT when the state is not one of such a trainer.
+  void restore(const std::vector<TensorSource>& sources, const std::map<std::string, double>& counters);
+
  private:
   InfoNceResult loss(const TrainingBatch& batch, bool dropout, StepResult& result) const;
 
   std::shared_ptr<Encoder> encoder_;
   TrainerOptions options_;
+  std::vector<Leaf> trained_;
   AdamW optimizer_;
 };
 

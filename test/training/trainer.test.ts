@@ -8,34 +8,15 @@ import { Encoder } from '#xlembed/encoding/encoder.js';
 import { openModel } from '#xlembed/models/open_model.js';
 import { readSafetensorsHeader } from '#xlembed/models/safetensors.js';
 import { saveModel } from '#xlembed/models/save_model.js';
-import { loadNative, type NativeEncoder, type NativeTrainer, type ParameterInfo } from '#xlembed/native.js';
+import type { NativeEncoder, NativeTrainer, ParameterInfo } from '#xlembed/native.js';
 import { batchTexts } from '#xlembed/training/prepare.js';
 import { Trainer } from '#xlembed/training/trainer.js';
 import { folderOf, largestDifference, MODELS, packed, readGolden } from '../encoding/goldens.js';
-
-const OPTIONS = {
-  temperature: 0.05,
-  symmetric: false,
-  weightDecay: 0.01,
-  beta1: 0.9,
-  beta2: 0.999,
-  epsilon: 1e-8,
-  maxGradientNorm: 1,
-  dropout: false,
-  seed: 0,
-  normalize: false,
-};
+import { createEncoder, createTrainer as createTrainerOf } from './native_trainer.js';
 
 async function createTrainer(name: string, options = {}): Promise<[NativeEncoder, NativeTrainer]> {
-  const { backbone, head, sources } = await openModel(folderOf(name));
-  const encoder = await loadNative().createEncoder({
-    backbone,
-    head,
-    weights: { sources },
-    device: 'cpu',
-    dtype: 'float32',
-  });
-  return [encoder, await loadNative().createTrainer(encoder, { ...OPTIONS, ...options })];
+  const encoder = await createEncoder(name);
+  return [encoder, await createTrainerOf(encoder, options)];
 }
 
 /** The first values of a parameter, by way of a saved file. */
@@ -106,15 +87,8 @@ test('wrong batches and models are refused', async () => {
   await assert.rejects(trainer.step({ ...batch, queries: 0, step: 0, learningRate: 1 }), /INVALID_ARGUMENT/);
   trainer.dispose();
   assert.throws(() => trainer.step({ ...batch, queries: 5, step: 0, learningRate: 1 }), /DISPOSED/);
-  const { backbone, head, sources } = await openModel(folderOf('bert'));
-  const half = await loadNative().createEncoder({
-    backbone,
-    head,
-    weights: { sources },
-    device: 'cpu',
-    dtype: 'bfloat16',
-  });
-  await assert.rejects(loadNative().createTrainer(half, OPTIONS), /INVALID_ARGUMENT.*float32/);
+  const half = await createEncoder('bert', { dtype: 'bfloat16' });
+  await assert.rejects(createTrainerOf(half), /INVALID_ARGUMENT.*float32/);
   assert.deepEqual(
     encoder.parameters().find((p: ParameterInfo) => p.name === 'embeddings.LayerNorm.bias')!.shape,
     [24],
