@@ -16,9 +16,12 @@ export { readCldrAnnotations } from './datasets/cldr_annotations.js';
 export { type RecordCounts, type RecordOptions, readRecords } from './datasets/read_records.js';
 export type { ParallelRecord } from './datasets/records.js';
 export { type SplitOptions, splitRecords } from './datasets/split_records.js';
-export { TextFile, type TextRecord } from './datasets/texts.js';
+export { TextInput, type TextOptions, type TextRecord } from './datasets/texts.js';
 export { readUdhr } from './datasets/udhr.js';
-export { type EmbeddingsManifest, type EncodeFileOptions, encodeFile } from './encoding/encode_file.js';
+export type { CorpusFigures } from './encoding/corpus/figures.js';
+export type { CorpusManifest } from './encoding/corpus/manifest.js';
+export type { CorpusOptions } from './encoding/corpus/options.js';
+export { type EmbeddingsFolder, openEmbeddingsFolder } from './encoding/embeddings_folder.js';
 export {
   type Embeddings,
   type EncodeOptions,

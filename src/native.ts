@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { type ErrorCode, XlembedError } from './errors.js';
@@ -318,6 +318,12 @@ export function loadNative(): NativeAddon {
     );
   }
   return addon;
+}
+
+/** Version of this package. */
+export function packageVersion(): string {
+  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
 }
 
 /** Native errors arrive as "CODE: message"; gives them back as coded errors. */

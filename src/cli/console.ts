@@ -9,12 +9,23 @@ export interface Console {
   /** What the verb is for: text for people, the value itself with --json. */
   result(text: string, value: unknown): void;
   progress(label: string, total: number): Progress;
+  /** A line that is replaced as work goes on; without a terminal, a line now and then. */
+  status(): Status;
+}
+
+export interface Status {
+  /** The text is asked for when it is time to show one. */
+  update(line: () => string): void;
+  stop(): void;
 }
 
 export interface Progress {
   update(done: number, detail?: string): void;
   stop(): void;
 }
+
+/** Between two states of a status line. */
+const STATUS_INTERVAL_MS = { terminal: 200, plain: 10_000 };
 
 /** Lines that a progress takes where no terminal shows a bar. */
 const PLAIN_LINES = 20;
@@ -25,6 +36,7 @@ export function createConsole({ json = false }: { json?: boolean }): Console {
     info: (line) => process.stderr.write(`${line}\n`),
     result: (text, value) => process.stdout.write(json ? `${JSON.stringify(value)}\n` : `${text}\n`),
     progress: process.stderr.isTTY && !json ? barProgress : plainProgress,
+    status: () => statusLine(process.stderr.isTTY && !json),
   };
 }
 
@@ -50,6 +62,25 @@ function plainProgress(label: string, total: number): Progress {
       process.stderr.write(`${label} ${done}/${total}${detail && ` | ${detail}`}\n`);
     },
     stop() {},
+  };
+}
+
+function statusLine(terminal: boolean): Status {
+  const interval = STATUS_INTERVAL_MS[terminal ? 'terminal' : 'plain'];
+  let last: (() => string) | undefined;
+  let next = performance.now();
+  const show = (line: () => string) => process.stderr.write(terminal ? `\r\x1b[K${line()}` : `${line()}\n`);
+  return {
+    update(line) {
+      last = line;
+      if (performance.now() < next) return;
+      next = performance.now() + interval;
+      show(line);
+    },
+    stop() {
+      if (last) show(last);
+      if (last && terminal) process.stderr.write('\n');
+    },
   };
 }
 

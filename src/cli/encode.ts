@@ -1,35 +1,75 @@
 import { type Command, Option } from 'commander';
-import { TextFile } from '../datasets/texts.js';
-import { encodeFile } from '../encoding/encode_file.js';
+import { type TextFormatName, textFormatNames } from '../datasets/text_formats.js';
+import { TextInput } from '../datasets/texts.js';
+import type { CorpusFigures } from '../encoding/corpus/figures.js';
+import type { CorpusManifest } from '../encoding/corpus/manifest.js';
+import { ROWS_PER_SHARD } from '../encoding/corpus/options.js';
+import type { Precision } from '../encoding/corpus/precision.js';
+import { type ShardFormatName, shardFormatNames } from '../encoding/corpus/shard_format.js';
 import { Encoder } from '../encoding/encoder.js';
 import type { Role } from '../models/prompts.js';
 import type { Dtype } from '../native.js';
 import { positiveInteger } from './arguments.js';
 import { createConsole, settingsLines } from './console.js';
+import { Interrupt } from './interrupt.js';
 import { type ModelFlags, modelFolder, withModel } from './model_option.js';
 
 interface EncodeFlags extends ModelFlags {
-  input: string;
+  input: string[];
+  inputFormat?: TextFormatName;
+  idColumn?: string;
+  textColumn?: string[];
+  malformed: 'fail' | 'skip';
+  duplicates: 'fail' | 'count';
   output: string;
-  format: 'npy';
+  format: ShardFormatName;
+  precision: Precision;
+  dimensions?: number;
+  rowsPerShard: number;
   role?: Role;
   prompt?: string;
   maxTokens?: number;
   tokenBudget?: number;
+  tokenizerThreads?: number;
   device: string;
   dtype: Dtype;
+  resume?: boolean;
   overwrite?: boolean;
   texts: boolean;
-  skipMalformed?: boolean;
   json?: boolean;
 }
 
 export function addEncode(program: Command): void {
   withModel(program.command('encode'))
-    .description('Embed the texts of a file')
-    .requiredOption('--input <file>', '.txt (one text a line) or .jsonl ({id, text}); .gz allowed')
-    .requiredOption('--output <dir>', 'gets embeddings.npy, ids.jsonl and manifest.json')
-    .addOption(new Option('--format <name>', 'of the embeddings').choices(['npy']).default('npy'))
+    .description('Embed the texts of files of any size')
+    .requiredOption(
+      '--input <file...>',
+      `.txt (one text a line), .jsonl, .csv, .tsv, .parquet, with .gz or .zst behind; globs; BEIR folders; - for stdin`,
+    )
+    .addOption(
+      new Option('--input-format <name>', 'of the input (default: by its extension)').choices(
+        textFormatNames,
+      ),
+    )
+    .option('--id-column <name>', 'column of ids (default: id or _id, else the line number)')
+    .option('--text-column <name...>', 'columns of the text, joined by a space (default: text)')
+    .addOption(
+      new Option('--malformed <policy>', 'of malformed lines').choices(['fail', 'skip']).default('fail'),
+    )
+    .addOption(
+      new Option('--duplicates <policy>', 'of ids that occur again')
+        .choices(['fail', 'count'])
+        .default('fail'),
+    )
+    .requiredOption('--output <dir>', 'gets shards of embeddings, their ids, and manifest.json at the end')
+    .addOption(new Option('--format <name>', 'of the embeddings').choices(shardFormatNames).default('npy'))
+    .addOption(
+      new Option('--precision <name>', 'of the stored values')
+        .choices(['float32', 'float16', 'int8', 'binary'])
+        .default('float32'),
+    )
+    .option('--dimensions <n>', 'first values kept of each embedding (Matryoshka)', positiveInteger)
+    .option('--rows-per-shard <n>', 'input rows in one output file', positiveInteger, ROWS_PER_SHARD)
     .addOption(
       new Option('--role <role>', "apply the model's prompt for it (default: none)").choices([
         'query',
@@ -39,42 +79,86 @@ export function addEncode(program: Command): void {
     .option('--prompt <text>', 'put before each text instead')
     .option('--max-tokens <n>', 'tokens kept of each text (default: what the model takes)', positiveInteger)
     .option('--token-budget <n>', 'tokens in one batch', positiveInteger)
+    .option('--tokenizer-threads <n>', 'default: one for each processor', positiveInteger)
     .option('--device <name>', 'cpu, cuda or cuda:N', 'cpu')
     .addOption(
       new Option('--dtype <name>', 'of weights and arithmetic')
         .choices(['float32', 'bfloat16', 'float16'])
         .default('float32'),
     )
+    .option('--resume', 'go on with an interrupted run in the output folder')
     .option('--overwrite', 'replace the output folder')
     .option('--no-texts', 'do not keep the texts beside their ids')
-    .option('--skip-malformed', 'leave malformed lines out and count them')
     .option('--json', 'print the result as JSON')
     .action(encode);
 }
 
 async function encode(flags: EncodeFlags): Promise<void> {
   const console = createConsole(flags);
-  const input = new TextFile(flags.input, { onMalformed: flags.skipMalformed ? 'skip' : 'fail' });
-  const { device, dtype, maxTokens } = flags;
-  const encoder = await Encoder.load(await modelFolder(flags, console), { device, dtype, maxTokens });
+  const input = await TextInput.open(flags.input, {
+    format: flags.inputFormat,
+    idColumn: flags.idColumn,
+    textColumns: flags.textColumn,
+    onMalformed: flags.malformed,
+    role: flags.role,
+  });
+  const { device, dtype, maxTokens, tokenizerThreads } = flags;
+  const encoder = await Encoder.load(await modelFolder(flags, console), {
+    device,
+    dtype,
+    maxTokens,
+    tokenizerThreads,
+  });
   const prompt = encoder.promptOf(flags);
   console.info(`settings\n${settingsLines({ ...flags, prompt, maxTokens: encoder.model.maxTokens })}`);
   for (const note of encoder.model.notes) console.info(`note: ${note}`);
-  const manifest = await encodeFile(encoder, input, flags.output, {
+  using interrupt = new Interrupt('the shard');
+  const status = console.status();
+  const manifest = await encoder.encodeCorpus(input, flags.output, {
     role: flags.role,
     prompt: flags.prompt,
     tokenBudget: flags.tokenBudget,
-    overwrite: flags.overwrite ?? false,
+    format: flags.format,
+    precision: flags.precision,
+    dimensions: flags.dimensions,
+    rowsPerShard: flags.rowsPerShard,
     keepTexts: flags.texts,
-    onProgress: (rows, tokens) => console.info(`encoding ${rows} texts | ${tokens} tokens`),
+    resume: flags.resume,
+    overwrite: flags.overwrite,
+    duplicates: flags.duplicates,
+    signal: interrupt.signal,
+    onProgress: (figures) => status.update(() => progressLine(figures)),
+    onNote: (note) => console.info(`note: ${note}`),
   });
+  status.stop();
   await encoder.dispose();
-  const { rows, dimensions, seconds, truncated, empty, replacedSurrogates, skippedLines } = manifest;
-  const odd = { truncated, empty, replacedSurrogates, skippedLines };
+  console.result(resultLine(flags.output, manifest), { output: flags.output, ...manifest });
+  if (!manifest.complete) process.exitCode = interrupt.exitCode ?? 1;
+}
+
+function progressLine(figures: CorpusFigures): string {
+  const { documents, documentsPerSecond, tokensPerSecond, encoderBusy, queues, secondsLeft } = figures;
+  const fill = Object.entries(queues).map(([name, { fill, capacity }]) => `${name} ${fill}/${capacity}`);
+  const left = secondsLeft === undefined ? '' : ` | ${duration(secondsLeft)} left`;
+  return (
+    `encoding ${documents} texts | ${documentsPerSecond.toFixed(0)} texts/s | ${tokensPerSecond.toFixed(0)} tokens/s` +
+    ` | encoder busy ${(100 * encoderBusy).toFixed(0)} % | ${fill.join(', ')} | waiting for: ${figures.bottleneck}${left}`
+  );
+}
+
+function duration(seconds: number): string {
+  const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60];
+  const rest = String(Math.round(seconds) % 60).padStart(2, '0');
+  return hours > 0 ? `${hours}:${String(minutes).padStart(2, '0')}:${rest}` : `${minutes}:${rest}`;
+}
+
+function resultLine(output: string, manifest: CorpusManifest): string {
+  const { rows, dimensions, truncated, empty, replacedSurrogates, skippedLines, duplicateIds } = manifest;
+  const odd = { truncated, empty, replacedSurrogates, skippedLines, duplicateIds };
   const counted = Object.entries(odd).filter(([, count]) => count > 0);
   const oddities = counted.map(([name, count]) => `, ${count} ${name}`).join('');
-  console.result(
-    `${rows} embeddings of ${dimensions} dimensions in ${flags.output} (${seconds.toFixed(1)} s${oddities})`,
-    { output: flags.output, ...manifest },
-  );
+  const { seconds, encoderBusy } = manifest.figures;
+  const took = `${seconds.toFixed(1)} s, encoder busy ${(100 * encoderBusy).toFixed(0)} %`;
+  const text = `${rows} embeddings of ${dimensions} dimensions in ${output} (${took}${oddities})`;
+  return manifest.complete ? text : `interrupted: ${text}; go on with --resume`;
 }

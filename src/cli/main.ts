@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander';
+import { packageVersion } from '../native.js';
 import { addBench } from './bench.js';
 import { reportError } from './console.js';
 import { addDemo } from './demo.js';
@@ -9,7 +10,6 @@ import { addDoctor, addSetup } from './machine.js';
 import { addModels } from './models.js';
 import { addSearch } from './search.js';
 import { addTrain } from './train.js';
-import { packageVersion } from './versions.js';
 
 /** Exit codes: 0 done, 1 coded error, 2 wrong usage, 70 a bug, 130 and 143 ended by a signal. */
 async function main(): Promise<void> {

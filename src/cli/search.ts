@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { shortened } from '../encoding/corpus/precision.js';
 import { openEmbeddingsFolder } from '../encoding/embeddings_folder.js';
 import { Encoder } from '../encoding/encoder.js';
 import { FlatIndex } from '../search/flat_index.js';
@@ -36,7 +37,10 @@ async function search(flags: SearchFlags): Promise<void> {
     await index.add(piece, folder.ids.slice(row, row + rows));
     row += rows;
   }
-  const queries = await encoder.encode(flags.query, { role: 'query' });
+  const encoded = await encoder.encode(flags.query, { role: 'query' });
+  const { dimensions, modelDimensions, normalized } = folder;
+  const cut = dimensions < modelDimensions && modelDimensions === encoder.dimensions;
+  const queries = cut ? shortened(encoded.data, modelDimensions, dimensions, normalized) : encoded;
   const hits = await index.search(queries, flags.k);
   const rowOf = new Map(folder.ids.map((id, position) => [id, position]));
   const results = flags.query.map((query, q) => ({

@@ -1,11 +1,5 @@
-import { readFileSync } from 'node:fs';
 import { availableParallelism, cpus } from 'node:os';
-import { loadNative } from '../native.js';
-
-export function packageVersion(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
-}
+import { loadNative, packageVersion } from '../native.js';
 
 /** What a result depends on besides its settings. */
 export function versions(): Record<string, string> {

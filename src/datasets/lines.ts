@@ -1,8 +1,5 @@
-import { createReadStream } from 'node:fs';
-import { pipeline, type Readable } from 'node:stream';
-import * as zlib from 'node:zlib';
-import { invalidArgument, XlembedError } from '../errors.js';
-import { fileError } from './file_error.js';
+import { XlembedError } from '../errors.js';
+import { type ReadProgress, readBytes } from './bytes.js';
 
 export interface Line {
   line: string;
@@ -17,6 +14,8 @@ export interface LineOptions {
   invalidUtf8?: 'fail' | 'replace';
   /** Longest line in bytes, so that a file without line ends cannot fill the memory. Default 256 MiB. */
   maxLineBytes?: number;
+  /** Kept up to date while the file is read. */
+  progress?: ReadProgress;
 }
 
 const newline = 0x0a;
@@ -24,17 +23,17 @@ const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 const lenient = new TextDecoder('utf-8', { ignoreBOM: true });
 
 /**
- * The lines of a UTF-8 text file, plain, .gz or (where this Node has it) .zst. Lines end with LF or CRLF; a byte
- * order mark is dropped; an empty line is an item, the end after the last line end is not. Throws FILE_NOT_FOUND,
+ * The lines of a UTF-8 text file, plain, .gz or .zst, or of the standard input ("-"). Lines end with LF or CRLF; a
+ * byte order mark is dropped; an empty line is an item, the end after the last line end is not. Throws FILE_NOT_FOUND,
  * FILE_READ_FAILED (also for a damaged archive) and MALFORMED_LINE.
  */
 export async function* readLines(
   path: string,
   options: LineOptions = {},
 ): AsyncGenerator<Line, void, undefined> {
-  const { invalidUtf8 = 'fail', maxLineBytes = 2 ** 28 } = options;
+  const { invalidUtf8 = 'fail', maxLineBytes = 2 ** 28, progress } = options;
   let number = 0;
-  for await (const block of blocksOfLines(path, maxLineBytes)) {
+  for await (const block of blocksOfLines(path, maxLineBytes, progress)) {
     for (const { line, replaced } of decodedLines(block)) {
       number += 1;
       if (replaced && invalidUtf8 === 'fail') throw notUtf8(path, number);
@@ -44,10 +43,14 @@ export async function* readLines(
 }
 
 /** Cuts the byte stream after line ends: every block holds whole lines, its last line end left out. */
-async function* blocksOfLines(path: string, maxLineBytes: number): AsyncGenerator<Buffer> {
-  let begun: Buffer[] = [];
+async function* blocksOfLines(
+  path: string,
+  maxLineBytes: number,
+  progress: ReadProgress | undefined,
+): AsyncGenerator<Buffer> {
+  let begun: Uint8Array[] = [];
   let begunBytes = 0;
-  for await (const chunk of byteChunks(path)) {
+  for await (const chunk of readBytes(path, progress)) {
     const end = chunk.lastIndexOf(newline);
     if (end >= 0) {
       yield Buffer.concat([...begun, chunk.subarray(0, end)]);
@@ -59,34 +62,6 @@ async function* blocksOfLines(path: string, maxLineBytes: number): AsyncGenerato
     if (begunBytes > maxLineBytes) throw lineTooLong(path, maxLineBytes);
   }
   if (begunBytes > 0) yield Buffer.concat(begun);
-}
-
-async function* byteChunks(path: string): AsyncGenerator<Buffer> {
-  const file = createReadStream(path, { highWaterMark: 2 ** 18 });
-  const decompressor = decompressorFor(path);
-  // pipeline hands a read error on to the decompressor, whose iteration then throws it.
-  const stream: Readable = decompressor ? pipeline(file, decompressor, () => {}) : file;
-  try {
-    for await (const chunk of stream) yield chunk as Buffer;
-  } catch (cause) {
-    throw fileError(path, cause);
-  } finally {
-    file.destroy();
-  }
-}
-
-function decompressorFor(path: string): (Readable & NodeJS.WritableStream) | undefined {
-  if (path.endsWith('.gz')) return zlib.createGunzip();
-  if (!path.endsWith('.zst')) return undefined;
-  const create = (zlib as { createZstdDecompress?: () => Readable & NodeJS.WritableStream })
-    .createZstdDecompress;
-  if (create) return create();
-  throw invalidArgument(
-    'path',
-    `a plain or .gz file (Node ${process.versions.node} cannot read .zst)`,
-    path,
-    `use Node 22.15 or newer, or run: zstd -d ${path}`,
-  );
 }
 
 /** One decode for the whole block; line by line only when something in it is not UTF-8. */

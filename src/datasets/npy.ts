@@ -11,8 +11,15 @@ const magic = Buffer.from('\x93NUMPY', 'latin1');
 const writtenHeaderBytes = 128;
 const pieceBytes = 2 ** 24;
 
+/** Element types as NumPy spells them. */
+const descriptions = { float32: '<f4', float16: '<f2', int8: '|i1', uint8: '|u1' } as const;
+const bytesPerValue = { float32: 4, float16: 2, int8: 1, uint8: 1 } as const;
+export type NpyDtype = keyof typeof descriptions;
+/** float16 as bits. */
+export type NpyArray = Float32Array | Uint16Array | Int8Array | Uint8Array;
+
 export interface NpyHeader {
-  dtype: 'float32' | 'float16';
+  dtype: NpyDtype;
   /** N and D of an (N, D) array in C order. */
   rows: number;
   dimensions: number;
@@ -22,12 +29,12 @@ export interface NpyHeader {
 
 /**
  * Reads the header of a .npy file and checks it against the file's size. Throws FILE_NOT_FOUND, FILE_READ_FAILED and
- * MALFORMED_FILE for anything but a two-dimensional little-endian float32 or float16 array in C order.
+ * MALFORMED_FILE for anything but a two-dimensional little-endian float32, float16, int8 or uint8 array in C order.
  */
 export async function readNpyHeader(path: string): Promise<NpyHeader> {
   return withFile(path, async (file) => {
     const header = parseHeader(path, await readHeaderText(path, file));
-    const expected = header.offset + header.rows * header.dimensions * bytesOf(header.dtype);
+    const expected = header.offset + header.rows * header.dimensions * bytesPerValue[header.dtype];
     const { size } = await file.stat();
     if (size !== expected) throw malformed(path, `${expected} bytes by its header`, `${size} bytes`);
     return header;
@@ -36,25 +43,36 @@ export async function readNpyHeader(path: string): Promise<NpyHeader> {
 
 /** The rows of a .npy file in order, in pieces of about 16 MB: each (rows, D) float32 in memory of its own. */
 export async function* readNpyRows(path: string): AsyncGenerator<Float32Array, void, undefined> {
-  const header = await readNpyHeader(path);
-  const rowBytes = header.dimensions * bytesOf(header.dtype);
+  yield* readRowsAt(path, await readNpyHeader(path));
+}
+
+/** The same for rows that lie anywhere in a file. The layout has been checked against the file's size. */
+export async function* readRowsAt(
+  path: string,
+  { dtype, rows, dimensions, offset }: NpyHeader,
+): AsyncGenerator<Float32Array, void, undefined> {
+  const rowBytes = dimensions * bytesPerValue[dtype];
   const step = Math.max(1, Math.floor(pieceBytes / rowBytes));
   const file = await openToRead(path);
   try {
-    for (let first = 0; first < header.rows; first += step) {
-      const bytes = new Uint8Array(Math.min(step, header.rows - first) * rowBytes);
-      await readExactly(path, file, bytes, header.offset + first * rowBytes);
-      yield header.dtype === 'float32'
-        ? new Float32Array(bytes.buffer)
-        : halfToFloat32(new Uint16Array(bytes.buffer));
+    for (let first = 0; first < rows; first += step) {
+      const bytes = new Uint8Array(Math.min(step, rows - first) * rowBytes);
+      await readExactly(path, file, bytes, offset + first * rowBytes);
+      yield toFloat32(bytes, dtype);
     }
   } finally {
     await file.close();
   }
 }
 
+function toFloat32(bytes: Uint8Array, dtype: NpyDtype): Float32Array {
+  if (dtype === 'float32') return new Float32Array(bytes.buffer);
+  if (dtype === 'float16') return halfToFloat32(new Uint16Array(bytes.buffer));
+  return Float32Array.from(dtype === 'int8' ? new Int8Array(bytes.buffer) : bytes);
+}
+
 /**
- * Writes an (N, D) float32 array row by row, N unknown until `close`: to a file beside `path`, whose header is
+ * Writes an (N, D) array row by row, N unknown until `close`: to a file beside `path`, whose header is
  * rewritten at the end and which is then renamed to `path`. Throws FILE_WRITE_FAILED.
  */
 export class NpyWriter {
@@ -63,19 +81,20 @@ export class NpyWriter {
   private constructor(
     readonly path: string,
     readonly dimensions: number,
+    readonly dtype: NpyDtype,
     private readonly temporary: string,
     private readonly file: FileHandle,
   ) {}
 
-  static async create(path: string, dimensions: number): Promise<NpyWriter> {
+  static async create(path: string, dimensions: number, dtype: NpyDtype = 'float32'): Promise<NpyWriter> {
     if (!Number.isSafeInteger(dimensions) || dimensions < 1) {
       throw invalidArgument('dimensions', 'a whole number above 0', dimensions);
     }
     const temporary = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`);
     return writing(path, async () => {
       const file = await open(temporary, 'wx');
-      await file.write(headerBytes(0, dimensions));
-      return new NpyWriter(path, dimensions, temporary, file);
+      await file.write(headerBytes(0, dimensions, dtype));
+      return new NpyWriter(path, dimensions, dtype, temporary, file);
     });
   }
 
@@ -83,8 +102,8 @@ export class NpyWriter {
     return this.#rows;
   }
 
-  /** Appends vectors (rows, D). One call at a time. */
-  async append(vectors: Float32Array): Promise<void> {
+  /** Appends vectors (rows, D) of the file's type, float16 as bits. One call at a time. */
+  async append(vectors: NpyArray): Promise<void> {
     if (vectors.length % this.dimensions !== 0) {
       throw new XlembedError(
         'DIMENSION_MISMATCH',
@@ -98,7 +117,7 @@ export class NpyWriter {
   /** Completes the file under its own name; returns N. */
   async close(): Promise<number> {
     await writing(this.path, async () => {
-      await this.file.write(headerBytes(this.#rows, this.dimensions), 0, writtenHeaderBytes, 0);
+      await this.file.write(headerBytes(this.#rows, this.dimensions, this.dtype), 0, writtenHeaderBytes, 0);
       await this.file.sync();
       await this.file.close();
       await rename(this.temporary, this.path);
@@ -112,9 +131,9 @@ export class NpyWriter {
     await rm(this.temporary, { force: true });
   }
 
-  async #write(vectors: Float32Array): Promise<void> {
+  async #write(vectors: NpyArray): Promise<void> {
     const bytes = new Uint8Array(vectors.buffer, vectors.byteOffset, vectors.byteLength);
-    let position = writtenHeaderBytes + this.#rows * this.dimensions * 4;
+    let position = writtenHeaderBytes + this.#rows * this.dimensions * bytesPerValue[this.dtype];
     for (let done = 0; done < bytes.length; ) {
       const { bytesWritten } = await this.file.write(bytes, done, bytes.length - done, position);
       done += bytesWritten;
@@ -123,8 +142,8 @@ export class NpyWriter {
   }
 }
 
-function headerBytes(rows: number, dimensions: number): Buffer {
-  const text = `{'descr': '<f4', 'fortran_order': False, 'shape': (${rows}, ${dimensions}), }`;
+function headerBytes(rows: number, dimensions: number, dtype: NpyDtype): Buffer {
+  const text = `{'descr': '${descriptions[dtype]}', 'fortran_order': False, 'shape': (${rows}, ${dimensions}), }`;
   const header = Buffer.alloc(writtenHeaderBytes, ' ', 'latin1');
   magic.copy(header);
   header.writeUInt8(1, 6);
@@ -154,8 +173,9 @@ async function readHeaderText(path: string, file: FileHandle): Promise<{ text: s
 function parseHeader(path: string, header: { text: string; offset: number }): NpyHeader {
   const { text, offset } = header;
   const descr = /'descr':\s*'([^']*)'/.exec(text)?.[1];
-  const dtype = descr === '<f4' ? 'float32' : descr === '<f2' ? 'float16' : undefined;
-  if (!dtype) throw malformed(path, "values of type '<f4' or '<f2'", descr ?? text.slice(0, 80));
+  const dtype = (Object.keys(descriptions) as NpyDtype[]).find((name) => descriptions[name] === descr);
+  if (!dtype)
+    throw malformed(path, "values of type '<f4', '<f2', '|i1' or '|u1'", descr ?? text.slice(0, 80));
   if (!/'fortran_order':\s*False/.test(text)) throw malformed(path, 'C order', 'Fortran order');
   const shape = /'shape':\s*\(\s*(\d+)\s*,\s*(\d+)\s*,?\s*\)/.exec(text);
   const [rows, dimensions] = [Number(shape?.[1]), Number(shape?.[2])];
@@ -163,10 +183,6 @@ function parseHeader(path: string, header: { text: string; offset: number }): Np
     throw malformed(path, 'a two-dimensional shape', /'shape':[^)]*\)?/.exec(text)?.[0] ?? text.slice(0, 80));
   }
   return { dtype, rows, dimensions, offset };
-}
-
-function bytesOf(dtype: NpyHeader['dtype']): number {
-  return dtype === 'float32' ? 4 : 2;
 }
 
 async function readExactly(

@@ -1,6 +1,10 @@
+import { statSync } from 'node:fs';
+import { basename } from 'node:path';
+import { glob, isDynamicPattern } from 'tinyglobby';
 import { invalidArgument, XlembedError } from '../errors.js';
-import { readLines } from './lines.js';
-import { type MalformedPolicy, malformed, parseId, parseObject, placeOf } from './malformed.js';
+import { type ReadProgress, STDIN } from './bytes.js';
+import { type MalformedPolicy, malformed, parseId, placeOf } from './malformed.js';
+import { beirFile, formatOf, isFolder, type Row, readRows, type TextFormatName } from './text_formats.js';
 
 export interface TextRecord {
   id: string;
@@ -17,61 +21,175 @@ export interface TextCounts {
 }
 
 export interface TextOptions {
+  /** Default: by each file's extension. */
+  format?: TextFormatName | undefined;
+  /** Column of ids; default: `id` or `_id` where there is one, else the line number (behind the file's name if several). */
+  idColumn?: string | undefined;
+  /** Columns whose texts are joined by a space; default `text`, and `title`, `text` in a BEIR folder's corpus. */
+  textColumns?: readonly string[] | undefined;
   /** A line without a usable text: an error, or skipped and counted. Default 'fail'. */
-  onMalformed?: MalformedPolicy;
+  onMalformed?: MalformedPolicy | undefined;
+  /** Which file of a BEIR folder: queries.jsonl for `query`, else corpus.jsonl. */
+  role?: 'query' | 'passage' | undefined;
 }
 
-/**
- * Texts to encode, read as they are asked for: `.txt`, one text a line, whose id is its line number, or `.jsonl`
- * with `{id, text}` (also with .gz or .zst behind). `counts` is up to date with what has been read. Throws
- * INVALID_ARGUMENT for another kind of file; while reading FILE_NOT_FOUND, FILE_READ_FAILED, MALFORMED_LINE.
- */
-export class TextFile implements AsyncIterable<TextRecord> {
-  readonly counts: TextCounts = { texts: 0, empty: 0, skipped: 0 };
-  readonly #path: string;
-  readonly #parse: (line: string, number: number, path: string) => TextRecord | undefined;
-  readonly #onMalformed: MalformedPolicy;
+/** One file of the input. */
+export interface InputFile {
+  path: string;
+  format: TextFormatName;
+  /** null for the standard input. */
+  bytes: number | null;
+  /** Last change, in milliseconds of Unix time; null for the standard input. */
+  modified_ms: number | null;
+  idColumn: string | undefined;
+  textColumns: readonly string[];
+  /** Stands before line numbers that serve as ids. */
+  idPrefix: string;
+}
 
-  constructor(path: string, { onMalformed = 'fail' }: TextOptions = {}) {
-    const kind = /\.(txt|jsonl)(\.gz|\.zst)?$/.exec(path)?.[1];
-    if (!kind) throw invalidArgument('path', 'a .txt or .jsonl file (.gz allowed)', path, 'rename the file');
-    this.#path = path;
-    this.#parse = kind === 'txt' ? parsePlain : parseJsonl;
-    this.#onMalformed = onMalformed;
+/** A row and the file that it is in. */
+export interface InputRow {
+  file: InputFile;
+  row: Row;
+}
+
+/** What a row gives: a text, nothing (a blank line), or the reason why it is skipped. */
+export type ReadRow = { record: TextRecord } | { skipped: string } | undefined;
+
+/**
+ * Texts to encode, read as they are asked for, from .txt (one text a line), .jsonl, .csv, .tsv (with a header) and
+ * .parquet files, .gz and .zst behind, BEIR folders, globs, and "-", the standard input. Iterating gives the texts;
+ * `counts` is up to date with what has been read. Throws while reading FILE_NOT_FOUND, FILE_READ_FAILED,
+ * MALFORMED_LINE, MALFORMED_FILE and INVALID_ARGUMENT.
+ */
+export class TextInput implements AsyncIterable<TextRecord> {
+  readonly counts: TextCounts = { texts: 0, empty: 0, skipped: 0 };
+  readonly onMalformed: MalformedPolicy;
+  #readBefore = 0;
+  #progress: ReadProgress = { bytes: 0 };
+
+  private constructor(
+    readonly files: readonly InputFile[],
+    { onMalformed = 'fail' }: TextOptions,
+  ) {
+    this.onMalformed = onMalformed;
+  }
+
+  /** Throws FILE_NOT_FOUND, and INVALID_ARGUMENT for a glob without a match or a kind of file that is not known. */
+  static async open(inputs: string | readonly string[], options: TextOptions = {}): Promise<TextInput> {
+    const named = typeof inputs === 'string' ? [inputs] : inputs;
+    const found = (await Promise.all(named.map(expand))).flat();
+    if (found.length === 0) throw invalidArgument('inputs', 'at least one file', 'none');
+    const names = found.map((path) => basename(path));
+    const distinct = new Set(names).size === names.length;
+    const prefix = (n: number) => (found.length === 1 ? '' : `${distinct ? names[n] : found[n]}:`);
+    return new TextInput(
+      found.map((path, n) => describe(path, prefix(n), options)),
+      options,
+    );
+  }
+
+  /** Share of the input's bytes that have been read; undefined for the standard input. */
+  get fraction(): number | undefined {
+    const total = this.files.reduce((sum, { bytes }) => sum + (bytes ?? Number.NaN), 0);
+    return total > 0 ? Math.min(1, (this.#readBefore + this.#progress.bytes) / total) : undefined;
+  }
+
+  /** All rows in order, blank and malformed ones too: `read` parses one. */
+  async *rows(): AsyncGenerator<InputRow, void, undefined> {
+    this.#readBefore = 0;
+    for (const file of this.files) {
+      this.#progress = { bytes: 0 };
+      const columns = [...(file.idColumn === undefined ? [] : [file.idColumn]), ...file.textColumns];
+      const optionalColumns = file.idColumn === undefined ? ['id', '_id'] : [];
+      const request = { path: file.path, columns, optionalColumns, progress: this.#progress };
+      for await (const row of readRows(file.format, request)) yield { file, row };
+      this.#readBefore += file.bytes ?? 0;
+      this.#progress = { bytes: 0 };
+    }
+  }
+
+  /** Parses a row. Throws MALFORMED_LINE unless such lines are skipped. */
+  read({ file, row }: InputRow): ReadRow {
+    try {
+      const fields = row.fields();
+      return fields && { record: recordOf(fields, file, row.number) };
+    } catch (error) {
+      if (this.onMalformed === 'fail' || !(error instanceof XlembedError)) throw error;
+      return { skipped: error.message };
+    }
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<TextRecord, void, undefined> {
-    Object.assign(this.counts, { texts: 0, empty: 0, skipped: 0 });
-    for await (const { line, number, replaced } of readLines(this.#path, { invalidUtf8: 'replace' })) {
-      const record = this.#record(line, number, replaced);
-      if (!record) continue;
-      this.counts.texts += 1;
-      if (record.text === '') this.counts.empty += 1;
-      yield record;
-    }
-  }
-
-  #record(line: string, number: number, replaced: boolean): TextRecord | undefined {
-    try {
-      if (replaced) throw malformed(placeOf(this.#path, number), 'the line', 'UTF-8', line);
-      return this.#parse(line, number, this.#path);
-    } catch (error) {
-      if (this.#onMalformed === 'fail' || !(error instanceof XlembedError)) throw error;
-      this.counts.skipped += 1;
-      this.counts.firstSkipped ??= error.message;
-      return undefined;
+    const { counts } = this;
+    Object.assign(counts, { texts: 0, empty: 0, skipped: 0 });
+    for await (const row of this.rows()) {
+      const read = this.read(row);
+      if (!read) continue;
+      if ('skipped' in read) {
+        counts.skipped += 1;
+        counts.firstSkipped ??= read.skipped;
+        continue;
+      }
+      counts.texts += 1;
+      if (read.record.text === '') counts.empty += 1;
+      yield read.record;
     }
   }
 }
 
-function parsePlain(line: string, number: number): TextRecord {
-  return { id: String(number), text: line };
+async function expand(input: string): Promise<string[]> {
+  if (input === STDIN || statSync(input, { throwIfNoEntry: false }) || !isDynamicPattern(input))
+    return [input];
+  const found = await glob(input, { absolute: false, expandDirectories: false });
+  if (found.length === 0)
+    throw new XlembedError('FILE_NOT_FOUND', `no file matches ${input}`, 'check the pattern');
+  return found.sort();
 }
 
-function parseJsonl(line: string, number: number, path: string): TextRecord | undefined {
-  if (line.trim() === '') return undefined;
-  const place = placeOf(path, number);
-  const fields = parseObject(line, place);
-  if (typeof fields.text !== 'string') throw malformed(place, 'text', 'a text', fields.text);
-  return { id: parseId(fields.id, place) ?? String(number), text: fields.text };
+function describe(given: string, idPrefix: string, options: TextOptions): InputFile {
+  const { format, role, idColumn } = options;
+  if (given === STDIN) {
+    if (!format)
+      throw invalidArgument(
+        'format',
+        'a name, as the standard input has no extension,',
+        format,
+        'name the format',
+      );
+    const textColumns = options.textColumns ?? ['text'];
+    return { path: given, format, bytes: null, modified_ms: null, idColumn, textColumns, idPrefix };
+  }
+  const folder = isFolder(given);
+  const path = folder ? beirFile(given, role ?? 'passage') : given;
+  const stats = statSync(path, { throwIfNoEntry: false });
+  if (!stats) throw new XlembedError('FILE_NOT_FOUND', `no file at ${path}`, 'check the path');
+  return {
+    path,
+    format: format ?? formatOf(path),
+    bytes: stats.size,
+    modified_ms: Math.floor(stats.mtimeMs),
+    idColumn,
+    textColumns: options.textColumns ?? (folder && role !== 'query' ? ['title', 'text'] : ['text']),
+    idPrefix,
+  };
+}
+
+function recordOf(fields: Record<string, unknown>, file: InputFile, number: number): TextRecord {
+  const place = placeOf(file.path, number);
+  const id = file.idColumn === undefined ? (fields.id ?? fields._id) : fields[file.idColumn];
+  return { id: parseId(id, place) ?? `${file.idPrefix}${number}`, text: textOf(fields, file, place) };
+}
+
+/** Of several columns, those that are absent or empty are left out; one at least must be there. */
+function textOf(fields: Record<string, unknown>, { textColumns }: InputFile, place: string): string {
+  const parts: string[] = [];
+  for (const name of textColumns) {
+    const value = fields[name];
+    if (typeof value === 'string') parts.push(value);
+    else if (textColumns.length === 1 || (value !== undefined && value !== null))
+      throw malformed(place, name, 'a text', value);
+  }
+  if (parts.length === 0) throw malformed(place, textColumns.join(' or '), 'a text', undefined);
+  return parts.length === 1 ? parts[0]! : parts.filter(Boolean).join(' ');
 }

@@ -1,20 +1,28 @@
+import { existsSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
-import { readLines } from '../datasets/lines.js';
 import { NpyWriter, readNpyHeader, readNpyRows } from '../datasets/npy.js';
 import { XlembedError } from '../errors.js';
 import { writeFolderBeside } from '../models/write_beside.js';
+import { MANIFEST, PROGRESS } from './corpus/output_folder.js';
+import { readIdLines } from './corpus/shard_ids.js';
+import { openShards } from './corpus/shards_folder.js';
 
 const vectorsFile = 'embeddings.npy';
 const idsFile = 'ids.jsonl';
 
 /**
- * A folder of embeddings: `embeddings.npy`, an (N, D) float32 or float16 array in C order, and `ids.jsonl`, N lines
- * that are each a JSON string or `{"id": ..., "text": ...}`, the text optional.
+ * A folder of embeddings: the shards and the manifest that Encoder.encodeCorpus writes; or `embeddings.npy`, an (N, D)
+ * float32 or float16 array in C order, and `ids.jsonl`, N lines that are each a JSON string or
+ * `{"id": ..., "text": ...}`, the text optional.
  */
 export interface EmbeddingsFolder {
   rows: number;
   dimensions: number;
+  /** Of what the model gave: more than `dimensions` where only the first values were kept. */
+  modelDimensions: number;
+  /** True when the vectors are known to have length 1. */
+  normalized: boolean;
   ids: string[];
   /** By row; undefined when no line has a text. */
   texts: (string | undefined)[] | undefined;
@@ -24,12 +32,20 @@ export interface EmbeddingsFolder {
 
 /**
  * Opens such a folder: reads the ids and the array's header. Throws FILE_NOT_FOUND, FILE_READ_FAILED, MALFORMED_LINE
- * with its number, and MALFORMED_FILE, also when the numbers of ids and vectors differ.
+ * with its number, and MALFORMED_FILE, also when the numbers of ids and vectors differ or a run has not ended.
  */
 export async function openEmbeddingsFolder(folder: string): Promise<EmbeddingsFolder> {
+  if (existsSync(join(folder, MANIFEST))) return openShards(folder);
+  if (existsSync(join(folder, PROGRESS))) {
+    throw new XlembedError(
+      'MALFORMED_FILE',
+      `${folder} holds a run of xlembed encode that has not ended`,
+      'end it with --resume',
+    );
+  }
   const path = join(folder, vectorsFile);
   const { rows, dimensions } = await readNpyHeader(path);
-  const { ids, texts } = await readIds(join(folder, idsFile));
+  const { ids, texts } = await readIdLines(join(folder, idsFile));
   if (ids.length !== rows) {
     throw new XlembedError(
       'MALFORMED_FILE',
@@ -37,7 +53,9 @@ export async function openEmbeddingsFolder(folder: string): Promise<EmbeddingsFo
       'the two files do not belong together',
     );
   }
-  return { rows, dimensions, ids, texts, pieces: () => readNpyRows(path) };
+  const kept = texts.some((text) => text !== undefined) ? texts : undefined;
+  const pieces = () => readNpyRows(path);
+  return { rows, dimensions, modelDimensions: dimensions, normalized: false, ids, texts: kept, pieces };
 }
 
 /** Vectors (rows, D) laid end to end, and the row's id, or id and text, for each. */
@@ -82,36 +100,4 @@ function requireFit(vectors: Float32Array, rows: number, dimensions: number): vo
     'DIMENSION_MISMATCH',
     `expected ${rows} x ${dimensions} values, received ${vectors.length}`,
   );
-}
-
-async function readIds(path: string): Promise<Pick<EmbeddingsFolder, 'ids' | 'texts'>> {
-  const ids: string[] = [];
-  const texts: (string | undefined)[] = [];
-  for await (const { line, number } of readLines(path)) {
-    const { id, text } = parseLine(path, line, number);
-    ids.push(id);
-    texts.push(text);
-  }
-  return { ids, texts: texts.some((text) => text !== undefined) ? texts : undefined };
-}
-
-function parseLine(path: string, line: string, number: number): { id: string; text: string | undefined } {
-  const value = parsed(line);
-  if (typeof value === 'string') return { id: value, text: undefined };
-  if (typeof value === 'object' && value !== null) {
-    const { id, text } = value as { id?: unknown; text?: unknown };
-    if (typeof id === 'string') return { id, text: typeof text === 'string' ? text : undefined };
-  }
-  throw new XlembedError(
-    'MALFORMED_LINE',
-    `expected a JSON string or {"id": ...} in ${path} line ${number}, received ${line.slice(0, 80)}`,
-  );
-}
-
-function parsed(line: string): unknown {
-  try {
-    return JSON.parse(line);
-  } catch {
-    return undefined;
-  }
 }

@@ -1,4 +1,4 @@
-import { batchByTokens } from '../batches/token_budget.js';
+import type { TextInput } from '../datasets/texts.js';
 import { invalidArgument, XlembedError } from '../errors.js';
 import { type HubOptions, resolveModel } from '../models/hub.js';
 import {
@@ -17,8 +17,9 @@ import {
   nativeCall,
 } from '../native.js';
 import { mapAhead } from '../scheduling/read_ahead.js';
-import { pack, sequenceAt } from '../tokenizers/packed.js';
-import { type TokenizedTexts, TokenizerPool } from '../tokenizers/tokenizer_pool.js';
+import { TokenizerPool } from '../tokenizers/tokenizer_pool.js';
+import { type CorpusManifest, type CorpusOptions, encodeCorpus } from './corpus/encode_corpus.js';
+import { encodeSequences, TOKEN_BUDGET, TokenBudget } from './encode_sequences.js';
 
 export interface EncoderOptions {
   /** `cpu` (default), `cuda` or `cuda:N`. */
@@ -66,7 +67,6 @@ export interface Embeddings extends TextCounts {
 
 /** Texts tokenised and sorted by length together: long enough to fill batches evenly, short enough for memory. */
 const WINDOW = 4096;
-const TOKEN_BUDGET = 8192;
 
 /**
  * A model on a device, with its tokenizer. Texts in, embeddings out; the heavy work runs on native threads, the
@@ -168,8 +168,16 @@ export class Encoder {
       }),
       1,
     );
+    const { tokenBudget = TOKEN_BUDGET, onProgress } = options;
+    let done = 0;
+    const onBatch = (sequences: number, tokens: number) => {
+      done += sequences;
+      result.tokens += tokens;
+      onProgress?.(done, result.rows);
+    };
     for await (const { first, tokens, empty } of windows) {
-      await this.#encodeWindow(tokens, first, options, result);
+      const budget = new TokenBudget(tokenBudget);
+      result.data.set(await encodeSequences(this.native, tokens, budget, onBatch), first * dimensions);
       result.truncated += tokens.truncated;
       result.replacedSurrogates += tokens.replacedSurrogates;
       result.empty += empty;
@@ -177,29 +185,13 @@ export class Encoder {
     return result;
   }
 
-  /** Encodes tokenised texts into rows `first`, `first + 1`, ... of `result`. */
-  async #encodeWindow(
-    tokens: TokenizedTexts,
-    first: number,
-    { tokenBudget = TOKEN_BUDGET, onProgress }: EncodeOptions,
-    result: Embeddings,
-  ): Promise<void> {
-    const { dimensions } = this;
-    const rows = tokens.cumulativeSeqLengths.length - 1;
-    const sequences = Array.from({ length: rows }, (_, row) => sequenceAt(tokens, row));
-    const lengths = sequences.map((sequence) => sequence.length);
-    let done = first;
-    for (const batch of batchByTokens(lengths, tokenBudget)) {
-      const packed = pack(batch.map((row) => sequences[row]!));
-      const embeddings = await nativeCall(() => this.native.encode(packed));
-      for (const [position, row] of batch.entries()) {
-        const embedding = embeddings.subarray(position * dimensions, (position + 1) * dimensions);
-        result.data.set(embedding, (first + row) * dimensions);
-      }
-      result.tokens += packed.inputIds.length;
-      done += batch.length;
-      onProgress?.(done, result.rows);
-    }
+  /**
+   * Embeds a corpus of any size into a folder of shards (corpus/encode_corpus.ts): memory stays flat, an interrupted
+   * run resumes, and several processes under torchrun share the work. Throws what reading and encoding throw,
+   * FILE_EXISTS, FILE_WRITE_FAILED, RESUME_REFUSED, DUPLICATE_ID, PEER_FAILED.
+   */
+  encodeCorpus(input: TextInput, folder: string, options: CorpusOptions = {}): Promise<CorpusManifest> {
+    return encodeCorpus(this, input, folder, options);
   }
 
   /** Writes a sentence-transformers folder. Throws FILE_EXISTS, FILE_WRITE_FAILED. */

@@ -77,7 +77,7 @@ async function syncTree(folder: string): Promise<void> {
   await syncPath(folder);
 }
 
-async function syncPath(path: string): Promise<void> {
+export async function syncPath(path: string): Promise<void> {
   const handle = await open(path, 'r');
   try {
     await handle.sync();
@@ -90,7 +90,8 @@ function folderExists(folder: string): XlembedError {
   return new XlembedError('FILE_EXISTS', `${folder} exists`, 'choose another folder, or allow overwriting');
 }
 
-function writeError(path: string, cause: unknown): XlembedError {
+/** FILE_WRITE_FAILED naming the path; coded errors pass as they are. */
+export function writeError(path: string, cause: unknown): XlembedError {
   if (cause instanceof XlembedError) return cause;
   const { message } = cause as Error;
   return new XlembedError(

@@ -60,7 +60,7 @@ test('files that are missing or wrong', () => {
   refused(train(write('empty.jsonl', '\n')), 'EMPTY_DATASET', /empty\.jsonl/);
   refused(train(write('blank.jsonl', `${RECORD}\n{"query": "", "positive": "w9"}`)), 'MALFORMED_LINE', /2/);
   refused(encode(at('nowhere.txt')), 'FILE_NOT_FOUND', /nowhere\.txt/);
-  refused(encode(write('texts.csv', 'a')), 'INVALID_ARGUMENT', /texts\.csv/);
+  refused(encode(write('texts.doc', 'a')), 'INVALID_ARGUMENT', /texts\.doc/);
   refused(
     ['search', '--model', MODEL, '--index', at('nowhere'), '--query', 'a'],
     'FILE_NOT_FOUND',

@@ -30,7 +30,7 @@ test('encode: the published files of LASER-2 give the vectors of PyTorch', () =>
   writeFileSync(at('texts.jsonl'), lines.join('\n'));
   const result = run('encode', '--model', LASER, '--input', at('texts.jsonl'), '--output', at('encoded'));
   assert.deepEqual([result.rows, result.dimensions, result.truncated], [rows, 16, 0]);
-  const values = npyValues(join(at('encoded'), 'embeddings.npy'), rows);
+  const values = npyValues(join(at('encoded'), 'shard-00000.npy'), rows);
   assert.ok(largestDifference(values, text_embeddings.flat()) <= 2e-6);
 });
 

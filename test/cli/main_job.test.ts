@@ -52,7 +52,7 @@ test('train from scratch, encode, search, evaluate', () => {
   const encoded = xlembed('encode', ...corpus, '--format', 'npy', '--role', 'passage', '--json');
   assert.equal(encoded.status, 0, encoded.stderr);
   assert.deepEqual([JSON.parse(encoded.stdout).rows, JSON.parse(encoded.stdout).prompt], [20, 'Passage: ']);
-  const npy = readFileSync(join(at('index'), 'embeddings.npy'));
+  const npy = readFileSync(join(at('index'), 'shard-00000.npy'));
   assert.match(npy.toString('latin1', 0, 128), /'descr': '<f4'.*\(20, 24\)/);
   assert.equal(npy.length, 128 + 20 * 24 * 4);
   assert.equal(xlembed('encode', ...corpus).status, 1, 'an existing folder is not replaced');
@@ -122,7 +122,7 @@ test('a plain text file: a row for each line, empty ones counted', () => {
   assert.equal(encoded.status, 0, encoded.stderr);
   const { rows, empty, truncated, prompt } = JSON.parse(encoded.stdout);
   assert.deepEqual({ rows, empty, truncated, prompt }, { rows: 4, empty: 1, truncated: 1, prompt: '' });
-  const ids = readFileSync(join(at('texts'), 'ids.jsonl'), 'utf8')
+  const ids = readFileSync(join(at('texts'), 'shard-00000.ids.jsonl'), 'utf8')
     .trim()
     .split('\n');
   assert.deepEqual(

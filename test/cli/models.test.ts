@@ -126,7 +126,7 @@ test('a name on the hub: inspected and encoded with as its folder is; then offli
   writeFileSync(input, 'w9 w8\nw10\n');
   const encode = (model: string, output: string, ...more: string[]) =>
     withHub('encode', '--model', model, '--input', input, '--output', join(folder, output), ...more);
-  const embeddings = (output: string) => readFileSync(join(folder, output, 'embeddings.npy'));
+  const embeddings = (output: string) => readFileSync(join(folder, output, 'shard-00000.npy'));
   assert.equal((await encode(source, 'local')).status, 0);
   const online = await encode('owner/tiny', 'online', '--revision', commit);
   assert.equal(online.status, 0, online.stderr);

@@ -1,20 +1,30 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { TextFile, type TextOptions } from '#xlembed/datasets/texts.js';
+import { gzipSync } from 'node:zlib';
+import { parquetWriteBuffer } from 'hyparquet-writer';
+import { TextInput, type TextOptions } from '#xlembed/datasets/texts.js';
 
 const folder = await mkdtemp(join(tmpdir(), 'xlembed-texts-'));
 after(() => rm(folder, { recursive: true }));
 
-async function read(name: string, content: string | Buffer, options?: TextOptions) {
+async function write(name: string, content: string | Uint8Array): Promise<string> {
   const path = join(folder, name);
   await writeFile(path, content);
-  const file = new TextFile(path, options);
+  return path;
+}
+
+async function readAll(inputs: string | string[], options?: TextOptions) {
+  const input = await TextInput.open(inputs, options);
   const all: [string, string][] = [];
-  for await (const { id, text } of file) all.push([id, text]);
-  return { all, counts: file.counts };
+  for await (const { id, text } of input) all.push([id, text]);
+  return { all, counts: input.counts };
+}
+
+async function read(name: string, content: string | Uint8Array, options?: TextOptions) {
+  return readAll(await write(name, content), options);
 }
 
 test('.txt: one text a line, empty ones kept and counted', async () => {
@@ -28,16 +38,15 @@ test('.txt: one text a line, empty ones kept and counted', async () => {
 });
 
 test('.jsonl: id and text, the line number where there is no id', async () => {
-  const { all, counts } = await read(
-    'a.jsonl',
-    '{"id":"x","text":"one"}\n\n{"text":""}\n{"id":9,"text":"two"}\n',
-  );
+  const lines = '{"id":"x","text":"one"}\n\n{"text":""}\n{"id":9,"text":"two"}\n{"_id":"y","text":"three"}\n';
+  const { all, counts } = await read('a.jsonl', lines);
   assert.deepEqual(all, [
     ['x', 'one'],
     ['3', ''],
     ['9', 'two'],
+    ['y', 'three'],
   ]);
-  assert.deepEqual(counts, { texts: 3, empty: 1, skipped: 0 });
+  assert.deepEqual(counts, { texts: 4, empty: 1, skipped: 0 });
 });
 
 test('a malformed line fails with its number, or is skipped and counted', async () => {
@@ -57,16 +66,112 @@ test('a malformed line fails with its number, or is skipped and counted', async 
 });
 
 test('reading again starts the counts again', async () => {
-  const path = join(folder, 'again.txt');
-  await writeFile(path, 'a\n\n');
-  const file = new TextFile(path);
-  for (let turn = 0; turn < 2; ++turn) for await (const _ of file);
-  assert.deepEqual(file.counts, { texts: 2, empty: 1, skipped: 0 });
+  const input = await TextInput.open(await write('again.txt', 'a\n\n'));
+  for (let turn = 0; turn < 2; ++turn) for await (const _ of input);
+  assert.deepEqual(input.counts, { texts: 2, empty: 1, skipped: 0 });
 });
 
-test('another kind of file is refused before it is opened', () => {
-  assert.throws(() => new TextFile('corpus.csv'), {
+test('.csv: quotes, line ends in quotes, a byte order mark, columns by name; joined columns', async () => {
+  const table = '\uFEFFkey,title,body\r\n1,"a, b","x\ny ""z"""\r\n2,,w\r\n';
+  const columns = { idColumn: 'key', textColumns: ['title', 'body'] };
+  const { all } = await read('a.csv', table, columns);
+  assert.deepEqual(all, [
+    ['1', 'a, b x\ny "z"'],
+    ['2', 'w'],
+  ]);
+  assert.deepEqual((await read('a.csv.gz', gzipSync(table), columns)).all, all);
+  await assert.rejects(readAll(join(folder, 'a.csv'), { textColumns: ['text'] }), {
     code: 'INVALID_ARGUMENT',
-    message: 'expected a .txt or .jsonl file (.gz allowed) for path, received "corpus.csv" of type string',
+    message: /one of key, title, body in .*a\.csv/,
   });
+});
+
+test('.csv: a row with other values than the header, or a quote that is never closed, is malformed', async () => {
+  const table = 'id,text\n1,one\n2,two,three\n4,"fo"ur\n5,five\n6,"six\n7,seven\n';
+  await assert.rejects(read('b.csv', table), { code: 'MALFORMED_LINE', message: /2 values.*line 3/ });
+  const { all, counts } = await read('b.csv', table, { onMalformed: 'skip' });
+  assert.deepEqual(all, [
+    ['1', 'one'],
+    ['4', '"fo"ur'],
+    ['5', 'five'],
+  ]);
+  assert.equal(counts.skipped, 2);
+});
+
+test('.tsv: quotes are characters', async () => {
+  const { all } = await read('a.tsv', 'id\ttext\n1\t"so" he said\n2\t"\n');
+  assert.deepEqual(all, [
+    ['1', '"so" he said'],
+    ['2', '"'],
+  ]);
+});
+
+test('.parquet: columns by name, several row groups, ids where there are some', async () => {
+  const count = 2500;
+  const data = Array.from({ length: count }, (_, n) => n);
+  const bytes = parquetWriteBuffer({
+    columnData: [
+      { name: 'id', data: data.map((n) => `k${n}`), type: 'STRING' },
+      { name: 'text', data: data.map((n) => `text ${n}`), type: 'STRING' },
+      { name: 'other', data: data.map((n) => n / 2), type: 'DOUBLE' },
+    ],
+    rowGroupSize: 1000,
+  });
+  const { all } = await read('a.parquet', new Uint8Array(bytes));
+  assert.equal(all.length, count);
+  assert.deepEqual(
+    [all[0], all[2499]],
+    [
+      ['k0', 'text 0'],
+      ['k2499', 'text 2499'],
+    ],
+  );
+  const path = join(folder, 'a.parquet');
+  await assert.rejects(readAll(path, { textColumns: ['other'] }), {
+    code: 'MALFORMED_LINE',
+    message: /line 1/,
+  });
+  await assert.rejects(readAll(path, { textColumns: ['none'] }), { code: 'INVALID_ARGUMENT' });
+  await assert.rejects(read('b.parquet', 'no table'), { code: 'MALFORMED_FILE' });
+});
+
+test('a BEIR folder: title and text of the corpus, or the queries, by role', async () => {
+  const beir = join(folder, 'beir');
+  await mkdir(beir);
+  await write(
+    'beir/corpus.jsonl',
+    '{"_id":"d1","title":"T","text":"x","metadata":{}}\n{"_id":"d2","title":"","text":"y"}\n',
+  );
+  await write('beir/queries.jsonl', '{"_id":"q1","text":"what"}\n');
+  assert.deepEqual((await readAll(beir, { role: 'passage' })).all, [
+    ['d1', 'T x'],
+    ['d2', 'y'],
+  ]);
+  assert.deepEqual((await readAll(beir, { role: 'query' })).all, [['q1', 'what']]);
+  await assert.rejects(readAll(folder), { code: 'INVALID_ARGUMENT', message: /corpus\.jsonl/ });
+});
+
+test('several files and globs in the order of their names; line numbers tell their file', async () => {
+  await mkdir(join(folder, 'many'));
+  await write('many/2.txt', 'c\n');
+  await write('many/1.txt', 'a\nb\n');
+  const { all } = await readAll(join(folder, 'many', '*.txt'));
+  assert.deepEqual(all, [
+    ['1.txt:1', 'a'],
+    ['1.txt:2', 'b'],
+    ['2.txt:1', 'c'],
+  ]);
+  await assert.rejects(readAll(join(folder, 'many', '*.csv')), { code: 'FILE_NOT_FOUND' });
+});
+
+test('another kind of file is refused before it is opened, unless its format is named', async () => {
+  const path = await write('corpus.doc', 'one\n');
+  await assert.rejects(TextInput.open(path), {
+    code: 'INVALID_ARGUMENT',
+    message:
+      /^expected a file ending with \.txt, \.jsonl, .* for path, received ".*corpus\.doc" of type string$/,
+  });
+  assert.deepEqual((await readAll(path, { format: 'txt' })).all, [['1', 'one']]);
+  await assert.rejects(TextInput.open('-'), { code: 'INVALID_ARGUMENT', message: /format/ });
+  await assert.rejects(TextInput.open(join(folder, 'none.txt')), { code: 'FILE_NOT_FOUND' });
 });

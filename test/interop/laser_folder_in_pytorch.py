@@ -2,7 +2,7 @@
 
     python test/interop/laser_folder_in_pytorch.py FOLDER EMBEDDINGS
 
-EMBEDDINGS is what `xlembed encode --model FOLDER` wrote: embeddings.npy, and ids.jsonl with the texts. The texts must be
+EMBEDDINGS is what `xlembed encode --model FOLDER` wrote: one shard of vectors and ids with the texts. The texts must be
 lower-case letters and spaces: punctuation and control characters would need Moses' normaliser. The encoder is written
 from docs/models-laser2.md.
 """
@@ -36,8 +36,8 @@ def open_folder(folder):
 def main():
     folder, embeddings = map(pathlib.Path, sys.argv[1:])
     embedding, lstm, pieces, dictionary = open_folder(folder)
-    actual = torch.from_numpy(numpy.load(embeddings / "embeddings.npy"))
-    texts = [json.loads(line)["text"] for line in (embeddings / "ids.jsonl").read_text().splitlines()]
+    actual = torch.from_numpy(numpy.load(embeddings / "shard-00000.npy"))
+    texts = [json.loads(line)["text"] for line in (embeddings / "shard-00000.ids.jsonl").read_text().splitlines()]
     worst = 0.0
     with torch.no_grad():
         for text, row in zip(texts, actual, strict=True):

@@ -1,0 +1,101 @@
+import { Readable } from 'node:stream';
+import { type CsvError, parse } from 'csv-parse';
+import { invalidArgument } from '../errors.js';
+import { readBytes } from './bytes.js';
+import { fileError } from './file_error.js';
+import { malformed, placeOf } from './malformed.js';
+import type { Row, RowsRequest } from './text_formats.js';
+
+interface Dialect {
+  delimiter: string;
+  /** null: quotes are characters like any other. */
+  quote: string | null;
+}
+
+/** So that a quote that is never closed cannot fill the memory. */
+const MAX_RECORD_CHARACTERS = 2 ** 28;
+
+interface Parsed {
+  record: string[];
+  info: { lines: number };
+}
+
+/**
+ * The rows of a table whose first row names the columns. A row with another number of values is malformed, and so is one
+ * whose quote is never closed; the others go on. Throws INVALID_ARGUMENT when a column that is asked for is missing.
+ */
+export async function* readDelimitedRows(
+  { path, columns, progress }: RowsRequest,
+  { delimiter, quote }: Dialect,
+): AsyncGenerator<Row> {
+  const broken: Row[] = [];
+  const parser = parse({
+    delimiter,
+    quote,
+    bom: true,
+    info: true,
+    relax_column_count: true,
+    // As in Python's csv: after "fo"ur the next line is a row again, not the rest of this one.
+    relax_quotes: true,
+    max_record_size: MAX_RECORD_CHARACTERS,
+    skip_empty_lines: true,
+    skip_records_with_error: true,
+    on_skip: (error) => {
+      broken.push(brokenRow(path, error));
+      return undefined;
+    },
+  });
+  const bytes = Readable.from(readBytes(path, progress), { objectMode: false });
+  bytes.on('error', (error) => parser.destroy(error));
+  let header: string[] | undefined;
+  try {
+    for await (const { record, info } of bytes.pipe(parser) as AsyncIterable<Parsed>) {
+      // The parser is ahead of this loop: broken rows wait for their place among the others.
+      while (broken[0] && broken[0].number < info.lines) yield broken.shift()!;
+      if (header) yield new DelimitedRow(path, info.lines, header, record);
+      else header = checkedHeader(path, record, columns);
+    }
+    yield* broken;
+  } catch (cause) {
+    throw fileError(path, cause);
+  } finally {
+    bytes.destroy();
+  }
+}
+
+class DelimitedRow implements Row {
+  constructor(
+    private readonly path: string,
+    /** The last of its lines, where quoted values hold line ends. */
+    readonly number: number,
+    private readonly header: readonly string[],
+    private readonly record: readonly string[],
+  ) {}
+
+  fields(): Record<string, unknown> {
+    const { header, record } = this;
+    if (record.length !== header.length) {
+      throw malformed(placeOf(this.path, this.number), 'the row', `${header.length} values`, record);
+    }
+    return Object.fromEntries(header.map((name, column) => [name, record[column]]));
+  }
+}
+
+function brokenRow(path: string, error: CsvError | undefined): Row {
+  const number = Number((error as { lines?: number } | undefined)?.lines ?? 0);
+  const fields = () => {
+    throw malformed(placeOf(path, number), 'the row', 'a quote that is closed', error?.message);
+  };
+  return { number, fields };
+}
+
+function checkedHeader(path: string, header: string[], columns: readonly string[]): string[] {
+  const missing = columns.find((name) => !header.includes(name));
+  if (missing === undefined) return header;
+  throw invalidArgument(
+    'the column',
+    `one of ${header.slice(0, 20).join(', ')} in ${path}`,
+    missing,
+    'name the columns of ids and texts',
+  );
+}

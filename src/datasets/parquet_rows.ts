@@ -1,0 +1,55 @@
+import { asyncBufferFromFile, type FileMetaData, parquetMetadataAsync, parquetReadObjects } from 'hyparquet';
+import { compressors } from 'hyparquet-compressors';
+import { invalidArgument, XlembedError } from '../errors.js';
+import { fileError } from './file_error.js';
+import type { Row, RowsRequest } from './text_formats.js';
+
+/**
+ * The rows of a Parquet file, one row group in memory at a time. Throws INVALID_ARGUMENT when a column that is asked
+ * for is missing, MALFORMED_FILE for anything that is no Parquet file.
+ */
+export async function* readParquetRows(request: RowsRequest): AsyncGenerator<Row> {
+  const { path, progress } = request;
+  const file = await asyncBufferFromFile(path).catch((cause: unknown) => {
+    throw fileError(path, cause);
+  });
+  const metadata = await reading(path, () => parquetMetadataAsync(file));
+  const columns = presentColumns(request, metadata);
+  let first = 0;
+  for (const group of metadata.row_groups) {
+    const rowEnd = first + Number(group.num_rows);
+    const rows = await reading(path, () =>
+      parquetReadObjects({ file, metadata, compressors, columns, rowStart: first, rowEnd }),
+    );
+    for (const [n, row] of rows.entries()) yield { number: first + n + 1, fields: () => row };
+    progress.bytes += Number(group.total_compressed_size ?? group.total_byte_size);
+    first = rowEnd;
+  }
+}
+
+/** The columns to read: those that must be there, and those that may. */
+function presentColumns({ path, columns, optionalColumns }: RowsRequest, { schema }: FileMetaData): string[] {
+  const names = schema.slice(1).map(({ name }) => name);
+  const missing = columns.find((name) => !names.includes(name));
+  if (missing === undefined) return [...columns, ...optionalColumns.filter((name) => names.includes(name))];
+  throw invalidArgument(
+    'the column',
+    `one of ${names.slice(0, 20).join(', ')} in ${path}`,
+    missing,
+    'name the columns of ids and texts',
+  );
+}
+
+async function reading<T>(path: string, read: () => Promise<T>): Promise<T> {
+  try {
+    return await read();
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).syscall) throw fileError(path, cause);
+    throw new XlembedError(
+      'MALFORMED_FILE',
+      `expected a Parquet file at ${path}: ${(cause as Error).message}`,
+      'the file may be damaged or cut short',
+      { cause },
+    );
+  }
+}

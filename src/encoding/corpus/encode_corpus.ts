@@ -1,0 +1,137 @@
+import { STDIN } from '../../datasets/bytes.js';
+import type { TextInput } from '../../datasets/texts.js';
+import { invalidArgument } from '../../errors.js';
+import { TokenBudget } from '../encode_sequences.js';
+import type { Encoder } from '../encoder.js';
+import { Alone, type Crew } from './crew.js';
+import { FigureCounter } from './figures.js';
+import { type CorpusManifest, checkDuplicates, describeRun } from './manifest.js';
+import { type CorpusOptions, type CorpusSettings, resolveSettings } from './options.js';
+import { OutputFolder, type ShardInProgress } from './output_folder.js';
+import { encodedWindows, type PipelineParts } from './pipeline.js';
+import { ShardReader } from './shard_reader.js';
+
+export type { CorpusManifest } from './manifest.js';
+export type { CorpusOptions } from './options.js';
+
+/**
+ * Embeds a corpus into a folder of immutable shards, each a pure function of its rows and the settings, so that neither
+ * interruptions nor the number of processes change a byte; `manifest.json` is written last. Throws what reading and
+ * encoding throw, FILE_EXISTS, FILE_WRITE_FAILED, RESUME_REFUSED, DUPLICATE_ID.
+ */
+export async function encodeCorpus(
+  encoder: Encoder,
+  input: TextInput,
+  folder: string,
+  options: CorpusOptions = {},
+): Promise<CorpusManifest> {
+  const settings = resolveSettings(encoder, input, options);
+  const output = new OutputFolder(folder, settings);
+  const crew: Crew = new Alone();
+  const { resume = false, overwrite = false } = options;
+  if (resume && input.files.some(({ path }) => path === STDIN))
+    throw invalidArgument(
+      'inputs',
+      'files, as a run resumes',
+      STDIN,
+      'the standard input cannot be read twice',
+    );
+  try {
+    await crew.prepare(() => output.prepare({ resume, overwrite }));
+    const ended = await output.manifest<CorpusManifest>();
+    return ended ?? (await new CorpusRun(encoder, input, settings, output, crew, options).run());
+  } finally {
+    await crew.leave();
+  }
+}
+
+class CorpusRun {
+  readonly #reader: ShardReader;
+  readonly #figures: FigureCounter;
+  readonly #parts: PipelineParts;
+
+  constructor(
+    encoder: Encoder,
+    input: TextInput,
+    private readonly settings: CorpusSettings,
+    private readonly output: OutputFolder,
+    private readonly crew: Crew,
+    private readonly options: CorpusOptions,
+  ) {
+    const { onProgress, onNote, signal } = options;
+    const figures = new FigureCounter(input);
+    this.#figures = figures;
+    this.#reader = new ShardReader(input, settings.rowsPerShard);
+    const budget = new TokenBudget(settings.tokenBudget, (tokens) =>
+      onNote?.(`the device ran out of memory: going on with ${tokens} tokens a batch`),
+    );
+    this.#parts = {
+      encoder,
+      settings,
+      budget,
+      figures,
+      signal,
+      onProgress: () => onProgress?.(figures.now()),
+    };
+  }
+
+  async run(): Promise<CorpusManifest> {
+    await this.#encode(this.#untaken());
+    while (!this.#interrupted) {
+      const shards = await this.crew.takeOver(() => this.#unfinished());
+      if (shards.length === 0) break;
+      await this.#encode(shards);
+    }
+    if (this.#interrupted) return this.#describe(false);
+    await this.crew.conclude(
+      () => this.#finish(),
+      () => this.output.isComplete(),
+    );
+    return (await this.output.manifest<CorpusManifest>())!;
+  }
+
+  async #finish(): Promise<void> {
+    const manifest = await this.#describe(true);
+    await checkDuplicates(this.output, manifest, this.options.duplicates ?? 'fail');
+    await this.output.complete(manifest);
+  }
+
+  get #interrupted(): boolean {
+    return this.options.signal?.aborted ?? false;
+  }
+
+  async *#untaken(): AsyncGenerator<number, void, undefined> {
+    for (;;) {
+      const shard = await this.crew.next();
+      if (!this.output.has(shard)) yield shard;
+    }
+  }
+
+  /** Shards of the whole input without a record. */
+  #unfinished(): number[] {
+    const all = Array.from({ length: this.#reader.shards ?? 0 }, (_, shard) => shard);
+    return all.filter((shard) => !this.output.has(shard));
+  }
+
+  async #encode(shards: Iterable<number> | AsyncIterable<number>): Promise<void> {
+    let part: ShardInProgress | undefined;
+    try {
+      for await (const encoded of encodedWindows(this.#reader.windows(shards), this.#parts)) {
+        const { shard, last } = encoded.window;
+        part ??= await this.output.begin(shard);
+        await this.output.append(part, encoded);
+        if (!last) continue;
+        await this.output.commit(part);
+        part = undefined;
+        this.#figures.shardDone();
+        this.#parts.onProgress();
+      }
+    } finally {
+      await part?.abort();
+    }
+  }
+
+  async #describe(complete: boolean): Promise<CorpusManifest> {
+    return describeRun(this.settings, await this.output.records(), this.#figures.now(), complete);
+  }
+}

@@ -1,0 +1,115 @@
+import { statSync } from 'node:fs';
+import { basename } from 'node:path';
+import type { TextInput } from '../../datasets/texts.js';
+import { invalidArgument } from '../../errors.js';
+import { TOKEN_BUDGET } from '../encode_sequences.js';
+import type { EncodeOptions, Encoder } from '../encoder.js';
+import type { CorpusFigures } from './figures.js';
+import type { Precision } from './precision.js';
+import { type ShardFormatName, type ShardLayout, shardFormat } from './shard_format.js';
+
+export interface CorpusOptions extends Omit<EncodeOptions, 'onProgress'> {
+  /** Of the shards; default npy. */
+  format?: ShardFormatName | undefined;
+  /** Of the stored values; default float32. */
+  precision?: Precision | undefined;
+  /** First values kept of each embedding (Matryoshka); default all. */
+  dimensions?: number | undefined;
+  /** Scale embeddings to length 1; default: where the model does so. */
+  normalize?: boolean | undefined;
+  /** Rows of the input in one shard; default 16,384. */
+  rowsPerShard?: number | undefined;
+  /** Keep the texts beside their ids, so that a search can show them; default true. */
+  keepTexts?: boolean | undefined;
+  /** Go on with an interrupted run in the same folder. Default false. */
+  resume?: boolean | undefined;
+  /** Replace a folder of embeddings. Default false. */
+  overwrite?: boolean | undefined;
+  /** An id that occurs twice: DUPLICATE_ID at the end, when only the manifest is missing, or counted. Default 'fail'. */
+  duplicates?: 'fail' | 'count' | undefined;
+  /** Ends the run with the shard under way; the manifest that is returned then says `complete: false`. */
+  signal?: AbortSignal | undefined;
+  onProgress?: ((figures: CorpusFigures) => void) | undefined;
+  /** Something that a user should know, once. */
+  onNote?: ((note: string) => void) | undefined;
+}
+
+/** What the bytes of the output depend on: a run resumes only where these are as they were. */
+export interface CorpusSettings extends ShardLayout {
+  /** Folder of the model, as it was given. */
+  model: string | null;
+  /** Name, size and last change (ms) of the model's files. */
+  modelFiles: string[];
+  role: string | null;
+  prompt: string;
+  maxTokens: number;
+  /** Of the arithmetic. */
+  dtype: string;
+  device: string;
+  format: ShardFormatName;
+  /** Embeddings have length 1. */
+  normalized: boolean;
+  /** What the model gives; `dimensions` of them are kept. */
+  modelDimensions: number;
+  tokenBudget: number;
+  rowsPerShard: number;
+  malformed: string;
+  inputs: {
+    path: string;
+    format: string;
+    bytes: number | null;
+    modified_ms: number | null;
+    columns: string;
+  }[];
+}
+
+export const ROWS_PER_SHARD = 16_384;
+
+/** All defaults filled in. Throws INVALID_ARGUMENT. */
+export function resolveSettings(encoder: Encoder, input: TextInput, options: CorpusOptions): CorpusSettings {
+  const { model } = encoder;
+  const { dimensions = encoder.dimensions, rowsPerShard = ROWS_PER_SHARD } = options;
+  const { format = 'npy', precision = 'float32', tokenBudget = TOKEN_BUDGET } = options;
+  requirePositive('rowsPerShard', rowsPerShard);
+  requirePositive('tokenBudget', tokenBudget);
+  requirePositive('dimensions', dimensions);
+  if (dimensions > encoder.dimensions)
+    throw invalidArgument('dimensions', `at most the model's ${encoder.dimensions}`, dimensions);
+  shardFormat(format, precision);
+  return {
+    model: model.folder,
+    modelFiles: filesOf([model.tokenizerPath, ...model.sources.map(({ path }) => path)]),
+    role: options.role ?? null,
+    prompt: encoder.promptOf(options),
+    maxTokens: model.maxTokens,
+    dtype: encoder.dtype,
+    device: encoder.device,
+    format,
+    precision,
+    dimensions,
+    normalized: options.normalize ?? model.head.at(-1)?.type === 'normalize',
+    modelDimensions: encoder.dimensions,
+    keepTexts: options.keepTexts ?? true,
+    tokenBudget,
+    rowsPerShard,
+    malformed: input.onMalformed,
+    inputs: input.files.map(({ path, format: inputFormat, bytes, modified_ms, idColumn, textColumns }) => ({
+      path,
+      format: inputFormat,
+      bytes,
+      modified_ms,
+      columns: [idColumn ?? '', ...textColumns].join(','),
+    })),
+  };
+}
+
+function filesOf(paths: string[]): string[] {
+  return [...new Set(paths)].map((path) => {
+    const stats = statSync(path, { throwIfNoEntry: false });
+    return `${basename(path)} ${stats?.size ?? 0} ${Math.floor(stats?.mtimeMs ?? 0)}`;
+  });
+}
+
+function requirePositive(name: string, value: number): void {
+  if (!Number.isSafeInteger(value) || value < 1) throw invalidArgument(name, 'a whole number above 0', value);
+}

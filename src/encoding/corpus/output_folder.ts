@@ -1,0 +1,259 @@
+import { createHash } from 'node:crypto';
+import { createReadStream, existsSync } from 'node:fs';
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { XlembedError } from '../../errors.js';
+import { syncPath, writeError, writeFileBeside } from '../../models/write_beside.js';
+import type { TextCounts } from '../encoder.js';
+import { hashedIds } from './duplicate_ids.js';
+import type { CorpusSettings } from './options.js';
+import type { EncodedWindow } from './pipeline.js';
+import { type ShardWriter, shardFormat } from './shard_format.js';
+
+export const MANIFEST = 'manifest.json';
+/** Holds what a run needs to go on; gone when the manifest is there. */
+export const PROGRESS = '.progress';
+const JOB = 'job.json';
+const STAGING = 'writing-';
+
+export interface StoredFile {
+  name: string;
+  bytes: number;
+  sha256: string;
+}
+
+/** A shard that is finished: all of its files are in place. */
+export interface ShardRecord extends TextCounts {
+  shard: number;
+  rows: number;
+  /** Rows of the input, blank and malformed ones included. */
+  inputRows: number;
+  tokens: number;
+  skippedLines: number;
+  firstSkipped?: string;
+  files: StoredFile[];
+}
+
+export function shardStem(shard: number): string {
+  return `shard-${String(shard).padStart(5, '0')}`;
+}
+
+/**
+ * A folder that fills with immutable shards. A shard's files are written in a folder of their own, synced and renamed
+ * into place; its record comes last, and says that the shard is finished.
+ */
+export class OutputFolder {
+  readonly #progress: string;
+
+  constructor(
+    readonly folder: string,
+    private readonly settings: CorpusSettings,
+  ) {
+    this.#progress = join(folder, PROGRESS);
+  }
+
+  /**
+   * Makes the folder ready for a run. With `resume`, what a run with the same settings has finished stays. Throws
+   * FILE_EXISTS, RESUME_REFUSED, FILE_WRITE_FAILED.
+   */
+  async prepare({ resume, overwrite }: { resume: boolean; overwrite: boolean }): Promise<void> {
+    const entries = existsSync(this.folder) ? await readdir(this.folder) : [];
+    const begun = resume ? await this.#readSettings() : undefined;
+    if (begun) requireSame(this.folder, this.settings, begun);
+    else if (entries.some((name) => name !== PROGRESS) || (entries.length > 0 && !resume)) {
+      if (!overwrite || !entries.every(isOurs)) throw folderExists(this.folder, entries);
+      for (const name of entries) await rm(join(this.folder, name), { recursive: true, force: true });
+    }
+    await this.#writing(async () => {
+      await mkdir(this.#progress, { recursive: true });
+      for (const name of await readdir(this.#progress)) {
+        if (name.startsWith(STAGING)) await rm(join(this.#progress, name), { recursive: true, force: true });
+      }
+      if (!begun) await this.#writeJson(join(this.#progress, JOB), this.settings);
+    });
+  }
+
+  /** The manifest of a run that has ended. */
+  async manifest<T>(): Promise<T | undefined> {
+    return readJsonIfThere<T>(join(this.folder, MANIFEST));
+  }
+
+  isComplete(): boolean {
+    return existsSync(join(this.folder, MANIFEST));
+  }
+
+  /** The shard is finished. */
+  has(shard: number): boolean {
+    return existsSync(this.#recordPath(shard)) || this.isComplete();
+  }
+
+  /** Of the finished shards, in their order. */
+  async records(): Promise<ShardRecord[]> {
+    const names = (await readdir(this.#progress)).filter((name) => /^shard-\d+\.json$/.test(name));
+    const texts = await Promise.all(names.map((name) => readFile(join(this.#progress, name), 'utf8')));
+    return texts.map((text) => JSON.parse(text) as ShardRecord).sort((a, b) => a.shard - b.shard);
+  }
+
+  /** Hashes of a finished shard's ids (duplicate_ids.ts). */
+  hashesPath(shard: number): string {
+    return join(this.#progress, `${shardStem(shard)}.hashes`);
+  }
+
+  async begin(shard: number): Promise<ShardInProgress> {
+    const staging = join(this.#progress, `${STAGING}${process.pid}-${shardStem(shard)}`);
+    return this.#writing(async () => {
+      await mkdir(staging);
+      const { format, precision } = this.settings;
+      const writer = await shardFormat(format, precision).create(staging, shardStem(shard), this.settings);
+      return new ShardInProgress(shard, staging, writer);
+    });
+  }
+
+  async append(part: ShardInProgress, encoded: EncodedWindow): Promise<void> {
+    await this.#writing(() => part.append(encoded));
+  }
+
+  async commit(part: ShardInProgress): Promise<void> {
+    await this.#writing(async () => {
+      const names = await part.writer.close();
+      const files: StoredFile[] = [];
+      for (const name of names) files.push(await describeFile(part.staging, name));
+      const hashes = join(part.staging, 'hashes');
+      await writeFile(hashes, hashedIds(part.ids), { flush: true } as never);
+      await rename(hashes, this.hashesPath(part.shard));
+      for (const name of names) await rename(join(part.staging, name), join(this.folder, name));
+      await syncPath(this.folder);
+      await this.#writeJson(this.#recordPath(part.shard), { ...part.counts, files });
+      await rm(part.staging, { recursive: true, force: true });
+    });
+  }
+
+  /** The last file: with it the folder is complete. */
+  async complete(manifest: unknown): Promise<void> {
+    await this.#writing(async () => {
+      await this.#writeJson(join(this.folder, MANIFEST), manifest);
+      await rm(this.#progress, { recursive: true, force: true });
+    });
+  }
+
+  #recordPath(shard: number): string {
+    return join(this.#progress, `${shardStem(shard)}.json`);
+  }
+
+  async #readSettings(): Promise<CorpusSettings | undefined> {
+    return (
+      (await this.manifest<CorpusSettings>()) ??
+      (await readJsonIfThere<CorpusSettings>(join(this.#progress, JOB)))
+    );
+  }
+
+  async #writeJson(path: string, value: unknown): Promise<void> {
+    const text = `${JSON.stringify(value, null, 2)}\n`;
+    await writeFileBeside(path, (temporary) => writeFile(temporary, text));
+  }
+
+  async #writing<T>(write: () => Promise<T>): Promise<T> {
+    try {
+      return await write();
+    } catch (cause) {
+      throw resumable(writeError(this.folder, cause));
+    }
+  }
+}
+
+/** A shard whose windows come in one after the other. */
+export class ShardInProgress {
+  readonly ids: string[] = [];
+  readonly counts: Omit<ShardRecord, 'files'>;
+
+  constructor(
+    readonly shard: number,
+    readonly staging: string,
+    readonly writer: ShardWriter,
+  ) {
+    const texts = { truncated: 0, replacedSurrogates: 0, empty: 0 };
+    this.counts = { shard, rows: 0, inputRows: 0, tokens: 0, ...texts, skippedLines: 0 };
+  }
+
+  async append({ window, vectors, tokens, truncated, replacedSurrogates }: EncodedWindow): Promise<void> {
+    const { records } = window;
+    await this.writer.append({ records, vectors });
+    for (const { id } of records) this.ids.push(id);
+    const { counts } = this;
+    counts.rows += records.length;
+    counts.inputRows += window.inputRows;
+    counts.tokens += tokens;
+    counts.truncated += truncated;
+    counts.replacedSurrogates += replacedSurrogates;
+    counts.empty += records.filter(({ text }) => text === '').length;
+    counts.skippedLines += window.skippedLines;
+    if (window.firstSkipped !== undefined) counts.firstSkipped ??= window.firstSkipped;
+  }
+
+  /** Leaves nothing behind. */
+  async abort(): Promise<void> {
+    await this.writer.abort();
+    await rm(this.staging, { recursive: true, force: true });
+  }
+}
+
+async function describeFile(folder: string, name: string): Promise<StoredFile> {
+  const path = join(folder, name);
+  const hash = createHash('sha256');
+  for await (const chunk of createReadStream(path, { highWaterMark: 2 ** 20 })) hash.update(chunk as Buffer);
+  return { name, bytes: (await stat(path)).size, sha256: hash.digest('hex') };
+}
+
+async function readJsonIfThere<T>(path: string): Promise<T | undefined> {
+  if (!existsSync(path)) return undefined;
+  try {
+    return JSON.parse(await readFile(path, 'utf8')) as T;
+  } catch (cause) {
+    throw new XlembedError('MALFORMED_FILE', `${path} is not JSON`, 'start again with overwrite', { cause });
+  }
+}
+
+/** What xlembed writes into a folder of embeddings. */
+function isOurs(name: string): boolean {
+  return /^(manifest\.json|\.progress|shard-\d{5,}\..*|embeddings\.npy|ids\.jsonl|index\.faiss)$/.test(name);
+}
+
+function folderExists(folder: string, entries: string[]): XlembedError {
+  const foreign = entries.find((name) => !isOurs(name));
+  if (foreign !== undefined) {
+    return new XlembedError(
+      'FILE_EXISTS',
+      `${folder} exists and holds ${foreign}, which is no file of embeddings`,
+      'choose another folder',
+    );
+  }
+  const unfinished = entries.includes(PROGRESS) && !entries.includes(MANIFEST);
+  return new XlembedError(
+    'FILE_EXISTS',
+    unfinished ? `${folder} holds a run that has not ended` : `${folder} exists`,
+    unfinished
+      ? 'go on with it (resume), or replace it (overwrite)'
+      : 'choose another folder, or overwrite it',
+  );
+}
+
+function requireSame(folder: string, settings: CorpusSettings, begun: CorpusSettings): void {
+  const changed = (Object.keys(settings) as (keyof CorpusSettings)[]).filter(
+    (name) => JSON.stringify(settings[name]) !== JSON.stringify(begun[name]),
+  );
+  if (changed.length === 0) return;
+  const shown = changed.map(
+    (name) => `${name} was ${JSON.stringify(begun[name])} and is ${JSON.stringify(settings[name])}`,
+  );
+  throw new XlembedError(
+    'RESUME_REFUSED',
+    `${folder} was begun with other settings: ${shown.join('; ').slice(0, 1000)}`,
+    'resume with the settings and files of the first run, or start again with overwrite',
+  );
+}
+
+function resumable(error: XlembedError): XlembedError {
+  if (error.code !== 'FILE_WRITE_FAILED') return error;
+  const hint = `${error.hint}; finished shards are kept: then run again with resume`;
+  return new XlembedError(error.code, error.message, hint, { cause: error.cause });
+}

@@ -1,0 +1,142 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { asyncBufferFromFile, parquetReadObjects } from 'hyparquet';
+import { fileError } from '../../datasets/file_error.js';
+import { type NpyHeader, readNpyHeader, readRowsAt } from '../../datasets/npy.js';
+import { invalidArgument, XlembedError } from '../../errors.js';
+import { readSafetensorsHeader } from '../../models/safetensors.js';
+import type { EmbeddingsFolder } from '../embeddings_folder.js';
+import type { CorpusManifest } from './manifest.js';
+import { MANIFEST, type ShardRecord } from './output_folder.js';
+import { readShardIds } from './shard_ids.js';
+
+/**
+ * Opens a folder that Encoder.encodeCorpus has completed: float16 and int8 come back as float32. Throws FILE_NOT_FOUND,
+ * MALFORMED_FILE, also when a shard is not the one that the manifest describes, and INVALID_ARGUMENT for binary vectors,
+ * which have no length.
+ */
+export async function openShards(folder: string): Promise<EmbeddingsFolder> {
+  const manifest = await readManifest(folder);
+  const { rows, dimensions, modelDimensions, normalized, precision } = manifest;
+  if (precision === 'binary')
+    throw invalidArgument('precision', `float32, float16 or int8 embeddings in ${folder}`, precision);
+  const ids: string[] = [];
+  const texts: (string | undefined)[] = [];
+  for (const { files, rows: expected } of manifest.shards) {
+    const names = await readShardIds(
+      folder,
+      files.map(({ name }) => name),
+    );
+    if (names.ids.length !== expected)
+      throw malformed(join(folder, files[0]!.name), `${expected} ids`, names.ids.length);
+    for (const id of names.ids) ids.push(id);
+    for (const text of names.texts) texts.push(text);
+  }
+  const kept = texts.some((text) => text !== undefined) ? texts : undefined;
+  const pieces = () => piecesOf(folder, manifest);
+  return { rows, dimensions, modelDimensions, normalized, ids, texts: kept, pieces };
+}
+
+async function readManifest(folder: string): Promise<CorpusManifest> {
+  const path = join(folder, MANIFEST);
+  try {
+    const manifest = JSON.parse(await readFile(path, 'utf8')) as CorpusManifest;
+    if (manifest.formatVersion === 1 && Array.isArray(manifest.shards)) return manifest;
+  } catch (cause) {
+    if (!(cause instanceof SyntaxError)) throw fileError(path, cause);
+  }
+  throw new XlembedError(
+    'MALFORMED_FILE',
+    `expected a manifest of xlembed encode, format 1, at ${path}`,
+    'embed the corpus again, with --overwrite',
+  );
+}
+
+async function* piecesOf(
+  folder: string,
+  manifest: CorpusManifest,
+): AsyncGenerator<Float32Array, void, undefined> {
+  const { format, dimensions, precision } = manifest;
+  for (const shard of manifest.shards) {
+    const paths = shard.files.map(({ name }) => join(folder, name));
+    if (format === 'parquet') {
+      if (shard.rows > 0) yield await parquetVectors(paths[0]!, dimensions);
+      continue;
+    }
+    const layout = format === 'npy' ? await npyLayout(paths) : safetensorsLayout(paths[0]!);
+    checkShape(paths[0]!, layout.values, shard, dimensions);
+    const scales = precision === 'int8' ? await allRows(layout.scales) : undefined;
+    let row = 0;
+    for await (const piece of readRowsAt(layout.values.path, layout.values)) {
+      if (scales) scaleRows(piece, scales, row, dimensions);
+      row += piece.length / dimensions;
+      yield piece;
+    }
+  }
+}
+
+type Layout = NpyHeader & { path: string };
+
+async function npyLayout(paths: string[]): Promise<{ values: Layout; scales: Layout | undefined }> {
+  const [values, , scales] = paths;
+  return {
+    values: { path: values!, ...(await readNpyHeader(values!)) },
+    scales: scales === undefined ? undefined : { path: scales, ...(await readNpyHeader(scales)) },
+  };
+}
+
+function safetensorsLayout(path: string): { values: Layout; scales: Layout | undefined } {
+  const dtypes = new Map<string, NpyHeader['dtype']>([
+    ['F32', 'float32'],
+    ['F16', 'float16'],
+    ['I8', 'int8'],
+  ]);
+  const { tensors } = readSafetensorsHeader(path);
+  const layoutOf = (wanted: string): Layout | undefined => {
+    const tensor = tensors.find(({ name }) => name === wanted);
+    const dtype = dtypes.get(tensor?.dtype ?? '');
+    if (!tensor || !dtype || tensor.shape.length !== 2) return undefined;
+    return { path, dtype, rows: tensor.shape[0]!, dimensions: tensor.shape[1]!, offset: tensor.offset };
+  };
+  const values = layoutOf('embeddings');
+  if (!values) throw malformed(path, 'a tensor (N, D) of embeddings', 'none');
+  return { values, scales: layoutOf('scales') };
+}
+
+async function allRows(layout: Layout | undefined): Promise<Float32Array> {
+  const values = new Float32Array((layout?.rows ?? 0) * (layout?.dimensions ?? 0));
+  let position = 0;
+  for await (const piece of layout ? readRowsAt(layout.path, layout) : []) {
+    values.set(piece, position);
+    position += piece.length;
+  }
+  return values;
+}
+
+function scaleRows(piece: Float32Array, scales: Float32Array, firstRow: number, dimensions: number): void {
+  for (let i = 0; i < piece.length; ++i) piece[i]! *= scales[firstRow + Math.floor(i / dimensions)]!;
+}
+
+async function parquetVectors(path: string, dimensions: number): Promise<Float32Array> {
+  const rows = await parquetReadObjects({ file: await asyncBufferFromFile(path) });
+  const vectors = new Float32Array(rows.length * dimensions);
+  for (const [row, { embedding, scale = 1 }] of rows.entries()) {
+    const values = embedding as number[];
+    if (values.length !== dimensions) throw malformed(path, `${dimensions} values a row`, values.length);
+    for (let i = 0; i < dimensions; ++i) vectors[row * dimensions + i] = values[i]! * (scale as number);
+  }
+  return vectors;
+}
+
+function checkShape(path: string, { rows, dimensions }: Layout, shard: ShardRecord, expected: number): void {
+  if (rows === shard.rows && dimensions === expected) return;
+  throw malformed(path, `shape (${shard.rows}, ${expected})`, `(${rows}, ${dimensions})`);
+}
+
+function malformed(path: string, expected: string, received: unknown): XlembedError {
+  return new XlembedError(
+    'MALFORMED_FILE',
+    `expected ${expected} in ${path}, received ${String(received)}`,
+    'the shard is not the one that the manifest describes',
+  );
+}

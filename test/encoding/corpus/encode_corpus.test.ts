@@ -1,0 +1,261 @@
+import assert from 'node:assert/strict';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import type { Worker } from 'node:worker_threads';
+import { TextInput } from '#xlembed/datasets/texts.js';
+import type { CorpusOptions } from '#xlembed/encoding/corpus/options.js';
+import { openEmbeddingsFolder } from '#xlembed/encoding/embeddings_folder.js';
+import { Encoder } from '#xlembed/encoding/encoder.js';
+import { XlembedError } from '#xlembed/errors.js';
+import type { NativeEncoder } from '#xlembed/native.js';
+import { largestDifference } from '../goldens.js';
+import { contentOf, documentOf, MODEL, sharedEncoder, temporaryFolder, writeCorpus } from './corpus.js';
+
+const folder = await temporaryFolder();
+const encoder = await sharedEncoder();
+const COUNT = 1000;
+const corpus = join(folder, 'corpus.jsonl');
+await writeCorpus(corpus, COUNT);
+const texts = Array.from({ length: COUNT }, (_, n) => documentOf(n).text);
+const expected = await encoder.encode(texts);
+let outputs = 0;
+const newOutput = () => join(folder, `output${++outputs}`);
+
+async function run(output: string, options: CorpusOptions = {}, input = corpus) {
+  return encoder.encodeCorpus(await TextInput.open(input), output, { rowsPerShard: 300, ...options });
+}
+
+async function vectorsOf(output: string): Promise<Float32Array> {
+  const { rows, dimensions, pieces } = await openEmbeddingsFolder(output);
+  const all = new Float32Array(rows * dimensions);
+  let position = 0;
+  for await (const piece of pieces()) {
+    all.set(piece, position);
+    position += piece.length;
+  }
+  return all;
+}
+
+for (const format of ['npy', 'safetensors', 'parquet'] as const) {
+  test(`${format}: the embeddings, ids and texts of the corpus in its order, in shards`, async () => {
+    const output = newOutput();
+    const manifest = await run(output, { format });
+    assert.deepEqual([manifest.complete, manifest.rows, manifest.shards.length], [true, COUNT, 4]);
+    assert.deepEqual(
+      manifest.shards.map(({ rows }) => rows),
+      [300, 300, 300, 100],
+    );
+    assert.equal(manifest.tokens, expected.tokens);
+    assert.equal(manifest.truncated, expected.truncated);
+    const stored = await openEmbeddingsFolder(output);
+    assert.deepEqual(
+      stored.ids,
+      Array.from({ length: COUNT }, (_, n) => `d${n}`),
+    );
+    assert.deepEqual(stored.texts, texts);
+    assert.ok(largestDifference(await vectorsOf(output), expected.data) <= 1e-6);
+    assert.equal((await readdir(output)).includes('.progress'), false);
+  });
+}
+
+test('float16 and int8 come back as what they stand for', async () => {
+  for (const [format, precision, tolerance] of [
+    ['npy', 'float16', 2 ** -11],
+    ['npy', 'int8', 0.5 / 127],
+    ['safetensors', 'float16', 2 ** -11],
+    ['safetensors', 'int8', 0.5 / 127],
+    ['parquet', 'int8', 0.5 / 127],
+  ] as const) {
+    const output = newOutput();
+    await run(output, { format, precision });
+    assert.ok(
+      largestDifference(await vectorsOf(output), expected.data) <= tolerance + 1e-6,
+      `${format} ${precision}`,
+    );
+  }
+});
+
+test('binary: a bit for each value above 0, the first in the highest', async () => {
+  const output = newOutput();
+  await run(output, { precision: 'binary' });
+  const file = await readFile(join(output, 'shard-00000.npy'));
+  assert.match(file.toString('latin1', 0, 128), /'descr': '\|u1'.*\(300, 3\)/);
+  for (let d = 0; d < encoder.dimensions; ++d) {
+    const bit = (file[128 + (d >> 3)]! >> (7 - (d & 7))) & 1;
+    assert.equal(bit, expected.data[d]! > 0 ? 1 : 0);
+  }
+  await assert.rejects(openEmbeddingsFolder(output), { code: 'INVALID_ARGUMENT', message: /binary/ });
+  await assert.rejects(run(newOutput(), { format: 'parquet', precision: 'float16' }), {
+    code: 'INVALID_ARGUMENT',
+  });
+});
+
+test('the first dimensions of each embedding, scaled to length 1 again', async () => {
+  const output = newOutput();
+  const manifest = await run(output, { dimensions: 8 });
+  assert.deepEqual([manifest.dimensions, manifest.normalized], [8, true]);
+  const vectors = await vectorsOf(output);
+  const kept = expected.data.subarray(24 * 5, 24 * 5 + 8);
+  const length = Math.hypot(...kept);
+  assert.ok(
+    largestDifference(
+      vectors.subarray(8 * 5, 8 * 6),
+      kept.map((value) => value / length),
+    ) <= 1e-6,
+  );
+  await assert.rejects(run(newOutput(), { dimensions: 25 }), { code: 'INVALID_ARGUMENT' });
+});
+
+test('a run that was ended goes on to the same bytes, and does no shard twice', async () => {
+  const whole = newOutput();
+  await run(whole);
+  const output = newOutput();
+  const stop = new AbortController();
+  const first = await run(output, {
+    signal: stop.signal,
+    onProgress: ({ documents }) => documents > 350 && stop.abort(),
+  });
+  assert.equal(first.complete, false);
+  assert.ok(first.rows >= 300 && first.rows < COUNT, `${first.rows}`);
+  await assert.rejects(openEmbeddingsFolder(output), { code: 'MALFORMED_FILE', message: /not ended/ });
+  await assert.rejects(run(output), { code: 'FILE_EXISTS', hint: /resume/ });
+  const second = await run(output, { resume: true });
+  assert.equal(second.figures.documents, COUNT - first.rows);
+  assert.deepEqual(contentOf(output), contentOf(whole));
+  const third = await run(output, { resume: true });
+  assert.deepEqual(third, second, 'nothing is left to do');
+});
+
+test('a run with other settings or another input is not resumed', async () => {
+  const output = newOutput();
+  const input = join(folder, 'changing.jsonl');
+  await writeCorpus(input, 700);
+  const stop = new AbortController();
+  await run(output, { signal: stop.signal, onProgress: () => stop.abort() }, input);
+  await assert.rejects(run(output, { resume: true, precision: 'int8' }, input), {
+    code: 'RESUME_REFUSED',
+    message: /precision was "float32" and is "int8"/,
+  });
+  await writeCorpus(input, 701);
+  await assert.rejects(run(output, { resume: true }, input), {
+    code: 'RESUME_REFUSED',
+    message: /inputs was/,
+  });
+  assert.equal((await run(output, { overwrite: true }, input)).rows, 701);
+});
+
+test('a folder of other things is never overwritten', async () => {
+  await assert.rejects(run(folder, { overwrite: true }), {
+    code: 'FILE_EXISTS',
+    message: /no file of embeddings/,
+  });
+  await assert.rejects(run(folder, { resume: true }), { code: 'FILE_EXISTS' });
+});
+
+test('malformed lines are counted with the first one named; empty texts are embedded and counted', async () => {
+  const input = join(folder, 'odd.jsonl');
+  await writeFile(input, '{"text":"w9"}\n{"text":5}\n\n{"text":""}\nno json\n');
+  const options = { onMalformed: 'skip' } as const;
+  const output = newOutput();
+  const manifest = await encoder.encodeCorpus(await TextInput.open(input, options), output, {
+    rowsPerShard: 2,
+  });
+  const { rows, empty, skippedLines, firstSkipped } = manifest;
+  assert.deepEqual({ rows, empty, skippedLines }, { rows: 2, empty: 1, skippedLines: 2 });
+  assert.match(firstSkipped ?? '', /line 2/);
+  assert.deepEqual((await openEmbeddingsFolder(output)).ids, ['1', '4']);
+  const [, empties] = [0, await encoder.encode([''])];
+  assert.ok(largestDifference((await vectorsOf(output)).subarray(24), empties.data) <= 1e-6);
+  await assert.rejects(run(newOutput(), {}, input), { code: 'MALFORMED_LINE', message: /line 2/ });
+});
+
+test('an id that occurs twice, in other shards too: refused at the end or counted; nothing is lost', async () => {
+  const input = join(folder, 'twice.jsonl');
+  const ids = Array.from({ length: 500 }, (_, n) => (n === 450 || n === 20 ? 'd10' : `d${n}`));
+  await writeFile(input, ids.map((id) => `${JSON.stringify({ id, text: 'w9' })}\n`).join(''));
+  const output = newOutput();
+  await assert.rejects(run(output, { rowsPerShard: 100 }, input), {
+    code: 'DUPLICATE_ID',
+    message: '2 rows have an id that an earlier row has, the first "d10"',
+  });
+  const manifest = await run(output, { rowsPerShard: 100, resume: true, duplicates: 'count' }, input);
+  assert.deepEqual(
+    [manifest.duplicateIds, manifest.firstDuplicate, manifest.figures.documents],
+    [2, 'd10', 0],
+  );
+});
+
+test('a device without memory: the batch is halved, the budget with it, and it is said once', async () => {
+  const small = await Encoder.load(MODEL, { tokenizerThreads: 1 });
+  const encode = small.native.encode.bind(small.native);
+  let largest = 0;
+  const replaceEncode = (value: NativeEncoder['encode']) =>
+    Object.defineProperty(small.native, 'encode', { value, configurable: true });
+  replaceEncode(async (batch) => {
+    if (batch.inputIds.length > 500) throw new Error('OUT_OF_MEMORY: no memory for this batch');
+    largest = Math.max(largest, batch.inputIds.length);
+    return encode(batch);
+  });
+  const notes: string[] = [];
+  const output = newOutput();
+  await small.encodeCorpus(await TextInput.open(corpus), output, {
+    tokenBudget: 900,
+    onNote: (note) => notes.push(note),
+  });
+  assert.equal(notes.length, 1);
+  assert.match(notes[0]!, /out of memory.* 4\d\d tokens/);
+  assert.ok(largest > 300);
+  assert.ok(largestDifference(await vectorsOf(output), expected.data) <= 1e-6);
+  replaceEncode(async () => {
+    throw new Error('OUT_OF_MEMORY: none at all');
+  });
+  await assert.rejects(small.encodeCorpus(await TextInput.open(corpus), newOutput()), {
+    code: 'OUT_OF_MEMORY',
+  });
+  await small.dispose();
+});
+
+test('a tokenizer thread that dies is replaced, and its texts are not lost', async () => {
+  const workers: Worker[] = [];
+  const remember = (worker: Worker) => workers.push(worker);
+  process.on('worker', remember);
+  const mortal = await Encoder.load(MODEL, { tokenizerThreads: 2 });
+  process.off('worker', remember);
+  const tokenize = mortal.tokenizer.tokenize.bind(mortal.tokenizer);
+  mortal.tokenizer.tokenize = (batch) => {
+    const result = tokenize(batch);
+    void workers.pop()?.terminate();
+    return result;
+  };
+  const output = newOutput();
+  const manifest = await mortal.encodeCorpus(await TextInput.open(corpus), output, { rowsPerShard: 300 });
+  assert.ok(manifest.figures.workerRestarts >= 1);
+  assert.ok(largestDifference(await vectorsOf(output), expected.data) <= 1e-6);
+  mortal.tokenizer.tokenize = async () => {
+    throw new XlembedError('WORKER_FAILED', 'each time');
+  };
+  await assert.rejects(mortal.encodeCorpus(await TextInput.open(corpus), newOutput()), {
+    code: 'WORKER_FAILED',
+  });
+  await mortal.dispose();
+});
+
+test('a text of ten million characters is cut before it is tokenised', async () => {
+  const input = join(folder, 'long.jsonl');
+  await writeFile(input, `${JSON.stringify({ text: 'w9 '.repeat(3_400_000) })}\n{"text":"w8"}\n`);
+  const manifest = await run(newOutput(), { keepTexts: false }, input);
+  assert.deepEqual([manifest.rows, manifest.truncated, manifest.tokens], [2, 1, encoder.model.maxTokens + 3]);
+});
+
+test('figures: rates, the encoder at work, the queues', async () => {
+  const { figures } = await run(newOutput());
+  assert.equal(figures.documents, COUNT);
+  assert.equal(figures.tokens, expected.tokens);
+  assert.equal(figures.shards, 4);
+  assert.ok(figures.encoderBusy > 0 && figures.encoderBusy <= 1);
+  assert.ok(figures.documentsPerSecond > 0);
+  assert.ok(['read', 'tokenise', 'encode', 'write'].includes(figures.bottleneck));
+  for (const { capacity, mean } of Object.values(figures.queues))
+    assert.ok(capacity === 2 && mean >= 0 && mean <= 1);
+});
