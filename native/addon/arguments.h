@@ -30,6 +30,17 @@ class Fields {
   }
   bool boolean(const char* name) const { return get(name, napi_boolean, "a boolean").As<Napi::Boolean>(); }
   std::string text(const char* name) const { return get(name, napi_string, "a string").As<Napi::String>(); }
+  double number_or(const char* name, double fallback) const { return has(name) ? number(name) : fallback; }
+  std::string text_or(const char* name, const std::string& fallback) const {
+    return has(name) ? text(name) : fallback;
+  }
+  // Empty when there is no such field.
+  std::vector<double> numbers(const char* name) const {
+    std::vector<double> values;
+    if (!has(name)) return values;
+    for (const Napi::Value& item : list(name)) values.push_back(item.As<Napi::Number>());
+    return values;
+  }
   Napi::Value value(const char* name) const { return object_.Get(name); }
   bool has(const char* name) const { return !object_.Get(name).IsUndefined(); }
   std::vector<Napi::Value> list(const char* name) const { return array_items(object_.Get(name), name); }

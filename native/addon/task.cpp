@@ -2,6 +2,8 @@
 
 #include <c10/util/Exception.h>
 
+#include "core/memory.h"
+
 namespace xlembed::addon {
 namespace {
 
@@ -66,12 +68,9 @@ std::string error_text(const std::exception_ptr& error) {
     std::rethrow_exception(error);
   } catch (const CodedError& coded) {
     return coded.what();
-  } catch (const c10::OutOfMemoryError& memory) {
-    return std::string("OUT_OF_MEMORY: ") + memory.what_without_backtrace();
   } catch (const c10::Error& torch) {
-    const std::string text = torch.what_without_backtrace();
-    const bool memory = text.find("can't allocate memory") != std::string::npos;
-    return (memory ? "OUT_OF_MEMORY: " : "NATIVE_FAILED: ") + text;
+    return (is_out_of_memory(torch) ? "OUT_OF_MEMORY: " : "NATIVE_FAILED: ") +
+           std::string(torch.what_without_backtrace());
   } catch (const std::bad_alloc&) {
     return "OUT_OF_MEMORY: the system has no more memory";
   } catch (const std::exception& other) {

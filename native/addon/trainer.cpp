@@ -6,27 +6,84 @@
 namespace xlembed::addon {
 namespace {
 
+NegativeLanguages parse_negative_languages(const std::string& text) {
+  if (text == "any") return NegativeLanguages::any;
+  if (text == "same") return NegativeLanguages::same;
+  if (text == "other") return NegativeLanguages::other;
+  throw CodedError("INVALID_ARGUMENT", "expected negativeLanguages any, same or other, received " + text);
+}
+
+LossOptions parse_loss(const Fields& fields) {
+  LossOptions loss;
+  loss.kind = fields.text_or("loss", loss.kind);
+  loss.normalize = fields.boolean("normalize");
+  loss.temperature = fields.number("temperature");
+  loss.learn_temperature = fields.has("temperatureRate");
+  loss.symmetric = fields.boolean("symmetric");
+  loss.negative_languages = parse_negative_languages(fields.text_or("negativeLanguages", "any"));
+  loss.margin = fields.number_or("margin", loss.margin);
+  loss.teacher_temperature = fields.number_or("teacherTemperature", loss.teacher_temperature);
+  for (const double size : fields.numbers("matryoshkaSizes")) {
+    loss.matryoshka_sizes.push_back(static_cast<int64_t>(size));
+  }
+  loss.matryoshka_weights = fields.numbers("matryoshkaWeights");
+  return loss;
+}
+
 TrainerOptions parse_options(const Fields& fields) {
   TrainerOptions options;
-  options.loss.temperature = fields.number("temperature");
-  options.loss.symmetric = fields.boolean("symmetric");
+  options.loss = parse_loss(fields);
   options.optimizer.weight_decay = fields.number("weightDecay");
   options.optimizer.beta1 = fields.number("beta1");
   options.optimizer.beta2 = fields.number("beta2");
   options.optimizer.epsilon = fields.number("epsilon");
   options.max_gradient_norm = fields.number("maxGradientNorm");
   options.dropout = fields.boolean("dropout");
-  options.normalize = fields.boolean("normalize");
   options.seed = static_cast<uint64_t>(fields.integer("seed"));
+  options.chunk_tokens = static_cast<int64_t>(fields.number_or("chunkTokens", 0));
+  options.graph_tokens = static_cast<int64_t>(fields.number_or("graphTokens", 0));
+  options.embedding_layer = static_cast<int64_t>(fields.number_or("embeddingLayer", -1));
+  options.recompute = fields.has("recomputeActivations") && fields.boolean("recomputeActivations");
+  options.dtype = parse_dtype(fields.text_or("precision", "float32"));
+  options.temperature_rate = fields.number_or("temperatureRate", 1);
+  if (fields.has("learningRateFactors")) {
+    for (const Napi::Value& item : fields.list("learningRateFactors")) {
+      const Fields factor(item);
+      options.rates.emplace_back(factor.text("prefix"), factor.number("factor"));
+    }
+  }
   return options;
 }
 
+at::Tensor int32_tensor(const Fields& fields, const char* name) {
+  if (!fields.has(name)) return {};
+  return at::tensor(int32_values(fields.value(name), name), at::kInt);
+}
+
+at::Tensor float32_tensor(const Fields& fields, const char* name) {
+  if (!fields.has(name)) return {};
+  return at::tensor(float32_values(fields.value(name), name), at::kFloat);
+}
+
 TrainingBatch parse_batch(const Fields& fields) {
-  return {.ids = int32_values(fields.value("inputIds"), "inputIds"),
-          .cumulative = int32_values(fields.value("cumulativeSeqLengths"), "cumulativeSeqLengths"),
-          .queries = fields.integer("queries"),
-          .step = fields.integer("step"),
-          .learning_rate = fields.number("learningRate")};
+  TrainingBatch batch{
+      .ids = int32_values(fields.value("inputIds"), "inputIds"),
+      .cumulative = int32_values(fields.value("cumulativeSeqLengths"), "cumulativeSeqLengths"),
+      .queries = fields.integer("queries"),
+      .step = fields.integer("step"),
+      .learning_rate = fields.number("learningRate")};
+  batch.labels = {.row_weights = float32_tensor(fields, "rowWeights"),
+                  .passage_groups = int32_tensor(fields, "passageGroups"),
+                  .query_languages = int32_tensor(fields, "queryLanguages"),
+                  .passage_languages = int32_tensor(fields, "passageLanguages"),
+                  .teacher_scores = float32_tensor(fields, "teacherScores")};
+  at::Tensor& scores = batch.labels.teacher_scores;
+  if (scores.defined() && batch.queries > 0 && scores.size(0) % batch.queries == 0) {
+    scores = scores.view({batch.queries, -1});
+  }
+  batch.weight = fields.number_or("weight", 1);
+  batch.update = !fields.has("update") || fields.boolean("update");
+  return batch;
 }
 
 std::map<std::string, double> parse_counters(const Napi::Value& value) {
@@ -45,6 +102,10 @@ Napi::Value step_result(Napi::Env env, const StepResult& result) {
   object.Set("accuracy", result.accuracy);
   object.Set("gradientNorm", result.gradient_norm);
   object.Set("skipped", result.skipped);
+  object.Set("chunks", static_cast<double>(result.chunks));
+  object.Set("chunkTokens", static_cast<double>(result.chunk_tokens));
+  object.Set("temperature", result.temperature);
+  object.Set("lossScale", result.loss_scale);
   object.Set("modelSeconds", result.model_seconds);
   object.Set("lossSeconds", result.loss_seconds);
   object.Set("optimizerSeconds", result.optimizer_seconds);

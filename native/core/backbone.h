@@ -6,13 +6,21 @@
 
 namespace xlembed {
 
+struct ForwardMode {
+  bool dropout = false;    // drop with the configuration's probabilities
+  int64_t layers = -1;     // stop after so many layers; -1: run all
+  bool recompute = false;  // keep a layer's input alone for the backward pass, and run it again there
+  at::ScalarType dtype = at::kFloat;  // of activations and products, where weights are float32
+};
+
 class Backbone {
  public:
   virtual ~Backbone() = default;
 
-  // (T, H) last hidden states. With `dropout`, the configuration's probabilities apply (libtorch's default
-  // generator of the device draws).
-  virtual at::Tensor forward(const PackedBatch& batch, bool dropout) const = 0;
+  // (T, H) hidden states after the last layer that the mode asks for. Dropout draws from the batch's keys, in
+  // an LSTM from libtorch's default generator. Throws MODEL_UNSUPPORTED for a mode that this architecture
+  // lacks.
+  virtual at::Tensor forward(const PackedBatch& batch, const ForwardMode& mode) const = 0;
 
   virtual PackedBatch pack(std::span<const int32_t> ids, std::span<const int32_t> cumulative) const = 0;
 

@@ -1,6 +1,7 @@
 #include "core/encoder.h"
 
 #include "core/error.h"
+#include "core/pool.h"
 
 namespace xlembed {
 
@@ -43,13 +44,16 @@ Encoder::Encoder(const EncoderOptions& options)
   }
 }
 
-at::Tensor Encoder::embed(const PackedBatch& batch, bool dropout) const {
-  return head_->forward(backbone_->forward(batch, dropout), batch).index_select(0, batch.row_of);
+at::Tensor Encoder::embed(const PackedBatch& batch, const ForwardMode& mode) const {
+  const at::Tensor hidden = backbone_->forward(batch, mode);
+  const at::Tensor rows = mode.layers < 0 ? head_->forward(hidden, batch)
+                                          : pool(hidden, batch.cumulative, PoolMode::mean).to(at::kFloat);
+  return rows.index_select(0, batch.row_of);
 }
 
 std::vector<float> Encoder::encode(std::span<const int32_t> ids, std::span<const int32_t> cumulative) const {
   const c10::InferenceMode inference;
-  const at::Tensor embeddings = embed(pack(ids, cumulative), /*dropout=*/false).to(at::kCPU).contiguous();
+  const at::Tensor embeddings = embed(pack(ids, cumulative)).to(at::kCPU).contiguous();
   const float* values = embeddings.const_data_ptr<float>();
   return {values, values + embeddings.numel()};
 }

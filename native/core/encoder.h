@@ -30,8 +30,9 @@ class Encoder {
  public:
   explicit Encoder(const EncoderOptions& options);
 
-  // (B, D) float32 on the device, differentiable where gradients are on; rows in the caller's order.
-  at::Tensor embed(const PackedBatch& batch, bool dropout) const;
+  // (B, D) float32 on the device, differentiable where gradients are on; rows in the caller's order. When the
+  // mode ends at an early layer, the mean of that layer's hidden states takes the head's place.
+  at::Tensor embed(const PackedBatch& batch, const ForwardMode& mode = {}) const;
 
   // Inference: (B * D) float32, rows in the caller's order.
   std::vector<float> encode(std::span<const int32_t> ids, std::span<const int32_t> cumulative) const;

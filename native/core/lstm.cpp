@@ -2,6 +2,8 @@
 
 #include <limits>
 
+#include "core/error.h"
+
 namespace xlembed {
 namespace {
 
@@ -75,7 +77,11 @@ PackedBatch Lstm::pack(std::span<const int32_t> ids, std::span<const int32_t> cu
                     /*longest=*/std::numeric_limits<int32_t>::max(), device_);
 }
 
-at::Tensor Lstm::forward(const PackedBatch& batch, bool dropout) const {
+at::Tensor Lstm::forward(const PackedBatch& batch, const ForwardMode& mode) const {
+  if (mode.layers >= 0 || mode.recompute || mode.dtype != at::kFloat) {
+    throw CodedError("MODEL_UNSUPPORTED",
+                     "an LSTM runs all its layers, in its own type, and keeps what they compute");
+  }
   if (batch.tokens() == 0) return at::zeros({0, hidden_size()}, embeddings_.options());
   const TimeMajor packed = time_major(batch);
   const at::Tensor ids = batch.input_ids.index_select(0, packed.order.to(device_));
@@ -83,9 +89,10 @@ at::Tensor Lstm::forward(const PackedBatch& batch, bool dropout) const {
       at::zeros({config_.layers * directions(), packed.batch_sizes[0].item<int64_t>(), config_.hidden_size},
                 embeddings_.options());
   // cuDNN keeps what backward needs only when it is told to train; without a probability that drops nothing.
-  const at::Tensor hidden = std::get<0>(at::lstm(
-      at::embedding(embeddings_, ids), packed.batch_sizes, {state, state}, weights_, /*has_biases=*/true,
-      config_.layers, dropout ? config_.dropout : 0.0, at::GradMode::is_enabled(), config_.bidirectional));
+  const at::Tensor hidden =
+      std::get<0>(at::lstm(at::embedding(embeddings_, ids), packed.batch_sizes, {state, state}, weights_,
+                           /*has_biases=*/true, config_.layers, mode.dropout ? config_.dropout : 0.0,
+                           at::GradMode::is_enabled(), config_.bidirectional));
   return hidden.index_select(0, packed.inverse.to(device_));
 }
 

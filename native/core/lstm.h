@@ -21,7 +21,7 @@ class Lstm final : public Backbone {
  public:
   Lstm(const LstmConfig& config, Parameters& parameters, at::Device device);
 
-  at::Tensor forward(const PackedBatch& batch, bool dropout) const override;
+  at::Tensor forward(const PackedBatch& batch, const ForwardMode& mode) const override;
   PackedBatch pack(std::span<const int32_t> ids, std::span<const int32_t> cumulative) const override;
   int64_t hidden_size() const override { return directions() * config_.hidden_size; }
 

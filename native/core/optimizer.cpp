@@ -1,6 +1,7 @@
 #include "core/optimizer.h"
 
 #include <cmath>
+#include <utility>
 
 #include "core/launch.h"
 #include "kernels/adamw.h"
@@ -71,7 +72,7 @@ void AdamW::step(double learning_rate, double gradient_scale) {
     const at::Tensor gradient = parameters_[k].tensor.grad().contiguous();
     AdamWState& state = states_[k];
     if (!state.first.defined()) state = {at::zeros_like(tensor), at::zeros_like(tensor)};
-    const kernels::AdamwStep step{learning_rate,
+    const kernels::AdamwStep step{learning_rate * parameters_[k].rate,
                                   options_.beta1,
                                   options_.beta2,
                                   options_.epsilon,
@@ -88,6 +89,23 @@ void AdamW::step(double learning_rate, double gradient_scale) {
 
 void AdamW::zero_gradients() {
   for (AdamWParameter& parameter : parameters_) parameter.tensor.mutable_grad() = at::Tensor();
+}
+
+std::vector<at::Tensor> AdamW::take_gradients() {
+  std::vector<at::Tensor> gradients;
+  for (AdamWParameter& parameter : parameters_) {
+    gradients.push_back(std::exchange(parameter.tensor.mutable_grad(), at::Tensor()));
+  }
+  return gradients;
+}
+
+void AdamW::add_gradients(const std::vector<at::Tensor>& gradients) {
+  const at::NoGradGuard no_grad;
+  for (size_t k = 0; k < parameters_.size(); ++k) {
+    at::Tensor& gradient = parameters_[k].tensor.mutable_grad();
+    if (!gradients[k].defined()) continue;
+    gradient = gradient.defined() ? gradients[k].add(gradient) : gradients[k];
+  }
 }
 
 void AdamW::restore(std::vector<AdamWState> states, int64_t steps) {

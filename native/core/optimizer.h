@@ -18,6 +18,7 @@ struct AdamWOptions {
 struct AdamWParameter {
   at::Tensor tensor;  // float32 leaf
   bool decay;         // false for biases and LayerNorm
+  double rate = 1;    // factor on the learning rate
 };
 
 // Running means of g and of g * g, shaped like their parameter; undefined until its first step.
@@ -37,6 +38,12 @@ class AdamW {
   void step(double learning_rate, double gradient_scale);
 
   void zero_gradients();
+
+  // Moves the gradients out, one for each parameter, undefined where there was none.
+  std::vector<at::Tensor> take_gradients();
+
+  // Adds gradients that were taken to those there are.
+  void add_gradients(const std::vector<at::Tensor>& gradients);
 
   int64_t steps() const { return steps_; }
 

@@ -6,8 +6,6 @@
 #include "core/error.h"
 
 namespace xlembed {
-namespace {
-
 void check_offsets(std::span<const int32_t> cumulative, size_t tokens, int64_t longest) {
   if (cumulative.empty() || cumulative.front() != 0 || static_cast<size_t>(cumulative.back()) != tokens) {
     throw CodedError("INVALID_ARGUMENT",
@@ -22,6 +20,8 @@ void check_offsets(std::span<const int32_t> cumulative, size_t tokens, int64_t l
     }
   }
 }
+
+namespace {
 
 void check_ids(std::span<const int32_t> ids, int64_t vocabulary_size) {
   for (size_t t = 0; t < ids.size(); ++t) {

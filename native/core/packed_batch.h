@@ -22,15 +22,19 @@ struct PackedBatch {
   at::Tensor position_ids;  // (T) int64
   at::Tensor cumulative;    // (B + 1) int32
   at::Tensor row_of;        // (B) int64: where the caller's sequence b lies in this order
+  at::Tensor dropout_keys;  // (T) int32, see core/dropout.h; undefined: nothing is dropped
   std::vector<LengthGroup> groups;
 
   int64_t tokens() const { return input_ids.size(0); }
   int64_t sequences() const { return row_of.size(0); }
 };
 
+// Throws INVALID_ARGUMENT unless the offsets ascend from 0 to `tokens` by at most `longest` at a time.
+void check_offsets(std::span<const int32_t> cumulative, size_t tokens, int64_t longest);
+
 // Caller's order: sequence b is ids[cumulative[b] .. cumulative[b + 1]). Positions count from
-// `first_position`. Throws INVALID_ARGUMENT when the offsets do not ascend from 0 to ids.size(),
-// VOCABULARY_MISMATCH on an id outside [0, vocabulary_size), and when a sequence is longer than `longest`.
+// `first_position`. Throws what check_offsets throws, and VOCABULARY_MISMATCH on an id outside [0,
+// vocabulary_size).
 PackedBatch pack_batch(std::span<const int32_t> ids, std::span<const int32_t> cumulative,
                        int64_t vocabulary_size, int64_t first_position, int64_t longest, at::Device device);
 

@@ -2,10 +2,12 @@
 
 #include <chrono>
 #include <cmath>
-#include <unordered_set>
+#include <limits>
 
+#include "core/dropout.h"
 #include "core/error.h"
-#include "core/normalize.h"
+#include "core/memory.h"
+#include "core/seed.h"
 
 namespace xlembed {
 namespace {
@@ -24,117 +26,177 @@ class Stopwatch {
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
-// Every step draws its dropout from its own stream, so that step n is the same after a resume.
-uint64_t step_seed(uint64_t seed, int64_t step) {
-  uint64_t z = seed + 0x9E3779B97F4A7C15ull * (static_cast<uint64_t>(step) + 1);  // splitmix64
-  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ull;
-  z = (z ^ (z >> 27)) * 0x94D049BB133111EBull;
-  return z ^ (z >> 31);
+double rate_of(const std::string& name, const TrainerOptions& options) {
+  double rate = 1;
+  for (const auto& [prefix, factor] : options.rates) {
+    if (name.rfind(prefix, 0) == 0) rate = factor;
+  }
+  return rate;
 }
 
-std::vector<Leaf> trained_leaves(Encoder& encoder) {
+void check(const TrainingBatch& batch) {
+  check_offsets(batch.cumulative, batch.ids.size(), std::numeric_limits<int32_t>::max());
+  const int64_t texts = static_cast<int64_t>(batch.cumulative.size()) - 1;
+  if (batch.queries >= 1 && 2 * batch.queries <= texts) return;
+  throw CodedError("INVALID_ARGUMENT", "expected at least one passage for each of " +
+                                           std::to_string(batch.queries) + " queries, received " +
+                                           std::to_string(texts - batch.queries));
+}
+
+}  // namespace
+
+std::vector<Trainer::Trained> Trainer::trained_of(Encoder& encoder, const Loss& loss,
+                                                  const TrainerOptions& options) {
   if (encoder.dtype() != at::kFloat) {
     throw CodedError("INVALID_ARGUMENT", "expected dtype float32 for training");
   }
-  encoder.parameters().require_gradients();
-  return encoder.parameters().leaves();
+  std::vector<Trained> trained;
+  for (const Leaf& leaf : encoder.parameters().leaves()) {
+    const double rate = rate_of(leaf.name, options);
+    leaf.tensor.requires_grad_(rate > 0);
+    if (rate > 0) trained.push_back({leaf, rate, /*in_encoder=*/true});
+  }
+  for (const Leaf& leaf : loss.leaves()) {
+    trained.push_back({leaf, options.temperature_rate, /*in_encoder=*/false});
+  }
+  if (trained.empty()) throw CodedError("INVALID_ARGUMENT", "every parameter is frozen: nothing to train");
+  return trained;
 }
-
-std::vector<AdamWParameter> optimizer_parameters(const std::vector<Leaf>& leaves) {
-  std::vector<AdamWParameter> parameters;
-  for (const Leaf& leaf : leaves) parameters.push_back({leaf.tensor, leaf.decay});
-  return parameters;
-}
-
-constexpr const char* kFirst = "optimizer.first_moment.";
-constexpr const char* kSecond = "optimizer.second_moment.";
-constexpr const char* kSteps = "optimizer_steps";
-
-}  // namespace
 
 Trainer::Trainer(std::shared_ptr<Encoder> encoder, const TrainerOptions& options)
     : encoder_(std::move(encoder)),
       options_(options),
-      trained_(trained_leaves(*encoder_)),
-      optimizer_(optimizer_parameters(trained_), options.optimizer) {}
+      loss_(make_loss(options.loss, encoder_->device())),
+      trained_(trained_of(*encoder_, *loss_, options)),
+      optimizer_(
+          [this] {
+            std::vector<AdamWParameter> parameters;
+            for (const Trained& trained : trained_) {
+              parameters.push_back({trained.leaf.tensor, trained.leaf.decay, trained.rate});
+            }
+            return parameters;
+          }(),
+          options.optimizer),
+      loss_scale_(options.dtype == at::kHalf) {}
 
-InfoNceResult Trainer::loss(const TrainingBatch& batch, bool dropout, StepResult& result) const {
-  const int64_t texts = static_cast<int64_t>(batch.cumulative.size()) - 1;
-  if (batch.queries < 1 || 2 * batch.queries > texts) {
-    throw CodedError("INVALID_ARGUMENT", "expected at least one passage for each of " +
-                                             std::to_string(batch.queries) + " queries, received " +
-                                             std::to_string(texts - batch.queries));
+// Every step draws its dropout from its own stream, so that step n is the same after a resume.
+GradientCache Trainer::open_cache(const TrainingBatch& batch, bool dropout) const {
+  const int64_t limit = std::numeric_limits<int64_t>::max();
+  const int64_t chunk_tokens = options_.chunk_tokens > 0 ? options_.chunk_tokens : limit;
+  const int64_t graph_tokens = std::max(chunk_tokens, options_.graph_tokens);
+  const ForwardMode mode{.dropout = dropout,
+                         .layers = options_.embedding_layer,
+                         .recompute = options_.recompute,
+                         .dtype = options_.dtype};
+  const uint64_t seed = mixed_seed(options_.seed, static_cast<uint64_t>(batch.step));
+  const auto embed = [this, mode, seed](const Chunk& chunk) {
+    PackedBatch packed = encoder_->pack(chunk.ids, chunk.cumulative);
+    if (mode.dropout) {
+      seed_dropout(packed, seed, chunk.sequences);
+      // What draws from libtorch's generator repeats with the chunk.
+      at::manual_seed(mixed_seed(seed, static_cast<uint64_t>(chunk.sequences.front())));
+    }
+    return encoder_->embed(packed, mode);
+  };
+  return {split_batch(batch.ids, batch.cumulative, chunk_tokens), embed, graph_tokens};
+}
+
+LossValue Trainer::loss(const TrainingBatch& batch, const at::Tensor& embeddings) const {
+  const int64_t passages = embeddings.size(0) - batch.queries;
+  return (*loss_)(embeddings.narrow(0, 0, batch.queries), embeddings.narrow(0, batch.queries, passages),
+                  batch.labels.to(embeddings.device()));
+}
+
+// Leaves the gradients of this batch alone where the parameters' gradients lie.
+void Trainer::add_gradients(const TrainingBatch& batch, StepResult& result) {
+  for (;;) {
+    Stopwatch watch;
+    GradientCache cache = open_cache(batch, options_.dropout);
+    const at::Tensor embeddings = cache.forward_no_grad().requires_grad_(true);
+    result.chunks = cache.chunks();
+    result.model_seconds += watch.lap();
+    const LossValue value = loss(batch, embeddings);
+    result.loss = value.loss.item<double>();
+    result.accuracy = value.accuracy;
+    result.skipped = !std::isfinite(result.loss);
+    if (!result.skipped) (value.loss * (batch.weight * loss_scale_.value())).backward();
+    result.loss_seconds += watch.lap();
+    if (!result.skipped) cache.forward_backward(embeddings.grad());
+    result.model_seconds += watch.lap();
+    if (result.skipped || loss_scale_.value() == 1) return;
+    if (std::isfinite(optimizer_.gradient_norm())) return;
+    if (!loss_scale_.lower()) return;
+    optimizer_.zero_gradients();
   }
-  Stopwatch watch;
-  at::Tensor embeddings = encoder_->embed(encoder_->pack(batch.ids, batch.cumulative), dropout);
-  if (options_.normalize) embeddings = normalize_rows(embeddings);
-  result.model_seconds += watch.lap();
-  InfoNceResult loss = info_nce(embeddings.narrow(0, 0, batch.queries),
-                                embeddings.narrow(0, batch.queries, texts - batch.queries), options_.loss);
-  result.loss = loss.loss.item<double>();
-  result.accuracy = loss.accuracy;
-  result.loss_seconds += watch.lap();
-  return loss;
+}
+
+void Trainer::add_gradients_or_halve_chunks(const TrainingBatch& batch, StepResult& result) {
+  for (;;) {
+    try {
+      return add_gradients(batch, result);
+    } catch (const std::exception& error) {
+      if (!is_out_of_memory(error) || !halve_chunks(batch)) throw;
+    }
+    optimizer_.zero_gradients();
+  }
+}
+
+// False when chunks are single sequences already.
+bool Trainer::halve_chunks(const TrainingBatch& batch) {
+  int64_t longest = 0;
+  for (size_t b = 0; b + 1 < batch.cumulative.size(); ++b) {
+    longest = std::max<int64_t>(longest, batch.cumulative[b + 1] - batch.cumulative[b]);
+  }
+  const auto tokens = static_cast<int64_t>(batch.ids.size());
+  const int64_t now = options_.chunk_tokens > 0 ? std::min(options_.chunk_tokens, tokens) : tokens;
+  if (now <= longest) return false;
+  options_.chunk_tokens = std::max(longest, now / 2);
+  options_.graph_tokens = 0;
+  return true;
 }
 
 StepResult Trainer::step(const TrainingBatch& batch) {
+  check(batch);
   StepResult result;
-  if (options_.dropout) at::manual_seed(step_seed(options_.seed, batch.step));
-  const InfoNceResult loss = this->loss(batch, options_.dropout, result);
+  // A batch that fails must not take the gradients of those before it along.
+  const std::vector<at::Tensor> before = optimizer_.take_gradients();
+  add_gradients_or_halve_chunks(batch, result);
+  if (result.skipped) optimizer_.zero_gradients();
+  optimizer_.add_gradients(before);
+  result.chunk_tokens = options_.chunk_tokens;
+  result.loss_scale = loss_scale_.value();
   Stopwatch watch;
-  if (std::isfinite(result.loss)) loss.loss.backward();
-  result.model_seconds += watch.lap();
-
-  result.gradient_norm = optimizer_.gradient_norm();
-  result.skipped = !std::isfinite(result.loss) || !std::isfinite(result.gradient_norm);
-  if (!result.skipped) {
-    const double limit = options_.max_gradient_norm;
-    const double scale = limit > 0 && result.gradient_norm > limit ? limit / result.gradient_norm : 1.0;
-    optimizer_.step(batch.learning_rate, scale);
-  }
-  optimizer_.zero_gradients();
+  if (batch.update) update(batch, result);
   result.optimizer_seconds = watch.lap();
   return result;
 }
 
-TrainerState Trainer::state() const {
-  TrainerState state;
-  for (size_t k = 0; k < trained_.size(); ++k) {
-    const AdamWState& moments = optimizer_.states()[k];
-    if (!moments.first.defined()) continue;
-    state.tensors.push_back({kFirst + trained_[k].name, moments.first});
-    state.tensors.push_back({kSecond + trained_[k].name, moments.second});
+void Trainer::update(const TrainingBatch& batch, StepResult& result) {
+  const double scale = 1 / loss_scale_.value();
+  result.gradient_norm = optimizer_.gradient_norm() * scale;
+  result.skipped = result.skipped || !std::isfinite(result.gradient_norm);
+  if (!result.skipped) {
+    const double limit = options_.max_gradient_norm;
+    const bool clips = limit > 0 && result.gradient_norm > limit;
+    optimizer_.step(batch.learning_rate, clips ? scale * limit / result.gradient_norm : scale);
+    loss_scale_.count_good_step();
   }
-  state.counters[kSteps] = static_cast<double>(optimizer_.steps());
-  return state;
-}
-
-void Trainer::restore(const std::vector<TensorSource>& sources,
-                      const std::map<std::string, double>& counters) {
-  std::unordered_set<std::string> given;
-  for (const TensorSource& source : sources) given.insert(source.name);
-  std::vector<AdamWState> moments(trained_.size());
-  std::vector<NamedTensor> wanted;
-  const auto want = [&](const std::string& name, const at::Tensor& like) {
-    if (given.erase(name) == 0) return at::Tensor();
-    wanted.push_back({name, at::empty_like(like.detach())});
-    return wanted.back().tensor;
-  };
-  for (size_t k = 0; k < trained_.size(); ++k) {
-    const Leaf& leaf = trained_[k];
-    moments[k] = {want(kFirst + leaf.name, leaf.tensor), want(kSecond + leaf.name, leaf.tensor)};
-  }
-  if (!given.empty()) throw CodedError("TENSOR_MISSING", "this trainer has no tensor " + *given.begin());
-  const auto steps = counters.find(kSteps);
-  if (steps == counters.end()) throw CodedError("INVALID_ARGUMENT", std::string("no counter ") + kSteps);
-  read_tensors(wanted, sources);
-  optimizer_.restore(std::move(moments), static_cast<int64_t>(steps->second));
+  optimizer_.zero_gradients();
+  result.temperature = loss_->temperature();
 }
 
 StepResult Trainer::evaluate(const TrainingBatch& batch) const {
   const at::NoGradGuard no_grad;
+  check(batch);
   StepResult result;
-  loss(batch, /*dropout=*/false, result);
+  Stopwatch watch;
+  GradientCache cache = open_cache(batch, /*dropout=*/false);
+  const at::Tensor embeddings = cache.forward_no_grad();
+  result.model_seconds = watch.lap();
+  const LossValue value = loss(batch, embeddings);
+  result.loss = value.loss.item<double>();
+  result.accuracy = value.accuracy;
+  result.loss_seconds = watch.lap();
   return result;
 }
 

@@ -1,23 +1,34 @@
-// One training step: encode queries and passages, contrastive loss, gradient, AdamW.
+// One training step: encode queries and passages, loss, gradient, AdamW.
 #pragma once
 
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "core/encoder.h"
-#include "core/info_nce.h"
+#include "core/gradient_cache.h"
+#include "core/loss_scale.h"
+#include "core/losses.h"
 #include "core/optimizer.h"
 
 namespace xlembed {
 
 struct TrainerOptions {
-  InfoNceOptions loss;
+  LossOptions loss;
   AdamWOptions optimizer;
   double max_gradient_norm = 1.0;  // 0: no clipping
   bool dropout = true;
-  bool normalize = false;  // embeddings to length 1 before the loss
   uint64_t seed = 0;
+  int64_t chunk_tokens = 0;      // of a forward pass; 0: the whole batch in one
+  int64_t graph_tokens = 0;      // whose graphs may be in memory at once (0: chunk_tokens)
+  int64_t embedding_layer = -1;  // train the mean of an early layer's hidden states; -1: the head's output
+  bool recompute = false;        // activation checkpointing
+  at::ScalarType dtype = at::kFloat;  // of activations and products; weights stay float32
+  double temperature_rate = 1;        // learning rate of the loss's own parameters, relative to the model's
+  // Factors on the learning rate by the beginning of a parameter's name; the last that fits counts; 0:
+  // frozen.
+  std::vector<std::pair<std::string, double>> rates;
 };
 
 // Queries first, then passages; passage i answers query i, passages beyond the queries are extra negatives.
@@ -27,13 +38,20 @@ struct TrainingBatch {
   int64_t queries;
   int64_t step;
   double learning_rate;
+  PairLabels labels;
+  double weight = 1;   // factor on the loss: 1 / batches when gradients of several are added up
+  bool update = true;  // false: keep the gradient for the next batch
 };
 
 struct StepResult {
   double loss = 0;
   double accuracy = 0;
-  double gradient_norm = 0;  // before clipping
-  bool skipped = false;      // loss or gradient was not finite: no parameter was changed
+  double gradient_norm = 0;  // of the update, before clipping; 0 without one
+  bool skipped = false;      // loss or gradient was not finite: this batch changed nothing
+  int64_t chunks = 0;
+  int64_t chunk_tokens = 0;  // the budget used, smaller than the option after memory ran out; 0: no limit
+  double temperature = 0;    // of the loss, after the step; 0 where it has none
+  double loss_scale = 1;     // of gradients in float16
   double model_seconds = 0, loss_seconds = 0, optimizer_seconds = 0;
 };
 
@@ -48,6 +66,8 @@ class Trainer {
   // Throws INVALID_ARGUMENT unless the encoder holds float32 weights.
   Trainer(std::shared_ptr<Encoder> encoder, const TrainerOptions& options);
 
+  // When memory runs out the step is taken again in chunks half as large, down to one sequence each; later
+  // steps keep that size.
   StepResult step(const TrainingBatch& batch);
 
   // The loss alone, without dropout and without a gradient.
@@ -61,12 +81,26 @@ class Trainer {
   void restore(const std::vector<TensorSource>& sources, const std::map<std::string, double>& counters);
 
  private:
-  InfoNceResult loss(const TrainingBatch& batch, bool dropout, StepResult& result) const;
+  struct Trained {
+    Leaf leaf;
+    double rate;
+    bool in_encoder;
+  };
+  static std::vector<Trained> trained_of(Encoder& encoder, const Loss& loss, const TrainerOptions& options);
+
+  GradientCache open_cache(const TrainingBatch& batch, bool dropout) const;
+  LossValue loss(const TrainingBatch& batch, const at::Tensor& embeddings) const;
+  void add_gradients(const TrainingBatch& batch, StepResult& result);
+  void add_gradients_or_halve_chunks(const TrainingBatch& batch, StepResult& result);
+  bool halve_chunks(const TrainingBatch& batch);
+  void update(const TrainingBatch& batch, StepResult& result);
 
   std::shared_ptr<Encoder> encoder_;
   TrainerOptions options_;
-  std::vector<Leaf> trained_;
+  std::unique_ptr<Loss> loss_;
+  std::vector<Trained> trained_;
   AdamW optimizer_;
+  LossScale loss_scale_;
 };
 
 }  // namespace xlembed

@@ -1,12 +1,27 @@
 #include "core/transformer.h"
 
+#include <cmath>
+
+#include "core/dropout.h"
 #include "core/error.h"
+#include "core/recompute.h"
 
 namespace xlembed {
 namespace {
 
-at::Tensor drop(const at::Tensor& x, double probability, bool dropout) {
-  return dropout && probability > 0 ? at::dropout(x, probability, /*train=*/true) : x;
+// The dropouts of layer n are sites kSites (n + 1) + one of these; the embeddings' is site 0.
+constexpr uint32_t kSites = 8;
+enum Site : uint32_t { attention_probabilities, attention_output, layer_output };
+
+uint32_t site_of(int64_t layer, Site site) { return kSites * static_cast<uint32_t>(layer + 1) + site; }
+
+// softmax(Q K^T / sqrt(d)) dropped V, all (B, heads, L, d). Written out because libtorch's fused attention
+// draws masks that depend on what shares the batch.
+at::Tensor attend_with_dropout(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
+                               const at::Tensor& keys, uint32_t site, double probability) {
+  const double scale = 1 / std::sqrt(static_cast<double>(query.size(3)));
+  const at::Tensor probabilities = at::softmax(at::matmul(query * scale, key.transpose(2, 3)), 3);
+  return at::matmul(dropout(probabilities, keys, site, probability), value);
 }
 
 }  // namespace
@@ -58,31 +73,54 @@ PackedBatch Transformer::pack(std::span<const int32_t> ids, std::span<const int3
                     config_.max_positions - config_.first_position, device_);
 }
 
-at::Tensor Transformer::forward(const PackedBatch& batch, bool dropout) const {
-  at::Tensor x = embed(batch, dropout);  // (T, H) from here on
-  for (const Layer& layer : layers_) {
-    const at::Tensor attended = layer.attention_output(attend(layer.query_key_value(x), batch, dropout));
-    x = normalise(x + drop(attended, config_.hidden_dropout, dropout), layer.attention_norm);
-    const at::Tensor wide = activate(layer.intermediate(x));  // (T, F)
-    x = normalise(x + drop(layer.output(wide), config_.hidden_dropout, dropout), layer.output_norm);
+at::Tensor Transformer::forward(const PackedBatch& batch, const ForwardMode& mode) const {
+  const int64_t layers = mode.layers < 0 ? config_.layers : mode.layers;
+  if (layers > config_.layers) {
+    throw CodedError("INVALID_ARGUMENT", "expected a layer from 0 to " + std::to_string(config_.layers) +
+                                             ", received " + std::to_string(layers));
+  }
+  const bool recomputes = mode.recompute && at::GradMode::is_enabled();
+  at::Tensor x = embed(batch, mode);  // (T, H) from here on
+  for (int64_t n = 0; n < layers; ++n) {
+    const auto layer = [this, n, batch, dropout = mode.dropout](const at::Tensor& input) {
+      return run_layer(n, input, batch, dropout);
+    };
+    x = recomputes ? recompute(layer, x) : layer(x);
   }
   return x;
 }
 
-at::Tensor Transformer::embed(const PackedBatch& batch, bool dropout) const {
+at::Tensor Transformer::run_layer(int64_t n, const at::Tensor& x, const PackedBatch& batch,
+                                  bool dropout) const {
+  const Layer& layer = layers_[static_cast<size_t>(n)];
+  const auto drop = [&](const at::Tensor& y, Site site) {
+    const bool drops = dropout && config_.hidden_dropout > 0;
+    return drops ? xlembed::dropout(y, batch.dropout_keys, site_of(n, site), config_.hidden_dropout) : y;
+  };
+  const at::Tensor attended = layer.attention_output(
+      attend(layer.query_key_value(x), batch, site_of(n, attention_probabilities), dropout));
+  const at::Tensor middle = normalise(x + drop(attended, attention_output), layer.attention_norm);
+  const at::Tensor wide = activate(layer.intermediate(middle));  // (T, F)
+  return normalise(middle + drop(layer.output(wide), layer_output), layer.output_norm);
+}
+
+at::Tensor Transformer::embed(const PackedBatch& batch, const ForwardMode& mode) const {
   // Every token is of type 0: sentence pairs are no business of a dual encoder.
   const at::Tensor sum = at::embedding(word_embeddings_, batch.input_ids) +
                          at::embedding(position_embeddings_, batch.position_ids) +
                          token_type_embeddings_.select(0, 0);
-  return drop(normalise(sum, embedding_norm_), config_.hidden_dropout, dropout);
+  at::Tensor x = normalise(sum, embedding_norm_);
+  if (x.scalar_type() == at::kFloat) x = x.to(mode.dtype);
+  const bool drops = mode.dropout && config_.hidden_dropout > 0;
+  return drops ? dropout(x, batch.dropout_keys, /*site=*/0, config_.hidden_dropout) : x;
 }
 
 // Per group of equal lengths: softmax(Q K^T / sqrt(d)) V on dense views of the packed rows, no mask, no
 // padding.
-at::Tensor Transformer::attend(const at::Tensor& query_key_value, const PackedBatch& batch,
+at::Tensor Transformer::attend(const at::Tensor& query_key_value, const PackedBatch& batch, uint32_t site,
                                bool dropout) const {
   const int64_t width = config_.hidden_size / config_.heads;
-  const double probability = dropout ? config_.attention_dropout : 0.0;
+  const bool drops = dropout && config_.attention_dropout > 0;
   std::vector<int64_t> rows;
   rows.reserve(batch.groups.size());
   for (const LengthGroup& group : batch.groups) rows.push_back(group.sequences * group.length);
@@ -96,16 +134,19 @@ at::Tensor Transformer::attend(const at::Tensor& query_key_value, const PackedBa
                            .view({group.sequences, group.length, 3, config_.heads, width})
                            .permute({2, 0, 3, 1, 4})  // (3, B, heads, L, d)
                            .unbind(0);
-    attended.push_back(at::scaled_dot_product_attention(parts[0], parts[1], parts[2], {}, probability)
-                           .transpose(1, 2)
-                           .reshape({rows[g], config_.hidden_size}));
+    const at::Tensor heads =  // (B, heads, L, d)
+        drops ? attend_with_dropout(parts[0], parts[1], parts[2], attention_keys(batch, group, config_.heads),
+                                    site, config_.attention_dropout)
+              : at::scaled_dot_product_attention(parts[0], parts[1], parts[2]);
+    attended.push_back(heads.transpose(1, 2).reshape({rows[g], config_.hidden_size}));
   }
   if (attended.empty()) return query_key_value.narrow(1, 0, config_.hidden_size);
   return attended.size() == 1 ? attended[0] : at::cat(attended);
 }
 
 at::Tensor Transformer::normalise(const at::Tensor& x, const LayerNorm& norm) const {
-  return at::layer_norm(x, {config_.hidden_size}, norm.weight, norm.bias, config_.layer_norm_epsilon);
+  return at::layer_norm(x, {config_.hidden_size}, norm.weight.to(x.scalar_type()),
+                        norm.bias.to(x.scalar_type()), config_.layer_norm_epsilon);
 }
 
 at::Tensor Transformer::activate(const at::Tensor& x) const {

@@ -28,14 +28,17 @@ class Transformer final : public Backbone {
  public:
   Transformer(const TransformerConfig& config, Parameters& parameters, at::Device device);
 
-  at::Tensor forward(const PackedBatch& batch, bool dropout) const override;
+  at::Tensor forward(const PackedBatch& batch, const ForwardMode& mode) const override;
   PackedBatch pack(std::span<const int32_t> ids, std::span<const int32_t> cumulative) const override;
   int64_t hidden_size() const override { return config_.hidden_size; }
 
  private:
   struct Linear {
     at::Tensor weight, bias;
-    at::Tensor operator()(const at::Tensor& x) const { return at::linear(x, weight, bias); }
+    // In x's type: float32 weights meet narrower activations in mixed precision.
+    at::Tensor operator()(const at::Tensor& x) const {
+      return at::linear(x, weight.to(x.scalar_type()), bias.to(x.scalar_type()));
+    }
   };
   struct LayerNorm {
     at::Tensor weight, bias;
@@ -45,8 +48,10 @@ class Transformer final : public Backbone {
     LayerNorm attention_norm, output_norm;
   };
 
-  at::Tensor embed(const PackedBatch& batch, bool dropout) const;
-  at::Tensor attend(const at::Tensor& query_key_value, const PackedBatch& batch, bool dropout) const;
+  at::Tensor embed(const PackedBatch& batch, const ForwardMode& mode) const;
+  at::Tensor run_layer(int64_t n, const at::Tensor& x, const PackedBatch& batch, bool dropout) const;
+  at::Tensor attend(const at::Tensor& query_key_value, const PackedBatch& batch, uint32_t site,
+                    bool dropout) const;
   at::Tensor normalise(const at::Tensor& x, const LayerNorm& norm) const;
   at::Tensor activate(const at::Tensor& x) const;
 

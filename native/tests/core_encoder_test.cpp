@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "check.h"
+#include "core/dropout.h"
 #include "core/encoder.h"
 #include "core/error.h"
 #include "core/info_nce.h"
@@ -78,7 +79,7 @@ void refuses_wrong_batches() {
 
 at::Tensor loss_of(const Encoder& encoder) {
   // Queries: sequences 0, 1, 3; passages: 4, 5, 6 and the empty one's zeros as an extra negative.
-  const at::Tensor rows = encoder.embed(encoder.pack(kIds, kCumulative), false);
+  const at::Tensor rows = encoder.embed(encoder.pack(kIds, kCumulative));
   const auto take = [&](std::initializer_list<int64_t> which) {
     return rows.index_select(0, at::tensor(std::vector<int64_t>(which)));
   };
@@ -110,14 +111,16 @@ void gradient_is_that_of_finite_differences() {
 void dropout_changes_training_alone() {
   const Encoder encoder(tiny());
   const at::NoGradGuard no_grad;
-  const PackedBatch batch = encoder.pack(kIds, kCumulative);
-  const at::Tensor plain = encoder.embed(batch, false);
-  CHECK(at::equal(plain, encoder.embed(batch, false)));
-  at::manual_seed(1);
-  const at::Tensor dropped = encoder.embed(batch, true);
-  CHECK(!at::allclose(plain, dropped));
-  at::manual_seed(1);
-  CHECK(at::equal(dropped, encoder.embed(batch, true)));
+  const at::Tensor plain = encoder.embed(encoder.pack(kIds, kCumulative));
+  CHECK(at::equal(plain, encoder.embed(encoder.pack(kIds, kCumulative))));
+  const auto dropped = [&](uint64_t seed) {
+    PackedBatch batch = encoder.pack(kIds, kCumulative);
+    xlembed::seed_dropout(batch, seed, std::vector<int64_t>{0, 1, 2, 3, 4, 5, 6});
+    return encoder.embed(batch, {.dropout = true});
+  };
+  CHECK(!at::allclose(plain, dropped(1)));
+  CHECK(at::equal(dropped(1), dropped(1)));
+  CHECK(!at::allclose(dropped(1), dropped(2)));
 }
 
 void knows_its_devices() {

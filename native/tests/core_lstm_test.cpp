@@ -108,7 +108,7 @@ void equals_the_equations() {
       const Model model(config, device);
       const c10::InferenceMode inference;
       const PackedBatch batch = model.lstm.pack(kIds, kCumulative);
-      const at::Tensor hidden = model.lstm.forward(batch, /*dropout=*/false).to(at::kCPU);
+      const at::Tensor hidden = model.lstm.forward(batch, {}).to(at::kCPU);
       CHECK(hidden.size(0) == 16 && hidden.size(1) == model.lstm.hidden_size());
       const at::Tensor starts = batch.cumulative.to(at::kCPU), row_of = batch.row_of.to(at::kCPU);
       for (size_t b = 0; b + 1 < kCumulative.size(); ++b) {
@@ -129,13 +129,13 @@ void equals_the_equations() {
 
 void takes_batches_of_nothing() {
   const Model model(tiny(true), at::kCPU);
-  const at::Tensor hidden = model.lstm.forward(model.lstm.pack({}, std::vector<int32_t>{0, 0, 0}), false);
+  const at::Tensor hidden = model.lstm.forward(model.lstm.pack({}, std::vector<int32_t>{0, 0, 0}), {});
   CHECK(hidden.size(0) == 0 && hidden.size(1) == 8);
 }
 
 double loss_of(const Model& model, const at::Tensor& weights) {
   const at::NoGradGuard no_grad;
-  return (model.lstm.forward(model.lstm.pack(kIds, kCumulative), false) * weights).sum().item<double>();
+  return (model.lstm.forward(model.lstm.pack(kIds, kCumulative), {}) * weights).sum().item<double>();
 }
 
 // (L(w + e v) - L(w - e v)) / 2e = g . v for a random direction v in each leaf.
@@ -145,7 +145,7 @@ void gradient_is_that_of_finite_differences() {
     model.parameters.require_gradients();
     at::Generator generator = at::detail::createCPUGenerator(5);
     const at::Tensor weights = at::randn({16, 8}, generator).to(device);
-    (model.lstm.forward(model.lstm.pack(kIds, kCumulative), false) * weights).sum().backward();
+    (model.lstm.forward(model.lstm.pack(kIds, kCumulative), {}) * weights).sum().backward();
     for (const xlembed::Leaf& leaf : model.parameters.leaves()) {
       CHECK(leaf.tensor.grad().defined());
       const at::NoGradGuard no_grad;
@@ -166,9 +166,9 @@ void dropout_changes_training_alone() {
   for (const at::Device device : devices()) {
     const Model model(tiny(true), device);
     const PackedBatch batch = model.lstm.pack(kIds, kCumulative);
-    const at::Tensor plain = model.lstm.forward(batch, false);
-    CHECK(at::equal(plain, model.lstm.forward(batch, false)));
-    CHECK(!at::allclose(plain, model.lstm.forward(batch, true)));
+    const at::Tensor plain = model.lstm.forward(batch, {});
+    CHECK(at::equal(plain, model.lstm.forward(batch, {})));
+    CHECK(!at::allclose(plain, model.lstm.forward(batch, {.dropout = true})));
   }
 }
 

@@ -63,7 +63,10 @@ test('before the first step there is no tensor, and a state that does not fit is
   t.after(() => rmSync(folder, { recursive: true }));
   const encoder = await createEncoder('bert');
   const trainer = await createTrainer(encoder, OPTIONS);
-  assert.deepEqual(await trainer.state(), { tensors: [], counters: { optimizer_steps: 0 } });
+  assert.deepEqual(await trainer.state(), {
+    tensors: [],
+    counters: { loss_scale: 1, loss_scale_good_steps: 0, optimizer_steps: 0 },
+  });
   await train(trainer, [0]);
   const counters = await writeCheckpoint(folder, encoder, trainer);
   const sources = sourcesOf(join(folder, 'state'));

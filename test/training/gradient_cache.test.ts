@@ -1,0 +1,148 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { NativeStepResult, NativeTrainerOptions, NativeTrainingBatch } from '#xlembed/native.js';
+import { packed, readGolden } from '../encoding/goldens.js';
+import { createEncoder, createTrainer } from './native_trainer.js';
+
+const { sequences, pairs } = readGolden('bert');
+const passages = sequences.length - pairs;
+
+interface Run {
+  results: NativeStepResult[];
+  embeddings: Float32Array;
+}
+
+/** Three steps, and what the model makes of the texts then. */
+async function run(
+  options: Partial<NativeTrainerOptions>,
+  batch: Partial<NativeTrainingBatch> = {},
+): Promise<Run> {
+  const encoder = await createEncoder('bert');
+  const trainer = await createTrainer(encoder, { normalize: true, ...options });
+  const results = [];
+  for (let step = 0; step < 3; ++step) {
+    results.push(
+      await trainer.step({ ...packed(sequences), queries: pairs, step, learningRate: 1e-3, ...batch }),
+    );
+  }
+  return { results, embeddings: await encoder.encode(packed(sequences)) };
+}
+
+const losses = ({ results }: Run) => results.map(({ loss }) => loss);
+
+function close(actual: ArrayLike<number>, expected: ArrayLike<number>, allowed: number): void {
+  for (let i = 0; i < expected.length; ++i) {
+    const difference = Math.abs(actual[i]! - expected[i]!);
+    assert.ok(
+      difference <= allowed * Math.max(1, Math.abs(expected[i]!)),
+      `${actual[i]} against ${expected[i]}`,
+    );
+  }
+}
+
+test('chunks train as the whole batch does, dropout on', async () => {
+  const whole = await run({ dropout: true });
+  const chunked = await run({ dropout: true, chunkTokens: 12 });
+  const kept = await run({ dropout: true, chunkTokens: 12, graphTokens: 1000 });
+  assert.equal(whole.results[0]!.chunks, 1);
+  assert.ok(chunked.results[0]!.chunks > 2);
+  close(losses(chunked), losses(whole), 1e-5);
+  assert.deepEqual(kept.embeddings, chunked.embeddings);
+});
+
+test('activation checkpointing changes no bit', async () => {
+  const plain = await run({ dropout: true });
+  const recomputed = await run({ dropout: true, recomputeActivations: true });
+  assert.deepEqual(recomputed, { ...plain, results: recomputed.results });
+  assert.deepEqual(losses(recomputed), losses(plain));
+});
+
+test('bfloat16 and float16 stay close to float32', async () => {
+  const plain = await run({});
+  close(losses(await run({ precision: 'bfloat16' })), losses(plain), 0.05);
+  const half = await run({ precision: 'float16' });
+  close(losses(half), losses(plain), 0.01);
+  assert.ok(half.results[2]!.lossScale >= 1);
+  assert.equal(plain.results[2]!.lossScale, 1);
+});
+
+test('frozen parameters stay, a smaller rate moves less, an early layer trains what leads to it', async () => {
+  const values = async (options: Partial<NativeTrainerOptions>) => {
+    const encoder = await createEncoder('bert');
+    const trainer = await createTrainer(encoder, { normalize: true, weightDecay: 0, ...options });
+    const { tensors } = await trainer.state();
+    assert.equal(tensors.length, 0);
+    await trainer.step({ ...packed(sequences), queries: pairs, step: 0, learningRate: 1e-3 });
+    return (await trainer.state()).tensors.map(({ name }) => name);
+  };
+  const moments = (names: string[], part: string) => names.filter((name) => name.includes(part)).length;
+  const all = await values({});
+  assert.ok(moments(all, 'embeddings.') > 0 && moments(all, 'layer.1.') > 0);
+  const frozen = await values({
+    learningRateFactors: [
+      { prefix: 'embeddings.', factor: 0 },
+      { prefix: 'encoder.layer.0.', factor: 0 },
+    ],
+  });
+  assert.equal(moments(frozen, 'embeddings.') + moments(frozen, 'layer.0.'), 0);
+  assert.equal(moments(frozen, 'layer.1.'), moments(all, 'layer.1.'));
+  const early = await values({ embeddingLayer: 1 });
+  assert.equal(moments(early, 'layer.1.'), 0);
+  assert.equal(moments(early, 'layer.0.'), moments(all, 'layer.0.'));
+  await assert.rejects(run({ learningRateFactors: [{ prefix: '', factor: 0 }] }), /INVALID_ARGUMENT.*frozen/);
+  await assert.rejects(run({ embeddingLayer: 9 }), /INVALID_ARGUMENT.*layer/);
+});
+
+test('a learnt temperature moves, and is part of the state', async () => {
+  const { results } = await run({ temperatureRate: 100 });
+  const temperatures = results.map(({ temperature }) => temperature);
+  assert.equal(new Set(temperatures).size, 3);
+  assert.ok(temperatures.every((value) => value > 0.02 && value < 0.2));
+  assert.ok(Math.abs((await run({})).results[2]!.temperature - 0.05) < 1e-9);
+});
+
+test('every loss trains, and its labels reach it', async () => {
+  const teacherScores = new Float32Array(pairs * passages).map((_, k) =>
+    k % passages === Math.floor(k / passages) ? 1 : Math.sin(k),
+  );
+  const plain = losses(await run({}));
+  const runs = [
+    await run({ loss: 'triplet' }),
+    await run({ loss: 'kl_distillation' }, { teacherScores }),
+    await run({ loss: 'margin_mse' }, { teacherScores }),
+    await run({ matryoshkaSizes: [24, 8], matryoshkaWeights: [1, 0.5] }),
+    await run({}, { passageGroups: new Int32Array(passages).fill(1) }),
+    await run(
+      { negativeLanguages: 'same' },
+      {
+        queryLanguages: Int32Array.from({ length: pairs }, (_, i) => i % 2),
+        passageLanguages: Int32Array.from({ length: passages }, (_, i) => i % 2),
+      },
+    ),
+    await run({}, { rowWeights: Float32Array.from({ length: pairs }, (_, i) => i) }),
+  ];
+  for (const { results } of runs) {
+    assert.ok(results.every(({ loss, skipped }) => Number.isFinite(loss) && !skipped));
+    assert.notEqual(results[0]!.loss, plain[0]);
+  }
+  // All passages in one group: no negative is left.
+  assert.ok(Math.abs(runs[4]!.results[0]!.loss) < 1e-6);
+  await assert.rejects(run({ loss: 'margin_mse' }), /INVALID_ARGUMENT.*teacher/);
+  await assert.rejects(
+    run({ loss: 'margin_mse' }, { teacherScores: new Float32Array(3) }),
+    /INVALID_ARGUMENT.*teacher/,
+  );
+});
+
+test('two batches at half weight make one update', async () => {
+  const encoder = await createEncoder('bert');
+  const trainer = await createTrainer(encoder, { normalize: true });
+  const batch = { ...packed(sequences), queries: pairs, step: 0, learningRate: 1e-3, weight: 0.5 };
+  const first = await trainer.step({ ...batch, update: false });
+  assert.equal(first.gradientNorm, 0);
+  assert.equal((await trainer.state()).counters.optimizer_steps, 0);
+  const second = await trainer.step(batch);
+  const { results, embeddings } = await run({});
+  close([second.gradientNorm], [results[0]!.gradientNorm], 1e-5);
+  assert.ok(embeddings.length > 0);
+});
