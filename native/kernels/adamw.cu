@@ -1,4 +1,5 @@
 #include "kernels/adamw.h"
+#include "kernels/launch.cuh"
 #include "kernels/reduce.cuh"
 
 namespace xlembed::kernels::cuda {
@@ -56,28 +57,25 @@ __global__ void add_parts(const double* parts, double* total) {
 
 void adamw_step(float* parameter, const float* gradient, float* first_moment, float* second_moment,
                 int64_t count, const AdamwStep& step, CudaStream stream) {
-  if (count == 0) return;
   const AdamwFactors f = adamw_factors(step);
   const bool vectors = count % 4 == 0 && is_vector(parameter) && is_vector(gradient) &&
                        is_vector(first_moment) && is_vector(second_moment);
   const int64_t per_block = threads * (vectors ? 4 : 1);
-  const auto blocks = static_cast<unsigned>((count + per_block - 1) / per_block);
+  const unsigned blocks = blocks_for(count, per_block);
   if (vectors) {
-    step_kernel<4>
-        <<<blocks, threads, 0, stream>>>(parameter, gradient, first_moment, second_moment, count, f);
+    launch(step_kernel<4>, blocks, threads, 0, stream, parameter, gradient, first_moment, second_moment, count, f);
   } else {
-    step_kernel<1>
-        <<<blocks, threads, 0, stream>>>(parameter, gradient, first_moment, second_moment, count, f);
+    launch(step_kernel<1>, blocks, threads, 0, stream, parameter, gradient, first_moment, second_moment, count, f);
   }
 }
 
 void squared_norm(const float* values, int64_t count, double* workspace, double* total, CudaStream stream) {
   if (is_vector(values)) {
-    squares<4><<<squared_norm_blocks, threads, 0, stream>>>(values, count, workspace);
+    launch(squares<4>, squared_norm_blocks, threads, 0, stream, values, count, workspace);
   } else {
-    squares<1><<<squared_norm_blocks, threads, 0, stream>>>(values, count, workspace);
+    launch(squares<1>, squared_norm_blocks, threads, 0, stream, values, count, workspace);
   }
-  add_parts<<<1, threads, 0, stream>>>(workspace, total);
+  launch(add_parts, 1, threads, 0, stream, workspace, total);
 }
 
 }  // namespace xlembed::kernels::cuda

@@ -1,6 +1,7 @@
 #include <cmath>
 
 #include "kernels/info_nce.h"
+#include "kernels/launch.cuh"
 #include "kernels/reduce.cuh"
 
 namespace xlembed::kernels::cuda {
@@ -195,11 +196,9 @@ void launch_gradient(SimilarityBlock block, const float* scale, int64_t queries,
   if (block.rows == 0) return;
   const auto blocks = static_cast<unsigned>(block.rows);
   if (inputs.column_maximum) {
-    gradient_kernel<true>
-        <<<blocks, threads, 0, stream>>>(block, scale, queries, inputs, scale_gradient, gradient);
+    launch(gradient_kernel<true, T>, blocks, threads, 0, stream, block, scale, queries, inputs, scale_gradient, gradient);
   } else {
-    gradient_kernel<false>
-        <<<blocks, threads, 0, stream>>>(block, scale, queries, inputs, scale_gradient, gradient);
+    launch(gradient_kernel<false, T>, blocks, threads, 0, stream, block, scale, queries, inputs, scale_gradient, gradient);
   }
 }
 
@@ -207,14 +206,14 @@ void launch_gradient(SimilarityBlock block, const float* scale, int64_t queries,
 
 void info_nce_mask(SimilarityBlock block, const NegativeRule& rule, CudaStream stream) {
   if (asks_nothing(rule) || block.rows == 0) return;
-  mask_kernel<<<static_cast<unsigned>(block.rows), threads, 0, stream>>>(block, rule);
+  launch(mask_kernel, static_cast<unsigned>(block.rows), threads, 0, stream, block, rule);
 }
 
 void info_nce_rows(SimilarityBlock block, const float* scale, const NegativeRule& rule, RowResults results,
                    CudaStream stream) {
   if (block.rows == 0) return;
   info_nce_mask(block, rule, stream);
-  rows_kernel<<<static_cast<unsigned>(block.rows), threads, 0, stream>>>(block, scale, results);
+  launch(rows_kernel, static_cast<unsigned>(block.rows), threads, 0, stream, block, scale, results);
 }
 
 void info_nce_columns(SimilarityBlock block, const float* scale, int64_t queries, ColumnState state,
@@ -222,7 +221,7 @@ void info_nce_columns(SimilarityBlock block, const float* scale, int64_t queries
   constexpr int64_t columns = warp_lanes * 4;
   const auto blocks = static_cast<unsigned>((queries + columns - 1) / columns);
   if (blocks == 0 || block.rows == 0) return;
-  columns_kernel<<<blocks, dim3(warp_lanes, row_lanes), 0, stream>>>(block, scale, queries, state);
+  launch(columns_kernel, blocks, dim3(warp_lanes, row_lanes), 0, stream, block, scale, queries, state);
 }
 
 void info_nce_gradient(SimilarityBlock block, const float* scale, int64_t queries, GradientInputs inputs,

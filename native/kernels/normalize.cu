@@ -1,3 +1,4 @@
+#include "kernels/launch.cuh"
 #include "kernels/normalize.h"
 #include "kernels/reduce.cuh"
 
@@ -60,36 +61,29 @@ __global__ void backward(const T* input, const float* norms, const T* output_gra
   }
 }
 
-unsigned blocks_for(int64_t rows) {
-  return static_cast<unsigned>((rows + rows_per_block - 1) / rows_per_block);
-}
-
 }  // namespace
 
 template <typename T>
 void normalize_forward(const T* input, int64_t rows, int64_t dimensions, T* output, float* norms,
                        CudaStream stream) {
-  if (rows == 0) return;
   const dim3 block(warp_lanes, rows_per_block);
   if (rows_are_vectors(input, dimensions) && rows_are_vectors(output, dimensions)) {
-    forward<T, vector_width<T>>
-        <<<blocks_for(rows), block, 0, stream>>>(input, rows, dimensions, output, norms);
+    launch(forward<T, vector_width<T>>, blocks_for(rows, rows_per_block), block, 0, stream, input, rows, dimensions, output, norms);
   } else {
-    forward<T, 1><<<blocks_for(rows), block, 0, stream>>>(input, rows, dimensions, output, norms);
+    launch(forward<T, 1>, blocks_for(rows, rows_per_block), block, 0, stream, input, rows, dimensions, output, norms);
   }
 }
 
 template <typename T>
 void normalize_backward(const T* input, const float* norms, const T* output_gradient, int64_t rows,
                         int64_t dimensions, T* input_gradient, CudaStream stream) {
-  if (rows == 0) return;
   const dim3 block(warp_lanes, rows_per_block);
   if (rows_are_vectors(input, dimensions) && rows_are_vectors(output_gradient, dimensions) &&
       rows_are_vectors(input_gradient, dimensions)) {
-    backward<T, vector_width<T>><<<blocks_for(rows), block, 0, stream>>>(input, norms, output_gradient, rows,
+    launch(backward<T, vector_width<T>>, blocks_for(rows, rows_per_block), block, 0, stream, input, norms, output_gradient, rows,
                                                                          dimensions, input_gradient);
   } else {
-    backward<T, 1><<<blocks_for(rows), block, 0, stream>>>(input, norms, output_gradient, rows, dimensions,
+    launch(backward<T, 1>, blocks_for(rows, rows_per_block), block, 0, stream, input, norms, output_gradient, rows, dimensions,
                                                            input_gradient);
   }
 }

@@ -1,5 +1,6 @@
 #include <cmath>
 
+#include "kernels/launch.cuh"
 #include "kernels/pool.h"
 #include "kernels/reduce.cuh"
 
@@ -163,9 +164,9 @@ constexpr dim3 block_shape() { return dim3(warp_lanes, token_lanes); }
   if (shape.sequences == 0 || shape.dimensions == 0) return;                               \
   if (rows_are_vectors(in, shape.dimensions) && rows_are_vectors(out, shape.dimensions)) { \
     constexpr int width = vector_width<T>;                                                 \
-    kernel<T, width><<<grid_of<width>(shape), block_shape(), 0, stream>>>(__VA_ARGS__);    \
+    launch(kernel<T, width>, grid_of<width>(shape), block_shape(), 0, stream, __VA_ARGS__);    \
   } else {                                                                                 \
-    kernel<T, 1><<<grid_of<1>(shape), block_shape(), 0, stream>>>(__VA_ARGS__);            \
+    launch(kernel<T, 1>, grid_of<1>(shape), block_shape(), 0, stream, __VA_ARGS__);            \
   }
 
 template <typename T>

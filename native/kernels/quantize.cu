@@ -1,3 +1,4 @@
+#include "kernels/launch.cuh"
 #include "kernels/quantize.h"
 #include "kernels/reduce.cuh"
 
@@ -63,27 +64,21 @@ __global__ void to_binary(const float* input, int64_t rows, int64_t D, int64_t b
   }
 }
 
-unsigned blocks_for(int64_t rows) {
-  return static_cast<unsigned>((rows + rows_per_block - 1) / rows_per_block);
-}
-
 }  // namespace
 
 void quantize_int8(const float* input, int64_t rows, int64_t dimensions, int8_t* output, float* scales,
                    CudaStream stream) {
-  if (rows == 0) return;
   const dim3 block(warp_lanes, rows_per_block);
   if (rows_are_vectors(input, dimensions) && reinterpret_cast<uintptr_t>(output) % 4 == 0) {
-    to_int8<4><<<blocks_for(rows), block, 0, stream>>>(input, rows, dimensions, output, scales);
+    launch(to_int8<4>, blocks_for(rows, rows_per_block), block, 0, stream, input, rows, dimensions, output, scales);
   } else {
-    to_int8<1><<<blocks_for(rows), block, 0, stream>>>(input, rows, dimensions, output, scales);
+    launch(to_int8<1>, blocks_for(rows, rows_per_block), block, 0, stream, input, rows, dimensions, output, scales);
   }
 }
 
 void quantize_binary(const float* input, int64_t rows, int64_t dimensions, uint8_t* output,
                      CudaStream stream) {
-  if (rows == 0) return;
-  to_binary<<<blocks_for(rows), dim3(warp_lanes, rows_per_block), 0, stream>>>(input, rows, dimensions,
+  launch(to_binary, blocks_for(rows, rows_per_block), dim3(warp_lanes, rows_per_block), 0, stream, input, rows, dimensions,
                                                                                (dimensions + 7) / 8, output);
 }
 

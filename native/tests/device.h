@@ -2,6 +2,7 @@
 // it.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <random>
@@ -39,7 +40,7 @@ class Array {
   Array(Kind kind, std::vector<T> values) : kind_(kind), host_(std::move(values)) {
 #ifdef XLEMBED_WITH_CUDA
     if (kind == Kind::cuda) {
-      require(cudaMalloc(&device_, bytes() + 16));
+      require(cudaMalloc(&device_, std::max<size_t>(bytes(), 1)));
       require(cudaMemcpy(device_, host_.data(), bytes(), cudaMemcpyHostToDevice));
     }
 #endif
@@ -53,12 +54,17 @@ class Array {
 #endif
   }
 
-  T* data() { return kind_ == Kind::cuda ? device_ : host_.data(); }
+  // For a kernel, which may write there.
+  T* data() {
+    stale_ = kind_ == Kind::cuda;
+    return kind_ == Kind::cuda ? device_ : host_.data();
+  }
 
-  // Waits for the kernels that wrote it.
+  // Waits for the kernels that wrote it; copies once after each call of data().
   const std::vector<T>& get() {
 #ifdef XLEMBED_WITH_CUDA
-    if (kind_ == Kind::cuda) {
+    if (stale_) {
+      stale_ = false;
       require(cudaMemcpy(host_.data(), device_, bytes(), cudaMemcpyDeviceToHost));
       require(cudaGetLastError());
     }
@@ -77,6 +83,7 @@ class Array {
   Kind kind_;
   std::vector<T> host_;
   T* device_ = nullptr;
+  bool stale_ = false;
 };
 
 template <typename T>

@@ -1,0 +1,37 @@
+// kernels/launch.cuh where there is no nvcc: a launch runs the kernel's threads one after another.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+
+#include "kernels/stream.h"
+
+namespace xlembed::kernels::cuda {
+
+inline void check(cudaError_t status) {
+  if (status != cudaSuccess) throw std::runtime_error(std::string("CUDA: ") + cudaGetErrorString(status));
+}
+
+template <typename... Parameters, typename... Arguments>
+void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes, CudaStream,
+            Arguments... arguments) {
+  if (grid.x == 0 || grid.y == 0) return;
+  emulation::run(grid, block, shared_bytes, [&] { kernel(arguments...); });
+}
+
+template <typename T>
+T* dynamic_shared() {
+  return reinterpret_cast<T*>(emulation::dynamic_shared_memory());
+}
+
+template <typename... Parameters>
+void allow_shared_bytes(void (*)(Parameters...), size_t) {}
+
+inline unsigned blocks_for(int64_t items, int64_t per_block) {
+  return static_cast<unsigned>((items + per_block - 1) / per_block);
+}
+
+}  // namespace xlembed::kernels::cuda
