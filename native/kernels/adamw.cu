@@ -63,9 +63,11 @@ void adamw_step(float* parameter, const float* gradient, float* first_moment, fl
   const int64_t per_block = threads * (vectors ? 4 : 1);
   const unsigned blocks = blocks_for(count, per_block);
   if (vectors) {
-    launch(step_kernel<4>, blocks, threads, 0, stream, parameter, gradient, first_moment, second_moment, count, f);
+    launch(step_kernel<4>, blocks, threads, 0, stream, parameter, gradient, first_moment, second_moment,
+           count, f);
   } else {
-    launch(step_kernel<1>, blocks, threads, 0, stream, parameter, gradient, first_moment, second_moment, count, f);
+    launch(step_kernel<1>, blocks, threads, 0, stream, parameter, gradient, first_moment, second_moment,
+           count, f);
   }
 }
 

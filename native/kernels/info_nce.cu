@@ -196,9 +196,11 @@ void launch_gradient(SimilarityBlock block, const float* scale, int64_t queries,
   if (block.rows == 0) return;
   const auto blocks = static_cast<unsigned>(block.rows);
   if (inputs.column_maximum) {
-    launch(gradient_kernel<true, T>, blocks, threads, 0, stream, block, scale, queries, inputs, scale_gradient, gradient);
+    launch(gradient_kernel<true, T>, blocks, threads, 0, stream, block, scale, queries, inputs,
+           scale_gradient, gradient);
   } else {
-    launch(gradient_kernel<false, T>, blocks, threads, 0, stream, block, scale, queries, inputs, scale_gradient, gradient);
+    launch(gradient_kernel<false, T>, blocks, threads, 0, stream, block, scale, queries, inputs,
+           scale_gradient, gradient);
   }
 }
 

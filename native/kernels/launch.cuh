@@ -1,5 +1,5 @@
-// How a kernel is started, and what stands around that. Kernels name nothing of nvcc's own syntax, so that the
-// tests can also compile them for the CPU (tests/emulation).
+// How a kernel is started, and what stands around that. Kernels name nothing of nvcc's own syntax, so that
+// the tests can also compile them for the CPU (tests/emulation).
 #pragma once
 
 #include <cuda_runtime.h>

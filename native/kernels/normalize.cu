@@ -68,9 +68,11 @@ void normalize_forward(const T* input, int64_t rows, int64_t dimensions, T* outp
                        CudaStream stream) {
   const dim3 block(warp_lanes, rows_per_block);
   if (rows_are_vectors(input, dimensions) && rows_are_vectors(output, dimensions)) {
-    launch(forward<T, vector_width<T>>, blocks_for(rows, rows_per_block), block, 0, stream, input, rows, dimensions, output, norms);
+    launch(forward<T, vector_width<T>>, blocks_for(rows, rows_per_block), block, 0, stream, input, rows,
+           dimensions, output, norms);
   } else {
-    launch(forward<T, 1>, blocks_for(rows, rows_per_block), block, 0, stream, input, rows, dimensions, output, norms);
+    launch(forward<T, 1>, blocks_for(rows, rows_per_block), block, 0, stream, input, rows, dimensions, output,
+           norms);
   }
 }
 
@@ -80,11 +82,11 @@ void normalize_backward(const T* input, const float* norms, const T* output_grad
   const dim3 block(warp_lanes, rows_per_block);
   if (rows_are_vectors(input, dimensions) && rows_are_vectors(output_gradient, dimensions) &&
       rows_are_vectors(input_gradient, dimensions)) {
-    launch(backward<T, vector_width<T>>, blocks_for(rows, rows_per_block), block, 0, stream, input, norms, output_gradient, rows,
-                                                                         dimensions, input_gradient);
+    launch(backward<T, vector_width<T>>, blocks_for(rows, rows_per_block), block, 0, stream, input, norms,
+           output_gradient, rows, dimensions, input_gradient);
   } else {
-    launch(backward<T, 1>, blocks_for(rows, rows_per_block), block, 0, stream, input, norms, output_gradient, rows, dimensions,
-                                                           input_gradient);
+    launch(backward<T, 1>, blocks_for(rows, rows_per_block), block, 0, stream, input, norms, output_gradient,
+           rows, dimensions, input_gradient);
   }
 }
 

@@ -160,13 +160,13 @@ constexpr dim3 block_shape() { return dim3(warp_lanes, token_lanes); }
 }  // namespace
 
 // Runs the kernel with 16-byte accesses where both tensors' rows allow it.
-#define XLEMBED_POOL_LAUNCH(kernel, in, out, ...)                                          \
-  if (shape.sequences == 0 || shape.dimensions == 0) return;                               \
-  if (rows_are_vectors(in, shape.dimensions) && rows_are_vectors(out, shape.dimensions)) { \
-    constexpr int width = vector_width<T>;                                                 \
-    launch(kernel<T, width>, grid_of<width>(shape), block_shape(), 0, stream, __VA_ARGS__);    \
-  } else {                                                                                 \
-    launch(kernel<T, 1>, grid_of<1>(shape), block_shape(), 0, stream, __VA_ARGS__);            \
+#define XLEMBED_POOL_LAUNCH(kernel, in, out, ...)                                           \
+  if (shape.sequences == 0 || shape.dimensions == 0) return;                                \
+  if (rows_are_vectors(in, shape.dimensions) && rows_are_vectors(out, shape.dimensions)) {  \
+    constexpr int width = vector_width<T>;                                                  \
+    launch(kernel<T, width>, grid_of<width>(shape), block_shape(), 0, stream, __VA_ARGS__); \
+  } else {                                                                                  \
+    launch(kernel<T, 1>, grid_of<1>(shape), block_shape(), 0, stream, __VA_ARGS__);         \
   }
 
 template <typename T>

@@ -70,16 +70,18 @@ void quantize_int8(const float* input, int64_t rows, int64_t dimensions, int8_t*
                    CudaStream stream) {
   const dim3 block(warp_lanes, rows_per_block);
   if (rows_are_vectors(input, dimensions) && reinterpret_cast<uintptr_t>(output) % 4 == 0) {
-    launch(to_int8<4>, blocks_for(rows, rows_per_block), block, 0, stream, input, rows, dimensions, output, scales);
+    launch(to_int8<4>, blocks_for(rows, rows_per_block), block, 0, stream, input, rows, dimensions, output,
+           scales);
   } else {
-    launch(to_int8<1>, blocks_for(rows, rows_per_block), block, 0, stream, input, rows, dimensions, output, scales);
+    launch(to_int8<1>, blocks_for(rows, rows_per_block), block, 0, stream, input, rows, dimensions, output,
+           scales);
   }
 }
 
 void quantize_binary(const float* input, int64_t rows, int64_t dimensions, uint8_t* output,
                      CudaStream stream) {
-  launch(to_binary, blocks_for(rows, rows_per_block), dim3(warp_lanes, rows_per_block), 0, stream, input, rows, dimensions,
-                                                                               (dimensions + 7) / 8, output);
+  launch(to_binary, blocks_for(rows, rows_per_block), dim3(warp_lanes, rows_per_block), 0, stream, input,
+         rows, dimensions, (dimensions + 7) / 8, output);
 }
 
 }  // namespace xlembed::kernels::cuda

@@ -93,7 +93,7 @@ constexpr int many_rows = 2 * static_cast<int>(kPanelRows);
 constexpr int many_queries = 128;
 constexpr int many_dimensions = 16;
 
-struct Stage {
+struct alignas(16) Stage {
   float rows[many_dimensions][many_rows];
   float queries[many_dimensions][many_queries];
 };
@@ -125,7 +125,7 @@ template <typename Sink>
 __global__ void __launch_bounds__(many_threads)
     score_many(const float* panels, int64_t panel_count, int64_t first_row, int64_t end, int64_t D,
                const float* queries, int64_t padded_queries, int64_t query_end, Sink sink) {
-  __shared__ alignas(16) Stage stages[2];
+  __shared__ Stage stages[2];
   const int64_t query_tiles = padded_queries / many_queries;
   const int64_t first_query =
       blockIdx.x % query_tiles * many_queries;  // blocks of the same rows run together
@@ -208,9 +208,9 @@ __global__ void write_panel_rows(const float* vectors, int64_t first, int64_t co
   block[(row / kPanelRows * D + d) * kPanelRows + row % kPanelRows] = vectors[at];
 }
 
-__global__ void score_relevant(const float* queries, int64_t query_count, const float* block,
-                               int64_t first_row, int64_t end, int64_t D, const int32_t* relevant,
-                               const int32_t* offsets, float* scores, int32_t* ranks) {
+__global__ void score_relevant(const float* queries, const float* block, int64_t first_row, int64_t end,
+                               int64_t D, const int32_t* relevant, const int32_t* offsets, float* scores,
+                               int32_t* ranks) {
   const int64_t query = static_cast<int64_t>(blockIdx.x);
   for (int32_t i = offsets[query] + threadIdx.x; i < offsets[query + 1]; i += blockDim.x) {
     if (relevant[i] < first_row || relevant[i] >= end) continue;
@@ -235,21 +235,20 @@ void score_rows(const float* transposed, int64_t query_count, const Corpus& corp
     const float* x = address(corpus, first);
     if (query_count > 16) {
       const int64_t blocks = (panels + 1) / 2 * (padded / many_queries);
-      score_many<<<static_cast<unsigned>(blocks), many_threads, 0, stream>>>(
-          x, panels, first, stop, D, transposed, padded, query_count, sink);
+      launch(score_many<Sink>, static_cast<unsigned>(blocks), many_threads, 0, stream, x, panels, first, stop,
+             D, transposed, padded, query_count, sink);
     } else {
       const unsigned blocks = blocks_for(panels * (kPanelRows / 4), few_threads);
       if (query_count == 1) {
-        score_few<1>
-            <<<blocks, few_threads, 0, stream>>>(x, panels, first, stop, D, transposed, padded, 0, 1, sink);
+        launch(score_few<1, Sink>, blocks, few_threads, 0, stream, x, panels, first, stop, D, transposed,
+               padded, 0, 1, sink);
       } else {
         for (int64_t q = 0; q < query_count; q += 8) {
-          score_few<8><<<blocks, few_threads, 0, stream>>>(x, panels, first, stop, D, transposed, padded, q,
-                                                           query_count, sink);
+          launch(score_few<8, Sink>, blocks, few_threads, 0, stream, x, panels, first, stop, D, transposed,
+                 padded, q, query_count, sink);
         }
       }
     }
-    check(cudaGetLastError());
     first = stop;
   }
 }
@@ -261,8 +260,8 @@ float* transposed_queries(void* workspace, int64_t queries) {
 
 void transpose(const float* queries, int64_t count, int64_t D, float* out, CudaStream stream) {
   const int64_t padded = top_k_padded_queries(count);
-  transpose_queries<<<blocks_for(D * padded, plain_threads), plain_threads, 0, stream>>>(queries, count, D,
-                                                                                         padded, out);
+  launch(transpose_queries, blocks_for(D * padded, plain_threads), plain_threads, 0, stream, queries, count,
+         D, padded, out);
 }
 
 }  // namespace
@@ -287,9 +286,8 @@ void ranks(const float* queries, int64_t query_count, const Corpus& corpus, cons
   transpose(queries, query_count, corpus.dimensions, transposed, stream);
   for (int64_t first = 0; first < corpus.rows; first += corpus.rows_per_block) {
     const int64_t end = std::min(corpus.rows, first + corpus.rows_per_block);
-    score_relevant<<<static_cast<unsigned>(query_count), warp_lanes, 0, stream>>>(
-        queries, query_count, address(corpus, first), first, end, corpus.dimensions, relevant, offsets,
-        relevant_scores, ranks);
+    launch(score_relevant, static_cast<unsigned>(query_count), warp_lanes, 0, stream, queries,
+           address(corpus, first), first, end, corpus.dimensions, relevant, offsets, relevant_scores, ranks);
   }
   score_rows(transposed, query_count, corpus, 0, corpus.rows,
              CountBetter{relevant, offsets, relevant_scores, ranks}, stream);
@@ -301,9 +299,8 @@ void write_vectors(const float* vectors, int64_t first, int64_t count, const Cor
     const int64_t begin = first % corpus.rows_per_block,
                   rows = std::min(count, corpus.rows_per_block - begin);
     float* block = const_cast<float*>(corpus.blocks[first / corpus.rows_per_block]);
-    write_panel_rows<<<blocks_for(rows * corpus.dimensions, plain_threads), plain_threads, 0, stream>>>(
-        vectors, begin, rows, corpus.dimensions, block);
-    check(cudaGetLastError());
+    launch(write_panel_rows, blocks_for(rows * corpus.dimensions, plain_threads), plain_threads, 0, stream,
+           vectors, begin, rows, corpus.dimensions, block);
     vectors += rows * corpus.dimensions;
     first += rows;
     count -= rows;

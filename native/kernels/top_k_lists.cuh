@@ -8,9 +8,8 @@
 #pragma once
 
 #include <algorithm>
-#include <stdexcept>
-#include <string>
 
+#include "kernels/launch.cuh"
 #include "kernels/reduce.cuh"
 #include "kernels/top_k.h"
 
@@ -21,10 +20,6 @@ using Key = unsigned long long;
 
 constexpr int list_capacity = static_cast<int>(top_k_list);
 constexpr int64_t first_slab = 4032;  // rows; a multiple of 48
-
-void check(cudaError_t status) {
-  if (status != cudaSuccess) throw std::runtime_error(std::string("CUDA: ") + cudaGetErrorString(status));
-}
 
 // Ascending keys are descending scores, then ascending rows.
 __device__ Key key_of(float score, int64_t row) {
@@ -42,10 +37,6 @@ __device__ float score_of(Key key) {
 int64_t slab_growth(int64_t k) { return std::clamp<int64_t>(1 + (list_capacity - k) / (2 * k), 2, 8); }
 
 constexpr int plain_threads = 256;
-
-unsigned blocks_for(int64_t items, int64_t per_block) {
-  return static_cast<unsigned>((items + per_block - 1) / per_block);
-}
 
 // The lists of Q queries, in memory of top_k_list_bytes(Q).
 struct Lists {
@@ -79,15 +70,11 @@ struct Collect {
   }
 };
 
-// A block to a query: sorts its list and keeps the k best. `overflowed` is raised for an incomplete list.
+// A block of threads brings a list of `count` entries (or what of them it holds) to shared memory, in order;
+// returns how many.
 constexpr int sort_threads = 512;
 
-__global__ void __launch_bounds__(sort_threads)
-    keep_best(int64_t k, float* thresholds, unsigned* counts, Key* lists, int* overflowed) {
-  extern __shared__ Key keys[];
-  const int64_t query = blockIdx.x;
-  Key* list = lists + query * list_capacity;
-  const unsigned count = counts[query];
+__device__ int sort_list(const Key* list, unsigned count, Key* keys) {
   const int held = static_cast<int>(min(count, static_cast<unsigned>(list_capacity)));
   int size = 1;
   while (size < held) size *= 2;
@@ -106,6 +93,17 @@ __global__ void __launch_bounds__(sort_threads)
     }
   }
   __syncthreads();
+  return held;
+}
+
+// A block to a query: keeps the k best. `overflowed` is raised for an incomplete list.
+__global__ void __launch_bounds__(sort_threads)
+    keep_best(int64_t k, float* thresholds, unsigned* counts, Key* lists, int* overflowed) {
+  Key* keys = dynamic_shared<Key>();
+  const int64_t query = blockIdx.x;
+  Key* list = lists + query * list_capacity;
+  const unsigned count = counts[query];
+  const int held = sort_list(list, count, keys);
   const int kept = static_cast<int>(min(static_cast<int64_t>(held), k));
   for (int i = threadIdx.x; i < kept; i += sort_threads) list[i] = keys[i];
   if (threadIdx.x != 0) return;
@@ -139,14 +137,14 @@ template <typename Score>
 bool search_slabs(const Lists& lists, int64_t queries, int64_t rows, int64_t k, int64_t slab, int64_t growth,
                   const Score& score, CudaStream stream) {
   constexpr int sort_bytes = list_capacity * sizeof(Key);
-  check(cudaFuncSetAttribute(keep_best, cudaFuncAttributeMaxDynamicSharedMemorySize, sort_bytes));
-  start_lists<<<blocks_for(queries, plain_threads), plain_threads, 0, stream>>>(
-      queries, lists.thresholds, lists.counts, lists.overflowed);
+  allow_shared_bytes(keep_best, sort_bytes);
+  launch(start_lists, blocks_for(queries, plain_threads), plain_threads, 0, stream, queries, lists.thresholds,
+         lists.counts, lists.overflowed);
   for (int64_t first = 0; first < rows;) {
     const int64_t end = std::min(rows, first + slab);
     score(first, end, Collect{lists.thresholds, lists.counts, lists.keys});
-    keep_best<<<static_cast<unsigned>(queries), sort_threads, sort_bytes, stream>>>(
-        k, lists.thresholds, lists.counts, lists.keys, lists.overflowed);
+    launch(keep_best, static_cast<unsigned>(queries), sort_threads, sort_bytes, stream, k, lists.thresholds,
+           lists.counts, lists.keys, lists.overflowed);
     first = end;
     slab = growth == 1 ? slab : end * (growth - 1);
   }
@@ -164,9 +162,8 @@ void search_lists(const Lists& lists, int64_t queries, int64_t rows, int64_t k, 
     const int64_t safe_slab = (list_capacity - k) / kPanelRows * kPanelRows;
     search_slabs(lists, queries, rows, k, safe_slab, 1, score, stream);
   }
-  write_lists<<<blocks_for(queries * k, plain_threads), plain_threads, 0, stream>>>(
-      queries, k, lists.counts, lists.keys, scores, found);
-  check(cudaGetLastError());
+  launch(write_lists, blocks_for(queries * k, plain_threads), plain_threads, 0, stream, queries, k,
+         lists.counts, lists.keys, scores, found);
 }
 
 }  // namespace

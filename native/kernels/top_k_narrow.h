@@ -10,6 +10,7 @@
 
 #include <cstdint>
 
+#include "kernels/bfloat16.h"
 #include "kernels/top_k.h"
 
 namespace xlembed::kernels {
@@ -40,4 +41,33 @@ void write_narrow(const Corpus& corpus, int64_t first, int64_t count, int thread
 int64_t top_k_narrow(const float* queries, int64_t query_count, const Corpus& corpus,
                      const NarrowCorpus& narrow, int64_t k, int threads, float* scores, int32_t* rows);
 
+namespace cuda {
+
+// The same search on the device, with a bfloat16 copy of the corpus in rows of narrow_width(D) places, zeros
+// behind D. The lists of addresses lie on the device, as the blocks do.
+struct NarrowCorpus {
+  const bfloat16* const* blocks;     // each (rows_per_block, narrow_width(D)), 16-byte aligned
+  const float* const* float_blocks;  // those of the corpus itself, in panels
+  const float* bounds;               // (2): the largest |x - narrow(x)| and |narrow(x)| over the rows
+};
+
+XLEMBED_BOTH int64_t narrow_width(int64_t dimensions) { return (dimensions + 7) / 8 * 8; }
+
+// What a corpus needs of its rows_per_block, so that no tile lies in two blocks.
+inline constexpr int64_t narrow_tile_rows = 384;
+
+// Fills in the rows [first, first + count) from vectors (count, D) and raises the bounds, which begin as
+// zeros.
+void write_narrow(const float* vectors, int64_t first, int64_t count, int64_t dimensions,
+                  int64_t rows_per_block, bfloat16* const* blocks, float* bounds, CudaStream stream);
+
+int64_t top_k_narrow_workspace_bytes(int64_t queries, int64_t dimensions);
+
+// Waits for the stream, to learn which queries must be answered from the float32 vectors alone; returns how
+// many. k <= top_k_list / 4; workspace: 16-byte aligned.
+int64_t top_k_narrow(const float* queries, int64_t query_count, const Corpus& corpus,
+                     const NarrowCorpus& narrow, int64_t k, void* workspace, float* scores, int32_t* rows,
+                     CudaStream stream);
+
+}  // namespace cuda
 }  // namespace xlembed::kernels

@@ -19,6 +19,16 @@ namespace device {
 
 enum class Kind { cpu, cuda };
 
+// The CUDA sources run on the CPU (tests/emulation), a thousand times slower: smaller work then.
+#ifdef XLEMBED_EMULATED_CUDA
+inline constexpr bool emulated = true;
+#else
+inline constexpr bool emulated = false;
+#endif
+
+// Of something that must give equal bits each time.
+inline constexpr int repeats = emulated ? 3 : 100;
+
 // The CPU, and a GPU where the build and the machine have one.
 inline std::vector<Kind> all() {
 #ifdef XLEMBED_WITH_CUDA

@@ -77,7 +77,7 @@ void squared_norm_keeps_its_bits() {
   for (const Kind kind : device::all()) {
     Array<float> values(kind, device::random<float>(100'003, 6));
     const double expected = squared_norm_on(kind, values, 100'003);
-    for (int run = 0; run < 100; ++run) {
+    for (int run = 0; run < device::repeats; ++run) {
       omp_set_num_threads(1 + run % 4);
       const double again = squared_norm_on(kind, values, 100'003);
       CHECK(std::memcmp(&again, &expected, sizeof again) == 0);

@@ -84,7 +84,7 @@ void equal_bits_on_every_run() {
     const int64_t rows = 333, D = 384;
     Array<float> x(kind, device::random<float>(rows * D, 1)), g(kind, device::random<float>(rows * D, 2));
     std::vector<float> expected;
-    for (int run = 0; run < 100; ++run) {
+    for (int run = 0; run < device::repeats; ++run) {
       Array<float> y(kind, rows * D), dx(kind, rows * D), norms(kind, rows);
       LAUNCH(kind, normalize_forward, x.data(), rows, D, y.data(), norms.data());
       LAUNCH(kind, normalize_backward, x.data(), norms.data(), g.data(), rows, D, dx.data());

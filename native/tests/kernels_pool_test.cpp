@@ -133,7 +133,7 @@ void equal_bits_on_every_run() {
     const Case c{{0, 31, 31, 64, 65, 1065}, 384};
     Data<float> data(kind, c);
     std::vector<float> expected;
-    for (int run = 0; run < 100; ++run) {
+    for (int run = 0; run < device::repeats; ++run) {
       Array<float> pooled(kind, data.gradient.get().size());
       LAUNCH(kind, pool_mean_forward, data.hidden.data(), data.cumulative.data(), c.shape(), pooled.data());
       if (run == 0) expected = pooled.get();

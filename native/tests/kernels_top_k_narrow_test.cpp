@@ -4,6 +4,7 @@
 #include <random>
 
 #include "check.h"
+#include "device.h"
 #include "kernels/top_k_narrow.h"
 
 namespace {
@@ -136,6 +137,97 @@ void few_rows(Narrow type) {
   }
 }
 
+#ifdef XLEMBED_WITH_CUDA
+
+// The GPU's corpus with its bfloat16 copy, in blocks of 384 rows, written in two pieces.
+struct OnDevice {
+  static constexpr int64_t rows_per_block = cuda::narrow_tile_rows;
+  using Kind = device::Kind;
+
+  OnDevice(const std::vector<float>& vectors, int64_t dimensions)
+      : view{nullptr, rows_per_block, static_cast<int64_t>(vectors.size()) / dimensions, dimensions,
+             Layout::panels},
+        bounds(Kind::cuda, std::vector<float>(2)) {
+    for (int64_t first = 0; first < view.rows; first += rows_per_block) {
+      floats.push_back(std::make_unique<device::Array<float>>(
+          Kind::cuda, std::vector<float>(rows_per_block * dimensions)));
+      words.push_back(std::make_unique<device::Array<bfloat16>>(
+          Kind::cuda, rows_per_block * cuda::narrow_width(dimensions)));
+      addresses.push_back(floats.back()->data());
+      word_addresses.push_back(words.back()->data());
+    }
+    view.blocks = addresses.data();
+    device_addresses = std::make_unique<device::Array<const float*>>(Kind::cuda, addresses);
+    device_words = std::make_unique<device::Array<bfloat16*>>(Kind::cuda, word_addresses);
+    device::Array<float> uploaded(Kind::cuda, vectors);
+    const int64_t half = view.rows / 2;
+    for (const auto& [first, count] : {std::pair{int64_t{0}, half}, std::pair{half, view.rows - half}}) {
+      const float* from = uploaded.data() + first * dimensions;
+      cuda::write_vectors(from, first, count, view, nullptr);
+      cuda::write_narrow(from, first, count, dimensions, rows_per_block, device_words->data(), bounds.data(),
+                         nullptr);
+    }
+    uploaded.get();  // both have been read
+  }
+
+  // Checks that scores and rows are those of the CPU; returns the queries that were given up.
+  int64_t compare(const std::vector<float>& queries, const Stored& stored, int64_t k) {
+    const int64_t count = queries.size() / view.dimensions;
+    device::Array<float> q(Kind::cuda, queries), scores(Kind::cuda, count * k);
+    device::Array<int32_t> rows(Kind::cuda, count * k);
+    device::Array<char> workspace(Kind::cuda, cuda::top_k_narrow_workspace_bytes(count, view.dimensions));
+    const cuda::NarrowCorpus narrow{device_words->data(), device_addresses->data(), bounds.data()};
+    const int64_t given_up = cuda::top_k_narrow(q.data(), count, view, narrow, k, workspace.data(),
+                                                scores.data(), rows.data(), nullptr);
+    std::vector<float> expected_scores(count * k);
+    std::vector<int32_t> expected_rows(count * k);
+    top_k(queries.data(), count, stored.corpus, {}, k, 2, expected_scores.data(), expected_rows.data());
+    CHECK(scores.get() == expected_scores);
+    CHECK(rows.get() == expected_rows);
+    return given_up;
+  }
+
+  Corpus view;
+  device::Array<float> bounds;
+  std::vector<std::unique_ptr<device::Array<float>>> floats;
+  std::vector<std::unique_ptr<device::Array<bfloat16>>> words;
+  std::vector<const float*> addresses;
+  std::vector<bfloat16*> word_addresses;
+  std::unique_ptr<device::Array<const float*>> device_addresses;
+  std::unique_ptr<device::Array<bfloat16*>> device_words;
+};
+
+void gpu_agrees(const std::vector<float>& x, int64_t dimensions, int64_t k,
+                const std::vector<int64_t>& query_counts, bool all_given_up = false) {
+  const Stored stored(x, dimensions, Narrow::bfloat16);
+  OnDevice gpu(x, dimensions);
+  for (const int64_t count : query_counts) {
+    const int64_t given_up = gpu.compare(random_vectors(count, dimensions, 15), stored, k);
+    CHECK(given_up == (all_given_up ? count : 0));
+  }
+}
+
+void gpu_gives_the_same_bits() {
+  if (device::all().size() < 2) return;
+  const std::vector<int64_t> counts = {1, 2, 127, 130}, few = {1, 3};
+  for (const int64_t dimensions : {1, 7, 20, 64, 136, 384, 1000}) {
+    if (device::emulated && dimensions > 136) continue;
+    const int64_t rows = device::emulated ? 500 : 20000;
+    gpu_agrees(random_vectors(rows, dimensions, 16), dimensions, 10, counts);
+  }
+  // More slabs than one, and lists near their limit.
+  gpu_agrees(random_vectors(device::emulated ? 9000 : 200000, 96, 17), 96, 100, few);
+  gpu_agrees(random_vectors(device::emulated ? 6000 : 100000, 96, 18), 96, 1000, few);
+  gpu_agrees(random_vectors(30, 24, 19), 24, 100, few);
+  // More equal rows than a list holds.
+  const auto one = random_vectors(1, 8, 20);
+  std::vector<float> x;
+  for (int64_t r = 0; r < 14000; ++r) x.insert(x.end(), one.begin(), one.end());
+  gpu_agrees(x, 8, 5, few, true);
+}
+
+#endif
+
 }  // namespace
 
 int main() {
@@ -144,5 +236,8 @@ int main() {
                      {"order below the narrow resolution", [] { both(order_below_the_narrow_resolution); }},
                      {"many equal rows", [] { both(many_equal_rows); }},
                      {"uneven vectors", [] { both(uneven_vectors); }},
+#ifdef XLEMBED_WITH_CUDA
+                     {"the GPU gives the same bits", gpu_gives_the_same_bits},
+#endif
                      {"few rows", [] { both(few_rows); }}});
 }

@@ -62,6 +62,12 @@ T atomicAdd(T* target, T value) {
   return before;
 }
 template <typename T>
+T atomicMax(T* target, T value) {
+  const T before = *target;
+  *target = std::max(before, value);
+  return before;
+}
+template <typename T>
 T __ldg(const T* source) {
   return *source;
 }

@@ -1,0 +1,405 @@
+#include <cuda_pipeline.h>
+
+#include <cfloat>
+#include <vector>
+
+#include "kernels/tensor_core.cuh"
+#include "kernels/top_k_lists.cuh"
+#include "kernels/top_k_narrow.h"
+
+// The first pass appends to a query's list, inside the scoring kernel, what is not below its threshold: (the
+// k-th best narrow score of the slabs before) - 2m. The second pass gives what is left its float32 scores.
+// One query is a matter of reading the corpus; more are products on the tensor cores.
+namespace xlembed::kernels::cuda {
+namespace {
+
+// ---- Narrow numbers ----
+
+struct Bounds {
+  float error, length;  // over the rows: the largest |x - narrow(x)| and |narrow(x)|
+};
+
+// One warp to a row of `width` places, zeros beyond D; every lane receives how far the row is from x.
+struct Distance {
+  double error = 0, length = 0;
+};
+__device__ Distance narrow_row(const float* x, int64_t D, int64_t width, bfloat16* out) {
+  Distance squared;
+  for (int64_t d = threadIdx.x; d < width; d += warp_lanes) {
+    const float value = d < D ? x[d] : 0.0f;
+    out[d] = round_to_bfloat16(value);
+    const double rounded = to_float(out[d]), difference = value - rounded;
+    squared.error += difference * difference;
+    squared.length += rounded * rounded;
+  }
+  return {sqrt(warp_sum(squared.error)), sqrt(warp_sum(squared.length))};
+}
+
+constexpr int rows_per_block = 8;  // of a grid: one warp each
+
+__device__ int64_t row_of_warp() { return static_cast<int64_t>(blockIdx.x) * rows_per_block + threadIdx.y; }
+
+// Of numbers that are not negative the larger one has the larger bits: no order matters.
+__device__ void raise(float* bound, double value) {
+  const auto wanted = static_cast<float>(value * 1.000001);  // the conversion may have rounded down
+  atomicMax(reinterpret_cast<unsigned*>(bound), __float_as_uint(wanted));
+}
+
+__global__ void narrow_rows(const float* vectors, int64_t first, int64_t count, int64_t D,
+                            int64_t memory_rows, bfloat16* const* blocks, float* bounds) {
+  const int64_t r = row_of_warp();
+  if (r >= count) return;
+  const int64_t width = narrow_width(D), row = first + r;
+  bfloat16* out = blocks[row / memory_rows] + row % memory_rows * width;
+  const Distance distance = narrow_row(vectors + r * D, D, width, out);
+  if (threadIdx.x != 0) return;
+  raise(&bounds[0], distance.error);
+  raise(&bounds[1], distance.length);
+}
+
+// As on the CPU, except that tensor cores cut off where a sum rounds: twice the rounding.
+__device__ float margin(double length, const Distance& query, const Bounds& bounds, int64_t D) {
+  const double furthest = static_cast<double>(bounds.length) + bounds.error;
+  const double approximation = length * bounds.error + query.error * bounds.length;
+  const double rounding = static_cast<double>(8 * D + 128) * (FLT_EPSILON / 2) * length * furthest;
+  const double flushing = static_cast<double>(D) * FLT_MIN * (length + furthest + 1);
+  return static_cast<float>(2 * 1.001 * (approximation + rounding + flushing));
+}
+
+// Queries that only fill up a tile are zeros and find nothing.
+__global__ void narrow_queries(const float* queries, int64_t count, int64_t D, const float* bounds,
+                               bfloat16* out, float* margins, float* thresholds, unsigned* counts,
+                               int* given_up) {
+  const int64_t q = row_of_warp();
+  const bool exists = q < count;
+  const float* query = queries + (exists ? q : 0) * D;
+  const int64_t width = narrow_width(D);
+  const Distance distance = narrow_row(query, exists ? D : 0, width, out + q * width);
+  double squares = 0;
+  for (int64_t d = threadIdx.x; d < D; d += warp_lanes) squares += static_cast<double>(query[d]) * query[d];
+  const double length = sqrt(warp_sum(squares));
+  if (threadIdx.x != 0) return;
+  margins[q] = margin(length, distance, {bounds[0], bounds[1]}, D);
+  thresholds[q] = exists ? -INFINITY : INFINITY;
+  counts[q] = 0;
+  given_up[q] = 0;
+}
+
+// ---- First pass ----
+
+struct CollectNear {
+  const float* thresholds;  // (padded queries)
+  unsigned* counts;
+  Key* lists;
+
+  __device__ void append(int64_t query, int64_t row, float score) const {
+    const unsigned at = atomicAdd(&counts[query], 1u);
+    if (at < list_capacity) lists[query * list_capacity + at] = key_of(score, row);
+  }
+};
+
+// Rows [first, end) of the narrow corpus.
+struct NarrowRows {
+  const bfloat16* const* blocks;
+  int64_t memory_rows;  // of each block; no tile lies in two
+  int64_t width;
+  int64_t first, end;
+
+  __device__ const bfloat16* at(int64_t row) const {
+    return blocks[row / memory_rows] + row % memory_rows * width;
+  }
+};
+
+// The products of eight pairs of bfloat16 are exact in float32.
+__device__ float add_products(const uint4& x, const uint4& y, float sum) {
+  const uint32_t a[4] = {x.x, x.y, x.z, x.w}, b[4] = {y.x, y.y, y.z, y.w};
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    sum = fmaf(__uint_as_float(a[i] << 16), __uint_as_float(b[i] << 16), sum);
+    sum = fmaf(__uint_as_float(a[i] & 0xFFFF0000u), __uint_as_float(b[i] & 0xFFFF0000u), sum);
+  }
+  return sum;
+}
+
+// One query: a warp to four rows, 16 bytes a lane, eight loads in flight.
+constexpr int one_threads = 256;
+constexpr int one_rows = 4;
+
+__global__ void __launch_bounds__(one_threads)
+    score_one(NarrowRows rows, const bfloat16* query, CollectNear sink) {
+  const int lane = static_cast<int>(threadIdx.x) % warp_lanes;
+  const int64_t warp = (static_cast<int64_t>(blockIdx.x) * one_threads + threadIdx.x) / warp_lanes;
+  const int64_t first = rows.first + warp * one_rows;
+  if (first >= rows.end) return;
+  const uint4* q = reinterpret_cast<const uint4*>(query);
+  const uint4* x = reinterpret_cast<const uint4*>(rows.at(first));
+  const int64_t quads = rows.width / 8;
+  int64_t at[one_rows];
+#pragma unroll
+  for (int r = 0; r < one_rows; ++r) at[r] = min(static_cast<int64_t>(r), rows.end - 1 - first) * quads;
+  float sums[one_rows] = {};
+#pragma unroll 2
+  for (int64_t c = lane; c < quads; c += warp_lanes) {
+    const uint4 own = __ldg(q + c);
+    uint4 values[one_rows];
+#pragma unroll
+    for (int r = 0; r < one_rows; ++r) values[r] = __ldg(x + at[r] + c);
+#pragma unroll
+    for (int r = 0; r < one_rows; ++r) sums[r] = add_products(values[r], own, sums[r]);
+  }
+  float score = 0;
+#pragma unroll
+  for (int r = 0; r < one_rows; ++r) {
+    const float sum = warp_sum(sums[r]);
+    if (lane == r) score = sum;
+  }
+  if (lane < one_rows && first + lane < rows.end && score >= sink.thresholds[0])
+    sink.append(0, first + lane, score);
+}
+
+// Many queries: 128 rows x 128 queries a block, 64 x 64 a warp, three stages of 64 dimensions. Two blocks
+// share a multiprocessor: one selects while the other multiplies.
+constexpr int tile = 128;
+constexpr int tile_threads = 128;
+constexpr int depth = 64;
+constexpr int stages = 3;
+constexpr int chunk = 8;  // bfloat16 in 16 bytes
+
+// 16-byte pieces of a row change places so that eight rows of one column lie in eight groups of banks.
+struct Operand {
+  bfloat16 values[tile][depth];
+
+  __device__ bfloat16* piece(int row, int column) { return &values[row][(column ^ (row & 7)) * chunk]; }
+};
+struct alignas(16) NarrowStage {
+  Operand rows, queries;
+};
+
+// Rows beyond `count` and dimensions beyond the width become zeros.
+__device__ void load_operand(Operand& operand, const bfloat16* from, int count, int64_t width,
+                             int64_t begin) {
+#pragma unroll
+  for (int i = 0; i < tile * depth / chunk / tile_threads; ++i) {
+    const int place = i * tile_threads + static_cast<int>(threadIdx.x);
+    const int row = place / (depth / chunk), column = place % (depth / chunk);
+    const int64_t d = begin + column * chunk;
+    const bool inside = row < count && d < width;
+    __pipeline_memcpy_async(operand.piece(row, column), from + (inside ? row * width + d : 0), 16,
+                            inside ? 0 : 16);
+  }
+}
+
+// sums (64 rows, 64 queries) of a warp += its part of one stage
+__device__ void multiply_stage(NarrowStage& stage, int row, int query, float (&sums)[4][8][4]) {
+  const int lane = static_cast<int>(threadIdx.x) % warp_lanes, matrix = lane / 8, line = lane % 8;
+#pragma unroll
+  for (int k = 0; k < depth / 16; ++k) {
+    uint32_t x[4][4], q[4][4];
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      load_matrices(x[i], stage.rows.piece(row + 16 * i + line + matrix % 2 * 8, 2 * k + matrix / 2));
+      load_matrices(q[i], stage.queries.piece(query + 16 * i + line + matrix / 2 * 8, 2 * k + matrix % 2));
+    }
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+#pragma unroll
+      for (int j = 0; j < 8; ++j)
+        multiply_add(sums[i][j], x[i], q[j / 2][j % 2 * 2], q[j / 2][j % 2 * 2 + 1]);
+    }
+  }
+}
+
+__global__ void __launch_bounds__(tile_threads, 2)
+    score_tiles(NarrowRows rows, const bfloat16* queries, int64_t query_tiles, CollectNear sink) {
+  NarrowStage* stage = dynamic_shared<NarrowStage>();
+  const int64_t first_query = blockIdx.x % query_tiles * tile;  // blocks of the same rows run together
+  const int64_t first_row = rows.first + blockIdx.x / query_tiles * tile;
+  const int held = static_cast<int>(min(rows.end - first_row, static_cast<int64_t>(tile)));
+  const bfloat16* x = rows.at(first_row);
+  const bfloat16* q = queries + first_query * rows.width;
+  const int steps = static_cast<int>((rows.width + depth - 1) / depth);
+  const auto load = [&](int step) {
+    if (step < steps) {
+      load_operand(stage[step % stages].rows, x, held, rows.width, static_cast<int64_t>(step) * depth);
+      load_operand(stage[step % stages].queries, q, tile, rows.width, static_cast<int64_t>(step) * depth);
+    }
+    __pipeline_commit();
+  };
+  const int warp = static_cast<int>(threadIdx.x) / warp_lanes,
+            lane = static_cast<int>(threadIdx.x) % warp_lanes;
+  const int warp_row = warp % 2 * 64, warp_query = warp / 2 * 64;
+  float sums[4][8][4] = {};
+  load(0);
+  load(1);
+  for (int step = 0; step < steps; ++step) {
+    __pipeline_wait_prior(1);
+    __syncthreads();  // the stage is here, and nobody reads the one that is filled next
+    load(step + 2);
+    multiply_stage(stage[step % stages], warp_row, warp_query, sums);
+  }
+  __pipeline_wait_prior(0);
+#pragma unroll
+  for (int j = 0; j < 8; ++j) {
+#pragma unroll
+    for (int odd = 0; odd < 2; ++odd) {
+      const int64_t query = first_query + warp_query + 8 * j + lane % 4 * 2 + odd;
+      const float threshold = sink.thresholds[query];
+#pragma unroll
+      for (int i = 0; i < 8; ++i) {
+        const float score = sums[i / 2][j][i % 2 * 2 + odd];
+        const int row = warp_row + 8 * i + lane / 4;
+        if (score >= threshold && row < held) sink.append(query, first_row + row, score);
+      }
+    }
+  }
+}
+
+// ---- Between slabs: a block to a query keeps what is within 2m of the k-th best ----
+
+__global__ void __launch_bounds__(sort_threads) keep_near(int64_t k, const float* margins, float* thresholds,
+                                                          unsigned* counts, Key* lists, int* given_up) {
+  Key* keys = dynamic_shared<Key>();
+  __shared__ int kept;
+  const int64_t query = blockIdx.x;
+  Key* list = lists + query * list_capacity;
+  const unsigned count = counts[query];
+  const int held = sort_list(list, count, keys);
+  const float threshold = held >= k ? score_of(keys[k - 1]) - margins[query] : -INFINITY;
+  if (threadIdx.x == 0) kept = 0;
+  __syncthreads();
+  for (int i = threadIdx.x; i < held; i += sort_threads) {
+    if (score_of(keys[i]) < threshold) continue;
+    list[i] = keys[i];
+    if (i + 1 == held || score_of(keys[i + 1]) < threshold) kept = i + 1;  // one thread alone
+  }
+  __syncthreads();
+  if (threadIdx.x != 0) return;
+  if (count > list_capacity || kept > list_capacity * 3 / 4) given_up[query] = 1;
+  thresholds[query] = given_up[query] ? INFINITY : threshold;
+  counts[query] = given_up[query] ? 0 : kept;
+}
+
+// ---- Second pass: a thread to a row, its score that of top_k.h ----
+
+constexpr int rescore_threads = 128;
+constexpr int rescore_blocks = 16;  // of one query
+
+__global__ void rescore(const float* queries, int64_t D, const float* const* blocks, int64_t memory_rows,
+                        const unsigned* counts, Key* lists) {
+  const int64_t query = blockIdx.y;
+  const float* q = queries + query * D;
+  Key* list = lists + query * list_capacity;
+  for (unsigned i = blockIdx.x * rescore_threads + threadIdx.x; i < counts[query];
+       i += rescore_blocks * rescore_threads) {
+    const auto row = static_cast<int64_t>(list[i] & 0xFFFFFFFFu), at = row % memory_rows;
+    const float* x = blocks[row / memory_rows] + at / kPanelRows * kPanelRows * D + at % kPanelRows;
+    float sum = 0;
+#pragma unroll 16
+    for (int64_t d = 0; d < D; ++d) sum = fmaf(__ldg(x + d * kPanelRows), __ldg(q + d), sum);
+    list[i] = key_of(sum, row);
+  }
+}
+
+// ---- Around the kernels ----
+
+constexpr int sort_bytes = list_capacity * sizeof(Key);
+
+// The pieces of the caller's workspace.
+struct Pieces {
+  Pieces(void* workspace, int64_t padded, int64_t D)
+      : lists(workspace, padded),
+        queries(reinterpret_cast<bfloat16*>(static_cast<char*>(workspace) + top_k_list_bytes(padded))),
+        margins(reinterpret_cast<float*>(queries + padded * narrow_width(D))),
+        given_up(reinterpret_cast<int*>(margins + padded)) {}
+  Lists lists;
+  bfloat16* queries;
+  float* margins;
+  int* given_up;
+};
+
+// As slab_growth, with room for the rows within the margin: some two for each of the k.
+int64_t narrow_growth(int64_t k) { return std::clamp<int64_t>(1 + (list_capacity - 3 * k) / (6 * k), 2, 8); }
+
+void score_slab(const NarrowRows& rows, const Pieces& pieces, int64_t query_count, CudaStream stream) {
+  const CollectNear sink{pieces.lists.thresholds, pieces.lists.counts, pieces.lists.keys};
+  if (query_count == 1) {
+    const unsigned blocks = blocks_for(rows.end - rows.first, one_threads / warp_lanes * one_rows);
+    launch(score_one, blocks, one_threads, 0, stream, rows, pieces.queries, sink);
+    return;
+  }
+  const int64_t query_tiles = top_k_padded_queries(query_count) / tile;
+  constexpr size_t bytes = stages * sizeof(NarrowStage);
+  allow_shared_bytes(score_tiles, bytes);
+  const unsigned blocks = blocks_for((rows.end - rows.first + tile - 1) / tile * query_tiles, 1);
+  launch(score_tiles, blocks, tile_threads, bytes, stream, rows, pieces.queries, query_tiles, sink);
+}
+
+// Queries that were given up, from the float32 vectors; returns how many.
+int64_t search_float32(const std::vector<int>& given_up, const float* queries, const Corpus& corpus,
+                       int64_t k, void* workspace, float* scores, int32_t* rows, CudaStream stream) {
+  const auto count = static_cast<int64_t>(given_up.size());
+  int64_t total = 0;
+  for (int64_t q = 0; q < count;) {
+    int64_t end = q;
+    while (end < count && given_up[end]) ++end;
+    if (end > q) {
+      top_k(queries + q * corpus.dimensions, end - q, corpus, k, workspace, scores + q * k, rows + q * k,
+            stream);
+    }
+    total += end - q;
+    q = end + 1;
+  }
+  return total;
+}
+
+}  // namespace
+
+int64_t top_k_narrow_workspace_bytes(int64_t queries, int64_t dimensions) {
+  const int64_t padded = top_k_padded_queries(queries);
+  const int64_t own = top_k_list_bytes(padded) + padded * (narrow_width(dimensions) * 2 + 8);
+  return std::max(own, top_k_workspace_bytes(queries, dimensions));
+}
+
+void write_narrow(const float* vectors, int64_t first, int64_t count, int64_t dimensions,
+                  int64_t rows_per_block_of_memory, bfloat16* const* blocks, float* bounds,
+                  CudaStream stream) {
+  launch(narrow_rows, blocks_for(count, rows_per_block), dim3(warp_lanes, rows_per_block), 0, stream, vectors,
+         first, count, dimensions, rows_per_block_of_memory, blocks, bounds);
+}
+
+int64_t top_k_narrow(const float* queries, int64_t query_count, const Corpus& corpus,
+                     const NarrowCorpus& narrow, int64_t k, void* workspace, float* scores, int32_t* rows,
+                     CudaStream stream) {
+  if (query_count == 0 || k == 0) return 0;
+  const int64_t padded = top_k_padded_queries(query_count), D = corpus.dimensions;
+  const Pieces pieces(workspace, padded, D);
+  const Lists& lists = pieces.lists;
+  const auto count = static_cast<unsigned>(query_count);
+  launch(narrow_queries, blocks_for(padded, rows_per_block), dim3(warp_lanes, rows_per_block), 0, stream,
+         queries, query_count, D, narrow.bounds, pieces.queries, pieces.margins, lists.thresholds,
+         lists.counts, pieces.given_up);
+  allow_shared_bytes(keep_near, sort_bytes);
+  allow_shared_bytes(keep_best, sort_bytes);
+  int64_t slab = list_capacity / 2;  // a multiple of a tile, as all that follow
+  for (int64_t first = 0, end; first < corpus.rows; first = end) {
+    end = std::min(corpus.rows, first + slab);
+    score_slab({narrow.blocks, corpus.rows_per_block, narrow_width(D), first, end}, pieces, query_count,
+               stream);
+    launch(keep_near, count, sort_threads, sort_bytes, stream, k, pieces.margins, lists.thresholds,
+           lists.counts, lists.keys, pieces.given_up);
+    slab = end * (narrow_growth(k) - 1);
+  }
+  launch(rescore, dim3(rescore_blocks, count), rescore_threads, 0, stream, queries, D, narrow.float_blocks,
+         corpus.rows_per_block, lists.counts, lists.keys);
+  launch(keep_best, count, sort_threads, sort_bytes, stream, k, lists.thresholds, lists.counts, lists.keys,
+         lists.overflowed);
+  launch(write_lists, blocks_for(query_count * k, plain_threads), plain_threads, 0, stream, query_count, k,
+         lists.counts, lists.keys, scores, rows);
+  std::vector<int> given_up(query_count);
+  check(cudaMemcpyAsync(given_up.data(), pieces.given_up, query_count * sizeof(int), cudaMemcpyDeviceToHost,
+                        stream));
+  check(cudaStreamSynchronize(stream));
+  return search_float32(given_up, queries, corpus, k, workspace, scores, rows, stream);
+}
+
+}  // namespace xlembed::kernels::cuda
