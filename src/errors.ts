@@ -40,6 +40,7 @@ export type ErrorCode =
   | 'SAMPLER_IMPOSSIBLE'
   | 'TASK_DATA_INVALID'
   | 'PEER_FAILED'
+  | 'PROCESS_LOST'
   | 'NATIVE_FAILED'
   | 'INTERRUPTED';
 

@@ -319,6 +319,24 @@ export interface NativeKernelBenchmark {
   dispose(): void;
 }
 
+/** Integers that the processes of a job share (libtorch's TCPStore): one process serves, all connect. */
+export interface NativeStore {
+  readonly port: number;
+  /** Adds to an integer that begins at 0, as one step for all processes; gives the sum. Fails with PROCESS_LOST. */
+  add(key: string, amount: number): Promise<number>;
+  /** Ends the connection, and the store where this process serves it. */
+  dispose(): void;
+}
+
+export interface NativeStoreOptions {
+  host: string;
+  /** 0 with `serve`: one that is free. */
+  port: number;
+  /** This process holds the values. A client must know that the port answers (native/core/store.h). */
+  serve: boolean;
+  timeout_ms: number;
+}
+
 export interface NativeInfo {
   libtorch: string;
   cuda: boolean;
@@ -339,6 +357,7 @@ export interface NativeAddon {
   /** Copies the array, whose bytes are the shape's in this dtype. */
   createTensor(array: TensorArray, shape: number[], dtype: TensorDtype): NativeTensor;
   createKernelBenchmark(options: NativeBenchmarkOptions): Promise<NativeKernelBenchmark>;
+  openStore(options: NativeStoreOptions): Promise<NativeStore>;
   loadScriptModule(options: { path: string; device: string; freeze: boolean }): Promise<NativeScriptModule>;
 }
 
@@ -396,6 +415,7 @@ const hints: Partial<Record<ErrorCode, string>> = {
   DISPOSED: 'this handle was disposed; create a new one',
   SCRIPT_INVALID: 'write the file with torch.jit.save, or with torch.jit.trace(...).save(...)',
   SCRIPT_METHOD_MISSING: 'mark the method with @torch.jit.export before scripting',
+  PROCESS_LOST: 'what is finished is kept: start the job again with resume',
   OUT_OF_MEMORY: 'use a smaller batch or token budget',
   TENSOR_MISSING: 'the weights do not belong to this configuration',
   TENSOR_SHAPE_MISMATCH: 'the weights do not belong to this configuration',

@@ -6,6 +6,7 @@
 #include "addon/flat_index.h"
 #include "addon/info.h"
 #include "addon/script_module.h"
+#include "addon/store.h"
 #include "addon/tensor.h"
 #include "addon/trainer.h"
 
@@ -20,6 +21,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   TensorHandle::register_in(env, exports);
   ScriptModuleHandle::register_in(env, exports);
   KernelBenchmarkHandle::register_in(env, exports);
+  StoreHandle::register_in(env, exports);
   return exports;
 }
 

@@ -13,12 +13,14 @@ export class TokenBudget {
     private readonly onShrink: (tokens: number) => void = () => {},
   ) {}
 
-  /** Half of what was too much; batches that were under way with more shrink it once. */
-  shrinkBelow(tooMuch: number): void {
+  /** Half of what was too much, unless another batch has shrunk it so far already; returns the half. */
+  halve(tooMuch: number): number {
     const tokens = Math.max(1, Math.floor(tooMuch / 2));
-    if (tokens >= this.tokens) return;
-    this.tokens = tokens;
-    this.onShrink(tokens);
+    if (tokens < this.tokens) {
+      this.tokens = tokens;
+      this.onShrink(tokens);
+    }
+    return tokens;
   }
 }
 
@@ -41,7 +43,8 @@ export async function encodeSequences(
   const result = new Float32Array(count * dimensions);
   const batches = batched(sequences, Array.from(sequences.keys()), budget.tokens);
   const work = async () => {
-    for (let rows = batches.shift(); rows; rows = batches.shift()) {
+    for (let batch = batches.shift(); batch; batch = batches.shift()) {
+      const { rows } = batch;
       const packed = pack(rows.map((row) => sequences[row]!));
       try {
         const embeddings = await nativeCall(() => native.encode(packed));
@@ -52,8 +55,7 @@ export async function encodeSequences(
           batches.length = 0;
           throw error;
         }
-        budget.shrinkBelow(packed.inputIds.length);
-        batches.unshift(...batched(sequences, rows, Math.floor(packed.inputIds.length / 2)));
+        batches.unshift(...batched(sequences, rows, budget.halve(batch.budget)));
       }
     }
   };
@@ -63,10 +65,19 @@ export async function encodeSequences(
   return result;
 }
 
+interface Batch {
+  rows: number[];
+  /** That it was made with. */
+  budget: number;
+}
+
 /** These rows in batches, shortest first. */
-function batched(sequences: readonly Int32Array[], rows: readonly number[], budget: number): number[][] {
+function batched(sequences: readonly Int32Array[], rows: readonly number[], budget: number): Batch[] {
   const lengths = rows.map((row) => sequences[row]!.length);
-  return batchByTokens(lengths, budget).map((batch) => batch.map((position) => rows[position]!));
+  return batchByTokens(lengths, budget).map((batch) => ({
+    rows: batch.map((position) => rows[position]!),
+    budget,
+  }));
 }
 
 function scatter(

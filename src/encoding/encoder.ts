@@ -188,7 +188,7 @@ export class Encoder {
   /**
    * Embeds a corpus of any size into a folder of shards (corpus/encode_corpus.ts): memory stays flat, an interrupted
    * run resumes, and several processes under torchrun share the work. Throws what reading and encoding throw,
-   * FILE_EXISTS, FILE_WRITE_FAILED, RESUME_REFUSED, DUPLICATE_ID, PEER_FAILED.
+   * FILE_EXISTS, FILE_WRITE_FAILED, RESUME_REFUSED, DUPLICATE_ID, PROCESS_LOST.
    */
   encodeCorpus(input: TextInput, folder: string, options: CorpusOptions = {}): Promise<CorpusManifest> {
     return encodeCorpus(this, input, folder, options);

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { STDIN } from '../../datasets/bytes.js';
 import type { TextInput } from '../../datasets/texts.js';
 import { invalidArgument } from '../../errors.js';
@@ -5,11 +6,13 @@ import { TokenBudget } from '../encode_sequences.js';
 import type { Encoder } from '../encoder.js';
 import { Alone, type Crew } from './crew.js';
 import { FigureCounter } from './figures.js';
+import { readLaunch } from './launch.js';
 import { type CorpusManifest, checkDuplicates, describeRun } from './manifest.js';
 import { type CorpusOptions, type CorpusSettings, resolveSettings } from './options.js';
 import { OutputFolder, type ShardInProgress } from './output_folder.js';
 import { encodedWindows, type PipelineParts } from './pipeline.js';
 import { ShardReader } from './shard_reader.js';
+import { SharedCrew } from './shared_crew.js';
 
 export type { CorpusManifest } from './manifest.js';
 export type { CorpusOptions } from './options.js';
@@ -17,7 +20,10 @@ export type { CorpusOptions } from './options.js';
 /**
  * Embeds a corpus into a folder of immutable shards, each a pure function of its rows and the settings, so that neither
  * interruptions nor the number of processes change a byte; `manifest.json` is written last. Throws what reading and
- * encoding throw, FILE_EXISTS, FILE_WRITE_FAILED, RESUME_REFUSED, DUPLICATE_ID.
+ * encoding throw, FILE_EXISTS, FILE_WRITE_FAILED, RESUME_REFUSED, DUPLICATE_ID, PROCESS_LOST.
+ *
+ * With WORLD_SIZE above 1 in the environment (torchrun) the processes take shards from a shared counter; the folder must
+ * be one that all of them see.
  */
 export async function encodeCorpus(
   encoder: Encoder,
@@ -27,15 +33,13 @@ export async function encodeCorpus(
 ): Promise<CorpusManifest> {
   const settings = resolveSettings(encoder, input, options);
   const output = new OutputFolder(folder, settings);
-  const crew: Crew = new Alone();
   const { resume = false, overwrite = false } = options;
-  if (resume && input.files.some(({ path }) => path === STDIN))
-    throw invalidArgument(
-      'inputs',
-      'files, as a run resumes',
-      STDIN,
-      'the standard input cannot be read twice',
-    );
+  const launch = readLaunch();
+  if ((resume || launch) && input.files.some(({ path }) => path === STDIN)) {
+    const why = resume ? 'as a run resumes' : 'as several processes read them';
+    throw invalidArgument('inputs', `files, ${why},`, STDIN, 'the standard input is read once');
+  }
+  const crew = launch ? await SharedCrew.join(launch, jobName(folder, settings), options) : new Alone();
   try {
     await crew.prepare(() => output.prepare({ resume, overwrite }));
     const ended = await output.manifest<CorpusManifest>();
@@ -43,6 +47,14 @@ export async function encodeCorpus(
   } finally {
     await crew.leave();
   }
+}
+
+/** The same in all processes of a job. */
+function jobName(folder: string, settings: CorpusSettings): string {
+  return createHash('sha256')
+    .update(JSON.stringify([folder, settings.inputs]))
+    .digest('hex')
+    .slice(0, 16);
 }
 
 class CorpusRun {
@@ -87,7 +99,7 @@ class CorpusRun {
       () => this.#finish(),
       () => this.output.isComplete(),
     );
-    return (await this.output.manifest<CorpusManifest>())!;
+    return { ...(await this.output.manifest<CorpusManifest>())!, figures: this.#figures.now() };
   }
 
   async #finish(): Promise<void> {

@@ -24,7 +24,7 @@ export interface CorpusManifest extends CorpusSettings, TextCounts {
   versions: Record<string, string>;
   /** In the order of the input. */
   shards: ShardRecord[];
-  /** Of the last run, in the process that wrote the manifest. */
+  /** Of the last run: in the file, of the process that wrote it; as returned, of this process. */
   figures: CorpusFigures;
 }
 

@@ -27,6 +27,10 @@ export interface CorpusOptions extends Omit<EncodeOptions, 'onProgress'> {
   overwrite?: boolean | undefined;
   /** An id that occurs twice: DUPLICATE_ID at the end, when only the manifest is missing, or counted. Default 'fail'. */
   duplicates?: 'fail' | 'count' | undefined;
+  /** Several processes: one that gives no sign of life for so long is lost, and its shards are taken over; default 15 s. */
+  lostAfter_ms?: number;
+  /** Several processes: how long to wait for the one of rank 0; default 5 minutes. */
+  connect_ms?: number;
   /** Ends the run with the shard under way; the manifest that is returned then says `complete: false`. */
   signal?: AbortSignal | undefined;
   onProgress?: ((figures: CorpusFigures) => void) | undefined;

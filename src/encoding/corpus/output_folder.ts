@@ -65,6 +65,8 @@ export class OutputFolder {
       for (const name of entries) await rm(join(this.folder, name), { recursive: true, force: true });
     }
     await this.#writing(async () => {
+      // What a run that was killed behind its last step has left.
+      if (begun && this.isComplete()) return rm(this.#progress, { recursive: true, force: true });
       await mkdir(this.#progress, { recursive: true });
       for (const name of await readdir(this.#progress)) {
         if (name.startsWith(STAGING)) await rm(join(this.#progress, name), { recursive: true, force: true });

@@ -124,7 +124,8 @@ test('a run that was ended goes on to the same bytes, and does no shard twice', 
   assert.equal(second.figures.documents, COUNT - first.rows);
   assert.deepEqual(contentOf(output), contentOf(whole));
   const third = await run(output, { resume: true });
-  assert.deepEqual(third, second, 'nothing is left to do');
+  assert.deepEqual(third.shards, second.shards);
+  assert.equal(third.complete, true);
 });
 
 test('a run with other settings or another input is not resumed', async () => {
@@ -204,7 +205,7 @@ test('a device without memory: the batch is halved, the budget with it, and it i
     onNote: (note) => notes.push(note),
   });
   assert.equal(notes.length, 1);
-  assert.match(notes[0]!, /out of memory.* 4\d\d tokens/);
+  assert.match(notes[0]!, /out of memory.* 450 tokens/);
   assert.ok(largest > 300);
   assert.ok(largestDifference(await vectorsOf(output), expected.data) <= 1e-6);
   replaceEncode(async () => {

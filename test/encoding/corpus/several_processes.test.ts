@@ -1,0 +1,117 @@
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { before, test } from 'node:test';
+import { readLaunch } from '#xlembed/encoding/corpus/launch.js';
+import { SharedCrew } from '#xlembed/encoding/corpus/shared_crew.js';
+import { contentOf, temporaryFolder, writeCorpus } from './corpus.js';
+import { freePort, isWriting, startEncoding, until } from './processes.js';
+
+const folder = await temporaryFolder();
+const corpus = join(folder, 'corpus.jsonl');
+const whole = join(folder, 'whole');
+const options = { rowsPerShard: 100, tokenBudget: 600, batch_ms: 10, lostAfter_ms: 2000, connect_ms: 60_000 };
+const ROWS = 3000;
+
+before(async () => {
+  await writeCorpus(corpus, ROWS);
+  assert.equal((await startEncoding(corpus, whole, options).ended).status, 0);
+});
+
+async function startAll(count: number, output: string, more: Record<string, unknown> = {}) {
+  const port = await freePort();
+  return Array.from({ length: count }, (_, rank) => {
+    const launch = {
+      RANK: `${rank}`,
+      WORLD_SIZE: `${count}`,
+      MASTER_ADDR: '127.0.0.1',
+      MASTER_PORT: `${port}`,
+    };
+    return startEncoding(corpus, output, { ...options, ...more }, { environment: launch });
+  });
+}
+
+test('two processes share the shards and give the bytes of one', async () => {
+  const output = join(folder, 'two');
+  const ended = await Promise.all((await startAll(2, output, { batch_ms: 40 })).map((each) => each.ended));
+  for (const { status, result } of ended)
+    assert.deepEqual([status, result.rows], [0, ROWS], JSON.stringify(result));
+  const documents = ended.map(({ result }) => result.documents!);
+  assert.equal(documents[0]! + documents[1]!, ROWS);
+  assert.ok(Math.min(...documents) > 0, 'each has taken some');
+  assert.deepEqual(contentOf(output), contentOf(whole));
+});
+
+test('of three processes one is killed: the others take its shards over', async () => {
+  const output = join(folder, 'three');
+  const all = await startAll(3, output, { batch_ms: 40 });
+  await until(() => isWriting(output, all[2]!.child));
+  all[2]!.child.kill('SIGKILL');
+  const ended = await Promise.all(all.map((each) => each.ended));
+  assert.deepEqual(
+    ended.map(({ status }) => status),
+    [0, 0, null],
+  );
+  assert.deepEqual(contentOf(output), contentOf(whole));
+  const { shards } = JSON.parse(await readFile(join(output, 'manifest.json'), 'utf8'));
+  assert.equal(shards.length, 30);
+});
+
+test('when the process with the counter is killed the others end with a code, and the job resumes', async () => {
+  const output = join(folder, 'rank0');
+  const all = await startAll(2, output, { batch_ms: 40 });
+  await until(() => isWriting(output, all[1]!.child));
+  all[0]!.child.kill('SIGKILL');
+  const { status, result } = await all[1]!.ended;
+  assert.deepEqual([status, result.code], [1, 'PROCESS_LOST']);
+  assert.match(result.hint ?? '', /resume/);
+  const again = await Promise.all((await startAll(2, output, { resume: true })).map((each) => each.ended));
+  assert.deepEqual(
+    again.map((each) => each.status),
+    [0, 0],
+  );
+  assert.deepEqual(contentOf(output), contentOf(whole));
+});
+
+test('an error of rank 0 ends the others too', async () => {
+  const ended = await Promise.all((await startAll(2, whole)).map((each) => each.ended));
+  assert.deepEqual(
+    ended.map(({ result }) => result.code),
+    ['FILE_EXISTS', 'PROCESS_LOST'],
+  );
+});
+
+test('without rank 0 the wait has an end', async () => {
+  const launch = {
+    rank: 1,
+    size: 2,
+    host: '127.0.0.1',
+    port: await freePort(),
+    launcherServes: false,
+    attempt: 0,
+  };
+  const begun = performance.now();
+  await assert.rejects(SharedCrew.join(launch, 'job', { connect_ms: 300 }), {
+    code: 'PROCESS_LOST',
+    message: /rank 0/,
+  });
+  assert.ok(performance.now() - begun < 20_000);
+});
+
+test('the launch is read from the environment, and what is missing is named', () => {
+  assert.equal(readLaunch({}), undefined);
+  assert.equal(readLaunch({ WORLD_SIZE: '1', RANK: '0' }), undefined);
+  const environment = { WORLD_SIZE: '4', RANK: '3', MASTER_ADDR: 'node1', MASTER_PORT: '29500' };
+  assert.deepEqual(readLaunch(environment), {
+    ...{ rank: 3, size: 4, host: 'node1', port: 29_500 },
+    ...{ launcherServes: false, attempt: 0 },
+  });
+  const torchrun = { TORCHELASTIC_USE_AGENT_STORE: 'True', TORCHELASTIC_RESTART_COUNT: '2' };
+  assert.deepEqual(readLaunch({ ...environment, ...torchrun })?.attempt, 2);
+  for (const name of ['RANK', 'MASTER_ADDR', 'MASTER_PORT'] as const) {
+    assert.throws(() => readLaunch({ ...environment, [name]: undefined }), {
+      code: 'INVALID_ARGUMENT',
+      message: new RegExp(name),
+    });
+  }
+});
