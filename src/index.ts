@@ -57,5 +57,7 @@ export { FlatIndex, type FlatIndexOptions, type Hit } from './search/flat_index.
 export { Tensor, type TensorArray, type TensorDtype } from './tensor.js';
 export { type TokenizedTexts, type TokenizerOptions, TokenizerPool } from './tokenizers/tokenizer_pool.js';
 export { trainTokenizer } from './tokenizers/train.js';
+export { Checkpoints } from './training/checkpoints.js';
 export { resolveTrainingOptions, TRAINING_DEFAULTS, type TrainingOptions } from './training/options.js';
-export { type StepEvent, Trainer } from './training/trainer.js';
+export { type RunOptions, type StepEvent, Trainer, type ValidationOptions } from './training/trainer.js';
+export type { WatchOptions } from './training/watch.js';

@@ -100,6 +100,8 @@ export interface NativeEncoder {
   readonly dimensions: number;
   parameters(): ParameterInfo[];
   writeParameters(targets: TensorTarget[]): Promise<void>;
+  /** All parameters anew, as of a checkpoint. Throws TENSOR_MISSING, TENSOR_SHAPE_MISMATCH, FILE_READ_FAILED. */
+  readParameters(sources: TensorSource[]): Promise<void>;
   /** Frees the weights once running work has ended; further calls fail with DISPOSED. */
   dispose(): void;
 }

@@ -90,6 +90,7 @@ void EncoderHandle::register_in(Napi::Env env, Napi::Object exports) {
   define(env, {InstanceMethod<&EncoderHandle::encode>("encode"),
                InstanceMethod<&EncoderHandle::parameters>("parameters"),
                InstanceMethod<&EncoderHandle::write_parameters>("writeParameters"),
+               InstanceMethod<&EncoderHandle::read_parameters>("readParameters"),
                InstanceAccessor<&EncoderHandle::dimensions>("dimensions")});
   exports.Set("createEncoder", Napi::Function::New(env, create_encoder));
 }
@@ -120,6 +121,16 @@ Napi::Value EncoderHandle::write_parameters(const Napi::CallbackInfo& info) {
       info.Env(), device(),
       [encoder = object(), targets = parse_targets(info[0])] {
         encoder->parameters().write(targets);
+        return Nothing{};
+      },
+      undefined);
+}
+
+Napi::Value EncoderHandle::read_parameters(const Napi::CallbackInfo& info) {
+  return run_task(
+      info.Env(), device(),
+      [encoder = object(), sources = parse_sources(array_items(info[0], "sources"))] {
+        encoder->parameters().load(sources);
         return Nothing{};
       },
       undefined);

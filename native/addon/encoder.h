@@ -17,6 +17,7 @@ class EncoderHandle : public Handle<EncoderHandle, Encoder> {
   Napi::Value dimensions(const Napi::CallbackInfo& info);
   Napi::Value parameters(const Napi::CallbackInfo& info);
   Napi::Value write_parameters(const Napi::CallbackInfo& info);
+  Napi::Value read_parameters(const Napi::CallbackInfo& info);
 };
 
 }  // namespace xlembed::addon

@@ -2,6 +2,7 @@ import type { Encoder } from '../encoding/encoder.js';
 import { evaluateRetrieval } from '../evaluation/evaluate.js';
 import type { EvaluationResult } from '../evaluation/results.js';
 import type { RetrievalTask } from '../evaluation/tasks/task.js';
+import type { Role } from '../models/prompts.js';
 import { FlatIndex } from '../search/flat_index.js';
 import type { Console } from './console.js';
 
@@ -14,6 +15,8 @@ export async function evaluateEncoder(
     languages?: readonly string[] | undefined;
     groups?: Record<string, readonly string[]>;
     label?: string;
+    /** By role; default: the model's own. */
+    prompts?: Record<Role, string>;
   } = {},
 ): Promise<EvaluationResult> {
   const languages = options.languages ?? task.languages;
@@ -22,7 +25,9 @@ export async function evaluateEncoder(
     .reduce((sum, language) => sum + task.queries(language).length + task.candidates(language).length, 0);
   const progress = console.progress(options.label ?? `embedding ${task.name}`, texts);
   try {
-    return await evaluateRetrieval(task, (batch, role) => encoder.encode(batch, { role }), {
+    const embed = (batch: readonly string[], role: Role) =>
+      encoder.encode(batch, options.prompts ? { prompt: options.prompts[role] } : { role });
+    return await evaluateRetrieval(task, embed, {
       createIndex: (dimensions) => FlatIndex.create({ dimensions, device: encoder.device }),
       similarity: encoder.model.similarity === 'dot' ? 'dot' : 'cosine',
       ...(options.languages && { languages: options.languages }),

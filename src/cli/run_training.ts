@@ -1,6 +1,7 @@
-import type { LossPoint } from '../report/results.js';
+import type { TrainingPoint, ValidationPoint } from '../report/results.js';
 import type { TokenCacheCounts } from '../tokenizers/token_cache.js';
-import type { StepEvent, Trainer } from '../training/trainer.js';
+import { switchRate } from '../training/events/event_log.js';
+import type { RunOptions, StepEvent, Trainer } from '../training/trainer.js';
 import type { Console } from './console.js';
 
 export interface TrainingTotals {
@@ -12,15 +13,22 @@ export interface TrainingTotals {
   lastLoss: number;
   /** True when onStep ended the run before its last step. */
   interrupted: boolean;
+  /** True when the watched measure ended the run before its last step. */
+  stoppedEarly: boolean;
+  /** Of all steps, those before a resume included. */
   seconds: number;
-  /** Texts tokenised, and what was done to them. */
+  /** Share of the words that code switching replaced; absent without it. */
+  switchRate?: number;
+  /** Texts tokenised since the start or resume, and what was done to them. */
   texts: TokenCacheCounts;
-  lossCurve: LossPoint[];
+  lossCurve: TrainingPoint[];
+  validations: ValidationPoint[];
 }
 
-export interface RunTrainingOptions {
+export interface RunTrainingOptions extends RunOptions {
   label: string;
-  failedBatchPath?: string;
+  /** Steps of the same run before a resume. */
+  earlier?: readonly StepEvent[];
   /** Called after each step; false ends the run. */
   onStep?: (event: StepEvent) => Promise<boolean> | boolean;
 }
@@ -29,39 +37,101 @@ export interface RunTrainingOptions {
 export async function runTraining(
   trainer: Trainer,
   console: Console,
-  { label, failedBatchPath, onStep }: RunTrainingOptions,
+  { label, earlier = [], onStep, ...run }: RunTrainingOptions,
 ): Promise<TrainingTotals> {
   const progress = console.progress(label, trainer.options.steps);
-  const totals = { steps: 0, pairs: 0, tokens: 0, skipped: 0, lastLoss: Number.NaN, interrupted: false };
-  const lossCurve: LossPoint[] = [];
-  const begun = performance.now();
+  const sums = new Sums();
+  for (const event of earlier) sums.add(event);
+  const shares = new Shares();
+  let interrupted = false;
   try {
-    for await (const event of trainer.run(failedBatchPath)) {
-      const { step, loss, accuracy, pairs, tokens, skipped } = event;
-      totals.steps = step;
-      totals.pairs += pairs;
-      totals.tokens += tokens;
-      totals.skipped += skipped ? 1 : 0;
-      totals.lastLoss = loss;
-      lossCurve.push({ step, loss, accuracy });
-      progress.update(step, stepLine(event));
+    for await (const event of trainer.run(run)) {
+      sums.add(event);
+      shares.add(event);
+      progress.update(event.step, `${stepLine(event)} | ${shares.text()}`);
+      if (event.validation) console.info(validationLine(event));
       const goOn = (await onStep?.(event)) ?? true;
-      totals.interrupted = !goOn && step < trainer.options.steps;
+      interrupted = !goOn && event.step < trainer.options.steps;
       if (!goOn) break;
     }
   } finally {
     progress.stop();
   }
-  const seconds = (performance.now() - begun) / 1000;
-  return { ...totals, seconds, texts: { ...trainer.textCounts }, lossCurve };
+  const stoppedEarly = !interrupted && trainer.steps < trainer.options.steps;
+  return { ...sums.totals(), interrupted, stoppedEarly, texts: { ...trainer.textCounts } };
 }
 
-function stepLine({ loss, accuracy, learningRate, pairs, tokens, seconds }: StepEvent): string {
+class Sums {
+  readonly #lossCurve: TrainingPoint[] = [];
+  readonly #validations: ValidationPoint[] = [];
+  readonly #counts = { steps: 0, pairs: 0, tokens: 0, skipped: 0, seconds: 0, lastLoss: Number.NaN };
+  #switched: { words: number; switched: number } | undefined;
+
+  add(event: StepEvent): void {
+    const { step, loss, accuracy, learningRate, switched, validation } = event;
+    this.#counts.steps = step;
+    this.#counts.pairs += event.pairs;
+    this.#counts.tokens += event.tokens;
+    this.#counts.skipped += event.skipped ? 1 : 0;
+    this.#counts.seconds += event.seconds;
+    this.#counts.lastLoss = loss;
+    const rate = switchRate(event);
+    this.#lossCurve.push({
+      ...{ step, loss, accuracy, learningRate },
+      ...(rate !== undefined && { switchRate: rate }),
+    });
+    if (validation) this.#validations.push({ step, measures: validation });
+    if (!switched) return;
+    this.#switched ??= { words: 0, switched: 0 };
+    this.#switched.words += switched.query.words + switched.passage.words;
+    this.#switched.switched += switched.query.switched + switched.passage.switched;
+  }
+
+  totals() {
+    const { words, switched } = this.#switched ?? { words: 0, switched: 0 };
+    return {
+      ...this.#counts,
+      ...(this.#switched && { switchRate: words === 0 ? 0 : switched / words }),
+      lossCurve: this.#lossCurve,
+      validations: this.#validations,
+    };
+  }
+}
+
+/** Where the time of the steps goes. */
+class Shares {
+  #seconds = 0;
+  #model = 0;
+  #loss = 0;
+  #wait = 0;
+
+  add(event: StepEvent): void {
+    this.#seconds += event.seconds;
+    this.#model += event.modelSeconds + event.optimizerSeconds;
+    this.#loss += event.lossSeconds;
+    this.#wait += event.waitSeconds;
+  }
+
+  text(): string {
+    const percent = (part: number) => `${((100 * part) / this.#seconds).toFixed(0)} %`;
+    return `model ${percent(this.#model)}, loss ${percent(this.#loss)}, data ${percent(this.#wait)}`;
+  }
+}
+
+function stepLine(event: StepEvent): string {
+  const { loss, accuracy, learningRate, pairs, tokens, seconds } = event;
+  const rate = switchRate(event);
   return [
     `loss ${loss.toFixed(3)}`,
     `accuracy in batch ${accuracy.toFixed(2)}`,
     `learning rate ${learningRate.toExponential(1)}`,
     `${(pairs / seconds).toFixed(0)} pairs/s`,
     `${(tokens / seconds).toFixed(0)} tokens/s`,
+    ...(rate === undefined ? [] : [`switched ${(100 * rate).toFixed(0)} %`]),
   ].join(' | ');
+}
+
+function validationLine({ step, validation, best }: StepEvent): string {
+  const shown = Object.entries(validation!).map(([name, value]) => `${name} ${value.toFixed(4)}`);
+  return `after step ${step}: ${shown.join(', ')}${best ? ' (best so far)' : ''}`;
 }

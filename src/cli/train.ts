@@ -1,19 +1,24 @@
 import { existsSync } from 'node:fs';
-import { mkdir, open, rename, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import { formatSamplerDescription } from '../batches/describe.js';
+import { formatSamplerDescription, type SamplerDescription } from '../batches/describe.js';
 import { UNDETERMINED } from '../datasets/records.js';
+import type { Encoder } from '../encoding/encoder.js';
 import { XlembedError } from '../errors.js';
 import { snapshotCommit } from '../models/hub.js';
+import { replaceFolder } from '../models/write_beside.js';
 import { renderTrainingReport } from '../report/report.js';
 import type { TrainingResults } from '../report/results.js';
+import { Checkpoints } from '../training/checkpoints.js';
+import { EventLog, LOG_FILE, TENSORBOARD_FOLDER } from '../training/events/event_log.js';
 import { Trainer } from '../training/trainer.js';
 import { createConsole, settingsLines } from './console.js';
 import { readDatasets } from './datasets.js';
 import { Interrupt } from './interrupt.js';
 import { runTraining, type TrainingTotals } from './run_training.js';
 import { declareTrain, openEncoder, type TrainFlags, trainingOptions } from './train_flags.js';
+import { splitValidation, validationOptions } from './validation.js';
 import { versions } from './versions.js';
 
 export function addTrain(program: Command): void {
@@ -22,85 +27,96 @@ export function addTrain(program: Command): void {
 
 async function train(flags: TrainFlags): Promise<void> {
   const console = createConsole(flags);
-  checkOutput(flags);
-  const onMalformed = flags.skipMalformed ? 'skip' : 'fail';
-  const { records, datasets, skipped } = await readDatasets(flags.data, onMalformed);
+  const working = `${flags.output}.partial`;
+  checkFolders(flags, working);
+  const read = await readDatasets(flags.data, flags.skipMalformed ? 'skip' : 'fail');
+  const data = splitValidation(read, flags.evalRecords ?? 0, flags.seed);
   const encoder = await openEncoder(flags, console);
-  const trainer = await Trainer.create(encoder, records, trainingOptions(flags, encoder, datasets));
-  const { model, config, tokenizer } = flags;
-  const data = flags.data.map(({ path }) => path);
-  const { device, dtype } = encoder;
-  const { maxTokens } = encoder.model;
-  const commit = snapshotCommit(encoder.model.folder);
-  const files = { model, commit, config, tokenizer, data, records: records.length };
-  const settings = { ...trainer.options, ...files, maxTokens, device, dtype };
+  const trainer = await Trainer.create(encoder, data.records, trainingOptions(flags, encoder, data.datasets));
   const sampled = trainer.sampler.describe();
-  const notes = [...encoder.model.notes, ...skipped];
+  const settings = settingsOf(flags, trainer, encoder, data);
+  const notes = [...encoder.model.notes, ...read.skipped];
   console.info(`settings\n${settingsLines(settings)}\n${formatSamplerDescription(sampled)}`);
-  for (const note of notes) console.info(`note: ${note}`);
 
   using interrupt = new Interrupt();
-  const working = `${flags.output}.partial`;
-  await rm(working, { recursive: true, force: true });
-  await mkdir(working, { recursive: true });
-  const totals = await runSteps(trainer, working, console, interrupt);
-  notes.push(...notesOf(totals));
-  const { queryPrompt, passagePrompt } = trainer.options;
-  const prompts = { ...encoder.model.prompts, query: queryPrompt, passage: passagePrompt };
-  await encoder.save(flags.output, { overwrite: flags.overwrite ?? false, prompts });
-  const { lossCurve, ...summary } = totals;
-  const record = {
-    command: ['xlembed', ...process.argv.slice(2)].join(' '),
-    settings,
-    versions: versions(),
-    notes,
-    ...summary,
-  };
-  await writeFile(join(working, 'training.json'), `${JSON.stringify(record, null, 2)}\n`);
-  const trained = sampled.languages.filter((language) => language !== UNDETERMINED);
-  const facts = { ...record, languages: { trained, zeroShot: sampled.heldOutLanguages } };
-  await writeFile(join(working, 'report.html'), await renderTrainingReport(reportOf(facts, totals)));
-  await moveInto(flags.output, working);
+  const checkpoints = await openWorking(flags, working);
+  if (checkpoints.latest) {
+    notes.push(...(await trainer.resume(checkpoints.latest)));
+    console.info(`resumed after step ${trainer.steps}`);
+  }
+  for (const note of notes) console.info(`note: ${note}`);
+  const validation = await validationOptions(flags, trainer, encoder, data.validation, console);
+  const log = await EventLog.open(working, trainer.steps);
+  const totals = await runTraining(trainer, console, {
+    label: 'training',
+    failedBatchPath: join(working, 'failed_batch.json'),
+    earlier: log.earlier,
+    validation,
+    checkpoints: { to: checkpoints, every: flags.checkpointEvery },
+    onStep: async (event) => {
+      await log.write(event);
+      return interrupt.exitCode === undefined;
+    },
+  }).finally(() => log.close());
+  const { lossCurve: _curve, ...summary } = totals;
+  if (totals.interrupted) {
+    console.result(
+      `interrupted after step ${totals.steps} of ${trainer.options.steps}; the same command with --resume goes on`,
+      { checkpoint: checkpoints.latest, ...summary },
+    );
+    process.exitCode = interrupt.exitCode ?? 0;
+    return;
+  }
+  await trainer.useBest(checkpoints);
+  notes.push(...notesOf(totals, trainer));
+  await finish(flags, working, { trainer, encoder, settings, sampled, notes, totals });
   trainer.dispose();
   await encoder.dispose();
-  console.result(
-    `trained ${totals.steps} steps in ${totals.seconds.toFixed(1)} s, last loss ${totals.lastLoss.toFixed(4)}; model in ${flags.output}`,
-    { output: flags.output, ...summary },
-  );
-  if (interrupt.exitCode !== undefined) process.exitCode = interrupt.exitCode;
+  console.result(doneText(flags, totals, trainer), { output: flags.output, best: trainer.best, ...summary });
 }
 
-function checkOutput({ output, overwrite }: TrainFlags): void {
-  if (!existsSync(output) || overwrite) return;
-  throw new XlembedError('FILE_EXISTS', `${output} exists`, 'name another --output, or give --overwrite');
-}
-
-/** Trains to the end or to an interrupt, a JSON line for each step in `working`/training_log.jsonl. */
-async function runSteps(
-  trainer: Trainer,
-  working: string,
-  console: ReturnType<typeof createConsole>,
-  interrupt: Interrupt,
-) {
-  const log = await open(join(working, 'training_log.jsonl'), 'w');
-  try {
-    return await runTraining(trainer, console, {
-      label: 'training',
-      failedBatchPath: join(working, 'failed_batch.json'),
-      onStep: async (event) => {
-        await log.write(`${JSON.stringify(event)}\n`);
-        return interrupt.exitCode === undefined;
-      },
-    });
-  } finally {
-    await log.close();
+/** What an interrupted run has left is only ever continued or discarded on purpose. */
+function checkFolders({ output, overwrite, resume }: TrainFlags, working: string): void {
+  if (existsSync(output) && !overwrite) {
+    throw new XlembedError('FILE_EXISTS', `${output} exists`, 'name another --output, or give --overwrite');
   }
+  if (!existsSync(join(working, 'checkpoints')) || overwrite || resume) return;
+  throw new XlembedError(
+    'FILE_EXISTS',
+    `${working} holds a run that was interrupted`,
+    '--resume goes on with it, --overwrite discards it',
+  );
+}
+
+async function openWorking({ resume, keepCheckpoints }: TrainFlags, working: string): Promise<Checkpoints> {
+  if (!resume) await rm(working, { recursive: true, force: true });
+  await rm(join(working, 'model'), { recursive: true, force: true });
+  return Checkpoints.open(join(working, 'checkpoints'), { keep: keepCheckpoints });
+}
+
+function settingsOf(
+  flags: TrainFlags,
+  trainer: Trainer,
+  encoder: Encoder,
+  data: { records: unknown[]; validation: unknown[] },
+): Record<string, unknown> {
+  const { model, config, tokenizer } = flags;
+  const { device, dtype } = encoder;
+  return {
+    ...trainer.options,
+    ...{ model, commit: snapshotCommit(encoder.model.folder), config, tokenizer },
+    data: flags.data.map(({ path }) => path),
+    records: data.records.length,
+    ...(data.validation.length > 0 && { evalRecords: data.validation.length }),
+    ...{ evalTask: flags.evalTask, maxTokens: encoder.model.maxTokens, device, dtype },
+  };
 }
 
 /** What happened on the way that a reader of the result must know. */
-function notesOf({ interrupted, steps, skipped, texts }: TrainingTotals): string[] {
+function notesOf({ skipped, texts, stoppedEarly, steps }: TrainingTotals, { best }: Trainer): string[] {
   return [
-    ...(interrupted ? [`interrupted after step ${steps}`] : []),
+    ...(stoppedEarly ? [`stopped early after step ${steps}: the patience was used up`] : []),
+    ...(best ? [`the model is that of step ${best.step}, the best by the watched measure`] : []),
     ...(skipped > 0 ? [`${skipped} steps skipped: loss or gradient was not finite`] : []),
     ...(texts.truncated > 0
       ? [`${texts.truncated} of ${texts.tokenized} texts were cut to the longest input`]
@@ -109,6 +125,38 @@ function notesOf({ interrupted, steps, skipped, texts }: TrainingTotals): string
       ? [`${texts.replacedSurrogates} lone surrogates replaced by U+FFFD`]
       : []),
   ];
+}
+
+interface Finished {
+  trainer: Trainer;
+  encoder: Encoder;
+  settings: Record<string, unknown>;
+  sampled: SamplerDescription;
+  notes: string[];
+  totals: TrainingTotals;
+}
+
+/** Model, log, numbers and report as one folder, which appears under its name when it is complete. */
+async function finish(flags: TrainFlags, working: string, run: Finished): Promise<void> {
+  const { trainer, encoder, settings, sampled, notes, totals } = run;
+  const { queryPrompt, passagePrompt } = trainer.options;
+  const folder = join(working, 'model');
+  const prompts = { ...encoder.model.prompts, query: queryPrompt, passage: passagePrompt };
+  await encoder.save(folder, { prompts });
+  const { lossCurve: _curve, ...summary } = totals;
+  const command = ['xlembed', ...process.argv.slice(2)].join(' ');
+  const record = { command, settings, versions: versions(), notes, best: trainer.best, ...summary };
+  await writeFile(join(folder, 'training.json'), `${JSON.stringify(record, null, 2)}\n`);
+  const trained = sampled.languages.filter((language) => language !== UNDETERMINED);
+  const facts = { ...record, languages: { trained, zeroShot: sampled.heldOutLanguages } };
+  await writeFile(join(folder, 'report.html'), await renderTrainingReport(reportOf(facts, totals)));
+  // Copied: until the last rename this run can still be killed and resumed.
+  for (const name of [LOG_FILE, TENSORBOARD_FOLDER]) {
+    await cp(join(working, name), join(folder, name), { recursive: true });
+  }
+  await mkdir(join(flags.output, '..'), { recursive: true });
+  await replaceFolder(folder, flags.output);
+  await rm(working, { recursive: true });
 }
 
 type Facts = Pick<TrainingResults, 'command' | 'settings' | 'versions' | 'notes' | 'languages'>;
@@ -126,15 +174,18 @@ function reportOf(facts: Facts, totals: TrainingTotals): TrainingResults {
       alpha: sampler === 'hybrid' && typeof alpha === 'number' ? alpha : null,
       steps: totals.steps,
       lossCurve: totals.lossCurve,
+      validations: totals.validations,
       trainSeconds: totals.seconds,
     },
   };
 }
 
-/** The files of a finished run join the model; `working` goes. */
-async function moveInto(folder: string, working: string): Promise<void> {
-  for (const file of ['training_log.jsonl', 'training.json', 'report.html']) {
-    await rename(join(working, file), join(folder, file));
-  }
-  await rm(working, { recursive: true });
+function doneText(flags: TrainFlags, totals: TrainingTotals, { best }: Trainer): string {
+  const { steps, seconds, lastLoss, switchRate } = totals;
+  return [
+    `trained ${steps} steps in ${seconds.toFixed(1)} s, last loss ${lastLoss.toFixed(4)}`,
+    ...(switchRate === undefined ? [] : [`${(100 * switchRate).toFixed(1)} % of the words switched`]),
+    ...(best ? [`best at step ${best.step}: ${best.value.toFixed(4)}`] : []),
+    `model in ${flags.output}`,
+  ].join('; ');
 }

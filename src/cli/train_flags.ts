@@ -6,6 +6,7 @@ import type { Dataset, LanguagePair } from '../batches/options.js';
 import type { LanguageWeights } from '../batches/weights.js';
 import { Encoder } from '../encoding/encoder.js';
 import { XlembedError } from '../errors.js';
+import { taskNames } from '../evaluation/tasks/registry.js';
 import { promptFor } from '../models/prompts.js';
 import { TRAINING_DEFAULTS, type TrainingOptions } from '../training/options.js';
 import { integer, languageWeights, list, number, positiveInteger } from './arguments.js';
@@ -19,6 +20,15 @@ export interface TrainFlags extends Partial<ModelFlags> {
   data: DataFlag[];
   output: string;
   overwrite?: boolean;
+  resume?: boolean;
+  checkpointEvery: number;
+  keepCheckpoints: number;
+  evalEvery?: number;
+  evalRecords?: number;
+  evalTask?: string;
+  evalData?: string;
+  watch?: string;
+  patience?: number;
   sampler: TrainingOptions['sampler'];
   alpha: Alpha;
   languages?: string[];
@@ -35,6 +45,7 @@ export interface TrainFlags extends Partial<ModelFlags> {
   steps: number;
   learningRate?: number;
   warmupSteps?: number;
+  schedule: TrainingOptions['schedule'];
   weightDecay: number;
   temperature: number;
   symmetric?: boolean;
@@ -66,7 +77,23 @@ export function declareTrain(program: Command): Command {
       data,
     )
     .requiredOption('--output <dir>', 'where the trained model goes')
-    .option('--overwrite', 'replace the output folder')
+    .option('--overwrite', 'replace the output folder, and what an interrupted run has left')
+    .option('--resume', 'go on where a run with this output was stopped or killed')
+    .option('--checkpoint-every <n>', 'steps from one checkpoint to the next', positiveInteger, 500)
+    .option('--keep-checkpoints <n>', 'newest checkpoints that stay, beside the best', positiveInteger, 2)
+    .option('--eval-every <n>', 'steps from one evaluation to the next (default: a tenth)', positiveInteger)
+    .option('--eval-records <n>', 'about so many records held out of training for it', positiveInteger)
+    .option('--eval-task <name>', `a benchmark for it: ${taskNames().join(', ').replaceAll('_', '-')}`)
+    .option('--eval-data <dir>', "folder with that benchmark's files")
+    .option(
+      '--watch <measure>',
+      'decides which model is kept: loss, accuracy, cross_lingual_map, ... (default: loss; of a benchmark multilingual_map)',
+    )
+    .option(
+      '--patience <n>',
+      'evaluations without a better value after which training stops',
+      positiveInteger,
+    )
     .addOption(
       new Option('--sampler <name>', 'how a batch is filled')
         .choices(['monolingual', 'cross_lingual', 'hybrid'])
@@ -122,6 +149,11 @@ export function declareTrain(program: Command): Command {
       number,
     )
     .option('--warmup-steps <n>', 'steps of linear growth (default: a tenth of the steps)', integer)
+    .addOption(
+      new Option('--schedule <name>', 'what follows the warm-up')
+        .choices(['linear', 'cosine', 'constant'])
+        .default(defaults.schedule),
+    )
     .option('--weight-decay <x>', 'AdamW, not on biases and LayerNorm', number, defaults.weightDecay)
     .option('--temperature <t>', 'of the contrastive loss', number, defaults.temperature)
     .option('--symmetric', 'also the loss from passages to queries')
@@ -189,6 +221,7 @@ export function trainingOptions(
     steps: flags.steps,
     learningRate: flags.learningRate ?? fallback,
     ...(flags.warmupSteps !== undefined && { warmupSteps: flags.warmupSteps }),
+    schedule: flags.schedule,
     weightDecay: flags.weightDecay,
     temperature: flags.temperature,
     symmetric: flags.symmetric ?? false,

@@ -56,7 +56,7 @@ export async function writeFolderBeside(
 }
 
 /** A folder cannot be renamed over one that has content: the old one steps aside first. */
-async function replaceFolder(temporary: string, target: string): Promise<void> {
+export async function replaceFolder(temporary: string, target: string): Promise<void> {
   const old = existsSync(target) ? siblingOf(target) : undefined;
   if (old) await rename(target, old);
   try {

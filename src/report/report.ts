@@ -3,6 +3,7 @@ import { html, NOTHING } from './html.js';
 import { page } from './page.js';
 import type { ExperimentResults, TrainingResults } from './results.js';
 import { measureSections } from './sections/measures.js';
+import { progressSection } from './sections/progress.js';
 import { searchSection } from './sections/searches.js';
 import { lastMean, trainingSection } from './sections/training.js';
 import { summarize } from './summary.js';
@@ -25,7 +26,8 @@ export async function renderTrainingReport(results: TrainingResults): Promise<st
   const { run, notes } = results;
   const items = notes.map((note) => html`<li>${note}</li>\n`);
   const remarks = notes.length === 0 ? NOTHING : html`<section><h2>Notes</h2><ul>\n${items}</ul></section>`;
-  return page(results, [trainingSummary(run)], [await trainingSection([run]), remarks]);
+  const sections = [await trainingSection([run]), await progressSection(run), remarks];
+  return page(results, [trainingSummary(run)], sections);
 }
 
 function trainingSummary(run: TrainingResults['run']): string {

@@ -6,6 +6,19 @@ export interface LossPoint {
   accuracy: number;
 }
 
+/** A step of one run, with what else is drawn of it. */
+export interface TrainingPoint extends LossPoint {
+  learningRate?: number;
+  /** Share of the words that code switching replaced, 0..1; absent without it. */
+  switchRate?: number;
+}
+
+/** What was measured during training. */
+export interface ValidationPoint {
+  step: number;
+  measures: Record<string, number>;
+}
+
 /** One setting: queries of one language against passages of one language. */
 export interface GridCell {
   queryLanguage: string;
@@ -79,7 +92,10 @@ export interface ExperimentResults extends RunFacts {
 
 /** One training run. */
 export interface TrainingResults extends RunFacts {
-  run: Pick<RegimeResult, 'name' | 'sampler' | 'alpha' | 'steps' | 'lossCurve' | 'trainSeconds'>;
+  run: Pick<RegimeResult, 'name' | 'sampler' | 'alpha' | 'steps' | 'trainSeconds'> & {
+    lossCurve: TrainingPoint[];
+    validations?: ValidationPoint[];
+  };
   /** What a reader must know: truncated texts, short batches, skipped steps. */
   notes: string[];
 }

@@ -4,6 +4,7 @@ import type { LexiconFile } from '../batches/code_switching/lexicon.js';
 import type { CodeSwitchingOptions } from '../batches/code_switching/switcher.js';
 import type { Dataset, LanguagePair } from '../batches/options.js';
 import { invalidArgument } from '../errors.js';
+import type { ScheduleName } from './schedule.js';
 
 /** What a run needs besides model and data; every field has a default that works. */
 export interface TrainingOptions {
@@ -27,6 +28,8 @@ export interface TrainingOptions {
   /** Highest learning rate of the schedule. */
   learningRate: number;
   warmupSteps: number;
+  /** What follows the warm-up: decay to 0, or none. */
+  schedule: ScheduleName;
   weightDecay: number;
   beta1: number;
   beta2: number;
@@ -54,6 +57,7 @@ export const TRAINING_DEFAULTS: Omit<TrainingOptions, 'warmupSteps'> = {
   batchSize: 100,
   steps: 1000,
   learningRate: 3e-5,
+  schedule: 'linear',
   weightDecay: 0.01,
   beta1: 0.9,
   beta2: 0.999,
@@ -102,6 +106,7 @@ const schema = z.strictObject({
   steps: z.int().min(1),
   learningRate: positive,
   warmupSteps: z.int().min(0),
+  schedule: z.enum(['linear', 'cosine', 'constant']),
   weightDecay: z.number().min(0),
   beta1: share,
   beta2: share,

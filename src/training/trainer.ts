@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { type Lexicon, readLexicon } from '../batches/code_switching/lexicon.js';
 import { CodeSwitcher, type SwitchCounts } from '../batches/code_switching/switcher.js';
-import type { BatchPlan } from '../batches/plan.js';
+import type { BatchPlan, Sampler } from '../batches/plan.js';
 import { createSampler } from '../batches/sampler.js';
 import type { ParallelRecord } from '../datasets/records.js';
 import type { Encoder } from '../encoding/encoder.js';
@@ -10,9 +10,20 @@ import type { ModelDescription } from '../models/open_model.js';
 import { loadNative, type NativeStepResult, type NativeTrainer, nativeCall } from '../native.js';
 import { prefetch } from '../scheduling/read_ahead.js';
 import { TokenCache, type TokenCacheCounts } from '../tokenizers/token_cache.js';
+import {
+  type CheckpointState,
+  differingSettings,
+  readCheckpointState,
+  readCheckpointTensors,
+  readCheckpointWeights,
+  writeCheckpoint,
+} from './checkpoint.js';
+import type { Checkpoints } from './checkpoints.js';
+import { type Fingerprints, fingerprintRun } from './fingerprint.js';
 import { resolveTrainingOptions, type TrainingOptions } from './options.js';
 import { type PreparedBatch, prepareBatch } from './prepare.js';
 import { learningRateAt } from './schedule.js';
+import { Watch, type WatchOptions, type WatchState } from './watch.js';
 
 export interface StepEvent extends NativeStepResult {
   /** From 1. */
@@ -25,8 +36,28 @@ export interface StepEvent extends NativeStepResult {
   switched?: { query: SwitchCounts; passage: SwitchCounts };
   /** Seconds that the step waited for its batch. */
   waitSeconds: number;
-  /** Seconds of the whole step, waiting included. */
+  /** Seconds of the whole step, waiting included; validation and checkpoints are not. */
   seconds: number;
+  /** What was measured after this step; only where an evaluation was due. */
+  validation?: Record<string, number>;
+  /** True where the watched measure is the best so far. */
+  best?: boolean;
+}
+
+export interface ValidationOptions {
+  /** Steps from one evaluation to the next; one more comes after the last step. */
+  every: number;
+  measure: (step: number) => Promise<Record<string, number>>;
+  /** Decides which model is the best, and when to stop. */
+  watch?: WatchOptions | undefined;
+}
+
+export interface RunOptions {
+  /** Gets the ids of a batch that ended the run. Default `failed_batch.json`. */
+  failedBatchPath?: string | undefined;
+  validation?: ValidationOptions | undefined;
+  /** Where and how often (in steps) the run is saved; also at the best step, and where the loop is left. */
+  checkpoints?: { to: Checkpoints; every: number } | undefined;
 }
 
 /** Batches prepared while one trains. */
@@ -39,14 +70,25 @@ const MOST_SKIPPED = 3;
  *
  *     const trainer = await Trainer.create(encoder, records, { sampler: 'hybrid', steps: 500 });
  *     for await (const event of trainer.run()) console.log(event.step, event.loss);
+ *
+ * With checkpoints a run that was stopped or killed goes on where the newest one was written, to the same bits:
+ *
+ *     const checkpoints = await Checkpoints.open('run/checkpoints');
+ *     if (checkpoints.latest) await trainer.resume(checkpoints.latest);
+ *     for await (const event of trainer.run({ checkpoints: { to: checkpoints, every: 100 } })) ...
  */
 export class Trainer {
   readonly options: TrainingOptions;
-  readonly sampler: ReturnType<typeof createSampler>;
+  readonly sampler: Sampler;
+  readonly #encoder: Encoder;
   readonly #native: NativeTrainer;
   readonly #records: readonly ParallelRecord[];
   readonly #cache: TokenCache;
   readonly #switcher: CodeSwitcher | undefined;
+  #fingerprints: Promise<Fingerprints> | undefined;
+  #done = 0;
+  #skippedInARow = 0;
+  #watched: WatchState | null = null;
 
   private constructor(
     encoder: Encoder,
@@ -57,6 +99,7 @@ export class Trainer {
   ) {
     this.options = options;
     this.sampler = createSampler(records, { ...options, batches: options.steps });
+    this.#encoder = encoder;
     this.#native = native;
     this.#records = records;
     this.#cache = new TokenCache(encoder.tokenizer);
@@ -84,38 +127,14 @@ export class Trainer {
     return new Trainer(encoder, native, records, options, lexicons);
   }
 
-  /**
-   * Trains step by step; leave the loop to stop early. Throws LOSS_NOT_FINITE after three such steps in a row, with
-   * the plan of the last batch written to `failedBatchPath`.
-   */
-  async *run(failedBatchPath = 'failed_batch.json'): AsyncGenerator<StepEvent, void, undefined> {
-    const { options } = this;
-    const prepare = (n: number) =>
-      prepareBatch(this.sampler.plan(n), this.#records, this.#cache, options, this.#switcher);
-    let skippedInARow = 0;
-    let waitingSince = performance.now();
-    for await (const batch of prefetch(prepare, { to: options.steps, depth: PREFETCH })) {
-      const begun = performance.now();
-      const learningRate = learningRateAt(batch.plan.n, options);
-      const result = await nativeCall(() =>
-        this.#native.step({ ...batch, step: batch.plan.n, learningRate }),
-      );
-      const now = performance.now();
-      yield {
-        ...result,
-        step: batch.plan.n + 1,
-        kind: batch.plan.kind,
-        learningRate,
-        pairs: batch.queries,
-        tokens: batch.inputIds.length,
-        ...(this.#switcher && { switched: batch.switched }),
-        waitSeconds: (begun - waitingSince) / 1000,
-        seconds: (now - waitingSince) / 1000,
-      };
-      skippedInARow = result.skipped ? skippedInARow + 1 : 0;
-      if (skippedInARow === MOST_SKIPPED) throw await this.#lossNotFinite(batch, failedBatchPath);
-      waitingSince = performance.now();
-    }
+  /** Steps done, those before a resume included. */
+  get steps(): number {
+    return this.#done;
+  }
+
+  /** Step and value of the best model so far, by the watched measure. */
+  get best(): WatchState['best'] {
+    return this.#watched?.best ?? null;
   }
 
   /** Texts tokenised so far, and what was done to them. */
@@ -123,9 +142,165 @@ export class Trainer {
     return this.#cache.counts;
   }
 
+  /**
+   * Trains from the step reached to the last one; leave the loop to stop early. Throws LOSS_NOT_FINITE after three such
+   * steps in a row, with the plan of the last batch on disk, and FILE_WRITE_FAILED where a checkpoint cannot be
+   * written: those before it stay.
+   */
+  async *run(options: RunOptions = {}): AsyncGenerator<StepEvent, void, undefined> {
+    const { steps } = this.options;
+    const watch = this.#watch(options.validation);
+    if (watch?.exhausted) return;
+    const prepare = (n: number) =>
+      prepareBatch(this.sampler.plan(n), this.#records, this.#cache, this.options, this.#switcher);
+    let waitingSince = performance.now();
+    for await (const batch of prefetch(prepare, { from: this.#done, to: steps, depth: PREFETCH })) {
+      const event = await this.#step(batch, waitingSince);
+      await this.#validate(event, options.validation, watch);
+      let left = true;
+      try {
+        yield event;
+        left = false;
+      } finally {
+        if (left) await this.#save(options.checkpoints);
+      }
+      if (this.#skippedInARow === MOST_SKIPPED) {
+        throw await this.#lossNotFinite(batch, options.failedBatchPath ?? 'failed_batch.json');
+      }
+      const due = this.#done % (options.checkpoints?.every ?? Number.POSITIVE_INFINITY) === 0;
+      if (due || event.best) await this.#save(options.checkpoints);
+      if (watch?.exhausted) return;
+      waitingSince = performance.now();
+    }
+  }
+
+  /**
+   * Goes on from a checkpoint of the same run; gives what differs without harm, such as versions. Throws
+   * CHECKPOINT_INVALID, and RESUME_REFUSED when options, data or model are not those of the checkpoint.
+   */
+  async resume(checkpoint: string): Promise<string[]> {
+    const state = readCheckpointState(checkpoint);
+    const prints = await this.#fingerprint();
+    const [setting] = differingSettings(state.settings, { ...this.options });
+    if (setting) {
+      throw refused(checkpoint, `${setting.name} was ${setting.stored} and is now ${setting.current}`);
+    }
+    if (state.fingerprints.data !== prints.data) {
+      throw refused(checkpoint, 'records or lexicons are not those of before');
+    }
+    if (state.fingerprints.model !== prints.model) {
+      throw refused(checkpoint, 'architecture or tokenizer are not those of before');
+    }
+    await readCheckpointTensors(checkpoint, this.#encoder.native, this.#native, state);
+    this.#done = state.step;
+    this.#skippedInARow = state.skippedInARow;
+    this.#watched = state.watch;
+    return differingSettings(state.versions, versionsHere()).map(
+      ({ name, stored, current }) => `${name} was ${stored} and is now ${current}`,
+    );
+  }
+
+  /** Puts the weights of the best step, which has a checkpoint, into the encoder. */
+  async useBest(checkpoints: Checkpoints): Promise<void> {
+    if (this.best && this.best.step !== this.#done) {
+      await readCheckpointWeights(checkpoints.folderOf(this.best.step), this.#encoder.native);
+    }
+  }
+
+  /**
+   * A function that gives mean loss and in-batch accuracy on held-out records, without dropout, hard negatives or code
+   * switching: over the same batches at every call, at most `batches`.
+   */
+  lossOn(
+    records: readonly ParallelRecord[],
+    batches = 16,
+  ): () => Promise<{ loss: number; accuracy: number }> {
+    const { languages: _all, languagePairs: _pairs, datasets: _sets, ...options } = this.options;
+    const sampler = createSampler(records, { ...options, batches });
+    const count = Math.min(batches, Math.ceil(records.length / options.batchSize));
+    return async () => {
+      const mean = { loss: 0, accuracy: 0 };
+      for (let n = 0; n < count; n++) {
+        const batch = await prepareBatch(sampler.plan(n), records, this.#cache, {
+          ...this.options,
+          negatives: 0,
+        });
+        const { loss, accuracy } = await nativeCall(() =>
+          this.#native.evaluate({ ...batch, step: n, learningRate: 0 }),
+        );
+        mean.loss += loss / count;
+        mean.accuracy += accuracy / count;
+      }
+      return mean;
+    };
+  }
+
   /** Frees the optimizer's state; the encoder stays. */
   dispose(): void {
     this.#native.dispose();
+  }
+
+  async #step(batch: PreparedBatch, waitingSince: number): Promise<StepEvent> {
+    const begun = performance.now();
+    const { n, kind } = batch.plan;
+    const learningRate = learningRateAt(n, this.options);
+    const result = await nativeCall(() => this.#native.step({ ...batch, step: n, learningRate }));
+    this.#done = n + 1;
+    this.#skippedInARow = result.skipped ? this.#skippedInARow + 1 : 0;
+    return {
+      ...result,
+      step: n + 1,
+      kind,
+      learningRate,
+      pairs: batch.queries,
+      tokens: batch.inputIds.length,
+      ...(this.#switcher && { switched: batch.switched }),
+      waitSeconds: (begun - waitingSince) / 1000,
+      seconds: (performance.now() - waitingSince) / 1000,
+    };
+  }
+
+  #watch(validation: ValidationOptions | undefined): Watch | undefined {
+    if (!validation?.watch) return undefined;
+    const watch = new Watch(validation.watch);
+    if (this.#watched) watch.restore(this.#watched);
+    return watch;
+  }
+
+  /** Evaluates where it is due; the event then tells. */
+  async #validate(
+    event: StepEvent,
+    validation: ValidationOptions | undefined,
+    watch: Watch | undefined,
+  ): Promise<void> {
+    if (!validation || (event.step % validation.every !== 0 && event.step !== this.options.steps)) return;
+    event.validation = await validation.measure(event.step);
+    if (!watch) return;
+    event.best = watch.see(event.step, watchedValue(event.validation, watch.options.measure));
+    this.#watched = watch.state;
+  }
+
+  async #save(checkpoints: RunOptions['checkpoints']): Promise<void> {
+    if (!checkpoints || checkpoints.to.has(this.#done)) return;
+    await writeCheckpoint(checkpoints.to.folderOf(this.#done), this.#encoder.native, this.#native, {
+      step: this.#done,
+      skippedInARow: this.#skippedInARow,
+      watch: this.#watched,
+      settings: { ...this.options },
+      fingerprints: await this.#fingerprint(),
+      versions: versionsHere(),
+    });
+    await checkpoints.to.prune(this.best?.step);
+  }
+
+  #fingerprint(): Promise<Fingerprints> {
+    const lexicons = this.options.codeSwitching?.lexicons ?? [];
+    this.#fingerprints ??= fingerprintRun(
+      this.#encoder,
+      this.#records,
+      lexicons.map(({ path }) => path),
+    );
+    return this.#fingerprints;
   }
 
   async #lossNotFinite({ plan }: PreparedBatch, path: string): Promise<XlembedError> {
@@ -142,4 +317,28 @@ export class Trainer {
 /** Training compares as retrieval will: by cosine, whether or not the model's own head normalises. */
 function needsNormalization({ head, similarity }: ModelDescription): boolean {
   return similarity === 'cosine' && head.at(-1)?.type !== 'normalize';
+}
+
+function watchedValue(measures: Record<string, number>, name: string): number {
+  const value = measures[name];
+  if (value !== undefined) return value;
+  throw new XlembedError(
+    'INVALID_ARGUMENT',
+    `the measure ${name} is watched, but the evaluation gives ${Object.keys(measures).join(', ')}`,
+    'watch one of those',
+  );
+}
+
+/** Bits may depend on them, yet another version may go on with a run. */
+function versionsHere(): CheckpointState['versions'] {
+  const { libtorch, cpuCapability, threads } = loadNative().info();
+  return { libtorch, cpuCapability, threads: String(threads) };
+}
+
+function refused(checkpoint: string, what: string): XlembedError {
+  return new XlembedError(
+    'RESUME_REFUSED',
+    `${checkpoint} belongs to another run: ${what}`,
+    'start with the options and data of before, or start anew with another output',
+  );
 }

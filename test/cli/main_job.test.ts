@@ -1,7 +1,5 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
@@ -129,40 +127,6 @@ test('a plain text file: a row for each line, empty ones counted', () => {
     ids.map((line) => JSON.parse(line).id),
     ['1', '2', '3', '4'],
   );
-});
-
-test('an interrupt finishes the step, saves the model and exits with 130', async () => {
-  const output = at('interrupted');
-  const args = [
-    'train',
-    ...FRESH,
-    '--data',
-    at('parallel.jsonl'),
-    '--steps',
-    '100000',
-    '--batch-size',
-    '8',
-    '--output',
-    output,
-  ];
-  const child = spawn(process.execPath, ['dist/cli/main.js', ...args], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-  });
-  let stderr = '';
-  child.stderr.on('data', (text) => {
-    stderr += text;
-  });
-  const log = `${output}.partial/training_log.jsonl`;
-  while (!existsSync(log) || readFileSync(log).length === 0)
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  child.kill('SIGINT');
-  const [status] = await once(child, 'exit');
-  assert.equal(status, 130, stderr);
-  const { steps, interrupted } = json(join(output, 'training.json'));
-  assert.equal(interrupted, true);
-  assert.ok(steps > 0 && steps < 100000);
-  assert.ok(existsSync(join(output, 'model.safetensors')));
-  assert.ok(!existsSync(`${output}.partial`));
 });
 
 test('doctor says what is there', () => {

@@ -22,6 +22,16 @@ test('a wrong option is named with what was expected and received', () => {
   refused({ learningrate: 1 }, /learningrate/);
 });
 
+test('cosine and constant schedules are those of transformers', () => {
+  const rates = (schedule: 'cosine' | 'constant') =>
+    [0, 1, 2, 4, 6].map((step) =>
+      learningRateAt(step, { learningRate: 2, steps: 6, warmupSteps: 2, schedule }),
+    );
+  const expected = [0, 1, 2, 1, 0];
+  assert.ok(rates('cosine').every((rate, i) => Math.abs(rate - expected[i]!) < 1e-15));
+  assert.deepEqual(rates('constant'), [0, 1, 2, 2, 2]);
+});
+
 test('warm-up and decay are those of get_linear_schedule_with_warmup', () => {
   const schedule = { learningRate: 2, steps: 10, warmupSteps: 4 };
   const rates = Array.from({ length: 11 }, (_, step) => learningRateAt(step, schedule));

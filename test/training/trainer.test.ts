@@ -170,7 +170,7 @@ test('three steps in a row without a finite loss end the run, the batch on disk'
   let steps = 0;
   await assert.rejects(
     async () => {
-      for await (const event of trainer.run(path)) steps += event.skipped ? 1 : 100;
+      for await (const event of trainer.run({ failedBatchPath: path })) steps += event.skipped ? 1 : 100;
     },
     { code: 'LOSS_NOT_FINITE' },
   );

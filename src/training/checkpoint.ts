@@ -1,0 +1,116 @@
+import { readFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { XlembedError } from '../errors.js';
+import { readSafetensorsHeader } from '../models/safetensors.js';
+import { writeSafetensors } from '../models/safetensors_writer.js';
+import { NATIVE_DTYPES } from '../models/stored_tensor.js';
+import { writeFolderBeside } from '../models/write_beside.js';
+import { type NativeEncoder, type NativeTrainer, nativeCall, type TensorSource } from '../native.js';
+
+/** What a checkpoint says beside its tensors. */
+export interface CheckpointState {
+  /** Of this layout. */
+  format: 1;
+  /** Steps done; step n + 1 trains on batch n, which is a function of options, data and n alone. */
+  step: number;
+  skippedInARow: number;
+  watch: { best: { step: number; value: number } | null; evaluationsSinceBest: number } | null;
+  /** Of the native trainer. */
+  counters: Record<string, number>;
+  /** What the run was started with; a run that differs in one of them cannot go on from here. */
+  settings: Record<string, unknown>;
+  fingerprints: { data: string; model: string };
+  versions: Record<string, string>;
+}
+
+const schema = z.strictObject({
+  format: z.literal(1),
+  step: z.int().min(0),
+  skippedInARow: z.int().min(0),
+  watch: z
+    .strictObject({
+      best: z.strictObject({ step: z.int(), value: z.number() }).nullable(),
+      evaluationsSinceBest: z.int().min(0),
+    })
+    .nullable(),
+  counters: z.record(z.string(), z.number()),
+  settings: z.record(z.string(), z.unknown()),
+  fingerprints: z.strictObject({ data: z.string(), model: z.string() }),
+  versions: z.record(z.string(), z.string()),
+});
+
+const WEIGHTS = 'weights.safetensors';
+const OPTIMIZER = 'optimizer.safetensors';
+const STATE = 'state.json';
+
+/**
+ * Writes weights, optimizer state and `state` as a folder, complete or not at all. Throws FILE_EXISTS,
+ * FILE_WRITE_FAILED.
+ */
+export async function writeCheckpoint(
+  folder: string,
+  encoder: NativeEncoder,
+  trainer: NativeTrainer,
+  state: Omit<CheckpointState, 'format' | 'counters'>,
+): Promise<void> {
+  await writeFolderBeside(folder, false, async (temporary) => {
+    await writeSafetensors(join(temporary, WEIGHTS), encoder.parameters(), { format: 'pt' }, (targets) =>
+      nativeCall(() => encoder.writeParameters(targets)),
+    );
+    const { tensors, counters } = await nativeCall(() => trainer.state());
+    await writeSafetensors(join(temporary, OPTIMIZER), tensors, {}, (targets) =>
+      nativeCall(() => trainer.writeState(targets)),
+    );
+    const whole: CheckpointState = { format: 1, ...state, counters };
+    await writeFile(join(temporary, STATE), `${JSON.stringify(whole, null, 1)}\n`);
+  });
+}
+
+/** Throws CHECKPOINT_INVALID when the folder is not one that writeCheckpoint has written. */
+export function readCheckpointState(folder: string): CheckpointState {
+  const path = join(folder, STATE);
+  try {
+    return schema.parse(JSON.parse(readFileSync(path, 'utf8')));
+  } catch (cause) {
+    const what = `${path} is not the state of a training run: ${(cause as Error).message.slice(0, 200)}`;
+    throw new XlembedError('CHECKPOINT_INVALID', what, 'remove this checkpoint; the one before it serves', {
+      cause,
+    });
+  }
+}
+
+/** Reads weights and optimizer state back. Throws SAFETENSORS_INVALID, TENSOR_MISSING, TENSOR_SHAPE_MISMATCH. */
+export async function readCheckpointTensors(
+  folder: string,
+  encoder: NativeEncoder,
+  trainer: NativeTrainer,
+  { counters }: Pick<CheckpointState, 'counters'>,
+): Promise<void> {
+  await readCheckpointWeights(folder, encoder);
+  await nativeCall(() => trainer.readState(sourcesOf(join(folder, OPTIMIZER)), counters));
+}
+
+export async function readCheckpointWeights(folder: string, encoder: NativeEncoder): Promise<void> {
+  await nativeCall(() => encoder.readParameters(sourcesOf(join(folder, WEIGHTS))));
+}
+
+function sourcesOf(path: string): TensorSource[] {
+  return readSafetensorsHeader(path).tensors.map(({ name, offset, shape, dtype }) => {
+    const native = NATIVE_DTYPES[dtype];
+    if (!native) throw new XlembedError('CHECKPOINT_INVALID', `${path}: ${name} has element type ${dtype}`);
+    return { name, path, offset, shape, dtype: native };
+  });
+}
+
+/** What differs between the settings of a checkpoint and of a run, by name; none where a run may go on. */
+export function differingSettings(
+  stored: Record<string, unknown>,
+  current: Record<string, unknown>,
+): { name: string; stored: string; current: string }[] {
+  const text = (value: unknown) => JSON.stringify(value) ?? 'nothing';
+  return [...new Set([...Object.keys(stored), ...Object.keys(current)])]
+    .map((name) => ({ name, stored: text(stored[name]), current: text(current[name]) }))
+    .filter((setting) => setting.stored !== setting.current);
+}

@@ -1,0 +1,62 @@
+import { existsSync, readdirSync } from 'node:fs';
+import { mkdir, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { invalidArgument } from '../errors.js';
+
+export interface CheckpointsOptions {
+  /** Newest checkpoints that stay; the best one stays too. Default 2. */
+  keep?: number;
+}
+
+const NAME = /^step-(\d{8,})$/;
+/** What a run that was killed while writing (models/write_beside.ts) or removing leaves behind. */
+const LEFTOVER = /^\.step-.*\.tmp$/;
+
+/** A folder of checkpoints, `step-00000120` and so on. A name that is there is complete. */
+export class Checkpoints {
+  private constructor(
+    readonly folder: string,
+    readonly keep: number,
+  ) {}
+
+  /** Makes the folder if need be, and clears away what an interrupted run left half-written. */
+  static async open(folder: string, { keep = 2 }: CheckpointsOptions = {}): Promise<Checkpoints> {
+    if (!Number.isInteger(keep) || keep < 1) throw invalidArgument('keep', 'a whole number above 0', keep);
+    await mkdir(folder, { recursive: true });
+    for (const name of readdirSync(folder).filter((name) => LEFTOVER.test(name))) {
+      await rm(join(folder, name), { recursive: true, force: true });
+    }
+    return new Checkpoints(folder, keep);
+  }
+
+  /** Steps that have a checkpoint, ascending. */
+  get steps(): number[] {
+    const found = readdirSync(this.folder).flatMap((name) => NAME.exec(name)?.[1] ?? []);
+    return found.map(Number).sort((a, b) => a - b);
+  }
+
+  /** Folder of the newest checkpoint. */
+  get latest(): string | undefined {
+    const step = this.steps.at(-1);
+    return step === undefined ? undefined : this.folderOf(step);
+  }
+
+  folderOf(step: number): string {
+    return join(this.folder, `step-${String(step).padStart(8, '0')}`);
+  }
+
+  has(step: number): boolean {
+    return existsSync(this.folderOf(step));
+  }
+
+  /** Removes all but the newest and the best. */
+  async prune(best: number | undefined): Promise<void> {
+    const old = this.steps.slice(0, -this.keep).filter((step) => step !== best);
+    for (const step of old) {
+      // Renamed first: what is half removed must not look like a checkpoint.
+      const leaving = join(this.folder, `.step-${step}.tmp`);
+      await rename(this.folderOf(step), leaving);
+      await rm(leaving, { recursive: true, force: true });
+    }
+  }
+}

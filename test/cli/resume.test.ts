@@ -1,0 +1,164 @@
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { RandomStream } from '#xlembed/batches/philox.js';
+import { temporaryFolder, xlembed } from './run.js';
+
+const MODEL = 'test/reference/encoder/xlm-roberta';
+const folder = temporaryFolder();
+const at = (name: string) => join(folder, name);
+const json = (path: string) => JSON.parse(readFileSync(path, 'utf8'));
+
+const records = Array.from({ length: 40 }, (_, n) => ({
+  id: `p${n}`,
+  query: { en: `w${10 + n}`, de: `w${30 + n}` },
+  positive: { en: `w${50 + n} w9`, de: `w${70 + n} w8` },
+}));
+writeFileSync(at('pairs.jsonl'), records.map((record) => `${JSON.stringify(record)}\n`).join(''));
+writeFileSync(at('words.tsv'), records.map((_, n) => `w${10 + n}\tw${90 + n}|w${91 + n}\n`).join(''));
+
+const STEPS = 60;
+const command = (output: string, ...more: string[]) => [
+  ...['train', '--config', `${MODEL}/config.json`, '--tokenizer', `${MODEL}/tokenizer.json`],
+  ...['--data', at('pairs.jsonl'), '--batch-size', '8', '--steps', String(STEPS), '--seed', '3'],
+  ...['--lexicon', `en-fr=${at('words.tsv')}`, '--checkpoint-every', '4'],
+  ...['--eval-records', '8', '--eval-every', '20', '--output', output, ...more],
+];
+const start = (...args: string[]) =>
+  spawn(process.execPath, ['dist/cli/main.js', ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+
+const logOf = (output: string) => join(`${output}.partial`, 'training_log.jsonl');
+const loggedSteps = (output: string) =>
+  existsSync(logOf(output)) ? readFileSync(logOf(output), 'utf8').split('\n').length - 1 : 0;
+const writing = (output: string) => {
+  const checkpoints = join(`${output}.partial`, 'checkpoints');
+  return existsSync(checkpoints) && readdirSync(checkpoints).some((name) => name.endsWith('.tmp'));
+};
+
+/** Waits for `happens` or the end of the process, whichever comes first. */
+async function until(child: ChildProcess, happens: () => boolean): Promise<void> {
+  while (child.exitCode === null && !happens()) await new Promise((resolve) => setTimeout(resolve, 1));
+}
+
+const lossesOf = (output: string) =>
+  readFileSync(join(output, 'training_log.jsonl'), 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+    .map(({ step, loss, switched, validation }) => ({ step, loss, switched, validation }));
+
+const whole = at('whole');
+
+test('killed at random steps and while writing checkpoints, a run ends with the bits of one that was not', async () => {
+  const uninterrupted = xlembed(...command(whole));
+  assert.equal(uninterrupted.status, 0, uninterrupted.stderr);
+  assert.ok(!existsSync(`${whole}.partial`));
+
+  const output = at('killed');
+  const random = new RandomStream(7, 0);
+  let kills = 0;
+  for (let attempt = 0; attempt < 6; attempt++) {
+    const child = start(...command(output, '--resume'));
+    const begun = loggedSteps(output);
+    const stop = begun + 1 + random.below(12);
+    await until(child, () => (attempt % 2 === 0 ? loggedSteps(output) > stop : writing(output)));
+    if (child.exitCode === null) kills += 1;
+    child.kill('SIGKILL');
+    if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+  }
+  assert.ok(kills >= 4, `${kills} kills`);
+  if (!existsSync(output)) {
+    const last = xlembed(...command(output, '--resume'));
+    assert.equal(last.status, 0, last.stderr);
+  }
+  const weights = (path: string) => readFileSync(join(path, 'model.safetensors'));
+  assert.ok(weights(output).equals(weights(whole)));
+  assert.deepEqual(lossesOf(output), lossesOf(whole));
+  assert.ok(!existsSync(`${output}.partial`));
+  assert.deepEqual(
+    readdirSync(folder).filter((name) => name.startsWith('.killed')),
+    [],
+  );
+});
+
+for (const [signal, code] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+] as const) {
+  test(`${signal}: the step ends, a checkpoint is written, the exit code is ${code}`, async () => {
+    const output = at(signal);
+    const child = start(...command(output, '--json'));
+    let stdout = '';
+    child.stdout!.on('data', (text) => {
+      stdout += text;
+    });
+    await until(child, () => loggedSteps(output) > 5);
+    child.kill(signal);
+    assert.equal((await once(child, 'exit'))[0], code);
+    const { interrupted, steps, checkpoint } = JSON.parse(stdout);
+    assert.equal(interrupted, true);
+    assert.equal(json(join(checkpoint, 'state.json')).step, steps);
+    assert.equal(loggedSteps(output), steps);
+    assert.ok(!existsSync(output));
+
+    const careless = xlembed(...command(output));
+    assert.equal(careless.status, 1);
+    assert.match(careless.stderr, /FILE_EXISTS.*interrupted.*--resume/s);
+    const refused = xlembed(...command(output, '--resume', '--temperature', '0.1'));
+    assert.match(refused.stderr, /RESUME_REFUSED.*temperature was 0\.05 and is now 0\.1/);
+    const resumed = xlembed(...command(output, '--resume'));
+    assert.equal(resumed.status, 0, resumed.stderr);
+    assert.match(resumed.stderr, new RegExp(`resumed after step ${steps}`));
+    assert.deepEqual(lossesOf(output), lossesOf(whole));
+  });
+}
+
+/** A shell whose files may not grow past the limit: writing fails as on a full disk, EFBIG in place of ENOSPC. */
+function withFileLimit(blocks: number, args: string[]) {
+  const script = `trap '' XFSZ; ulimit -f ${blocks}; exec "$@"`;
+  return spawnSync('bash', ['-c', script, 'bash', process.execPath, 'dist/cli/main.js', ...args], {
+    encoding: 'utf8',
+    timeout: 120_000,
+  });
+}
+
+test('a full disk ends the run with a coded error; the last good checkpoint stays and serves', async () => {
+  const output = at('full');
+  const child = start(...command(output));
+  await until(child, () => loggedSteps(output) > 9);
+  child.kill('SIGINT');
+  await once(child, 'exit');
+  const checkpoints = join(`${output}.partial`, 'checkpoints');
+  const before = readdirSync(checkpoints).sort();
+  const newest = join(checkpoints, before.at(-1)!);
+  const bytes = readFileSync(join(newest, 'weights.safetensors')).length;
+
+  const full = withFileLimit(Math.floor(bytes / 1024 / 2), command(output, '--resume'));
+  assert.equal(full.status, 1, full.stderr);
+  assert.match(full.stderr, /FILE_WRITE_FAILED/);
+  assert.deepEqual(readdirSync(checkpoints).sort(), before);
+  assert.ok(existsSync(join(newest, 'state.json')));
+
+  const resumed = xlembed(...command(output, '--resume'));
+  assert.equal(resumed.status, 0, resumed.stderr);
+  assert.deepEqual(lossesOf(output), lossesOf(whole));
+});
+
+test('log, scalars, report and numbers of a run lie beside its model', () => {
+  const { settings, best, switchRate, validations } = json(join(whole, 'training.json'));
+  assert.equal(settings.codeSwitching.lexicons[0].target, 'fr');
+  assert.deepEqual(
+    validations.map(({ step }: { step: number }) => step),
+    [20, 40, 60],
+  );
+  assert.ok(best.step % 20 === 0 && switchRate > 0.05 && switchRate < 0.5);
+  const [board] = readdirSync(join(whole, 'tensorboard'));
+  assert.match(board!, /^events\.out\.tfevents\.\d{10}/);
+  const report = readFileSync(join(whole, 'report.html'), 'utf8');
+  for (const text of ['Learning rate.', 'code switching replaced', 'Evaluation during training']) {
+    assert.ok(report.includes(text), text);
+  }
+});

@@ -1,0 +1,192 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import type { ParallelRecord } from '#xlembed/datasets/records.js';
+import { Encoder } from '#xlembed/encoding/encoder.js';
+import { Checkpoints } from '#xlembed/training/checkpoints.js';
+import type { TrainingOptions } from '#xlembed/training/options.js';
+import { type RunOptions, type StepEvent, Trainer } from '#xlembed/training/trainer.js';
+import { folderOf } from '../encoding/goldens.js';
+
+const MODEL = {
+  configPath: `${folderOf('bert')}/config.json`,
+  tokenizerPath: `${folderOf('bert')}/tokenizer.json`,
+};
+const RECORDS: ParallelRecord[] = Array.from({ length: 24 }, (_, n) => ({
+  id: `r${n}`,
+  query: { a: `w${10 + n}`, b: `w${30 + n}` },
+  positive: { a: `w${50 + n} w9`, b: `w${70 + n} w8` },
+}));
+const OPTIONS: Partial<TrainingOptions> = { batchSize: 6, steps: 12, learningRate: 1e-2, seed: 5 };
+
+const folder = mkdtempSync(join(tmpdir(), 'xlembed-'));
+after(() => rmSync(folder, { recursive: true }));
+let folders = 0;
+const fresh = (keep?: number) =>
+  Checkpoints.open(join(folder, String(folders++)), keep === undefined ? {} : { keep });
+
+interface Outcome {
+  hash: string;
+  events: StepEvent[];
+}
+
+/** One process's share of a run: from the newest checkpoint to the end, or to the step where it is left. */
+async function train(
+  checkpoints: Checkpoints | undefined,
+  {
+    until = 0,
+    options = {},
+    records = RECORDS,
+    run = {},
+    every = 4,
+  }: {
+    until?: number;
+    options?: Partial<TrainingOptions>;
+    records?: ParallelRecord[];
+    run?: RunOptions;
+    every?: number;
+  } = {},
+): Promise<Outcome & { trainer: Trainer }> {
+  const encoder = await Encoder.fresh(MODEL, 1);
+  try {
+    const trainer = await Trainer.create(encoder, records, { ...OPTIONS, ...options });
+    if (checkpoints?.latest) await trainer.resume(checkpoints.latest);
+    const events: StepEvent[] = [];
+    const saved = checkpoints && { checkpoints: { to: checkpoints, every } };
+    for await (const event of trainer.run({ ...saved, ...run })) {
+      events.push(event);
+      if (event.step === until) break;
+    }
+    if (checkpoints) await trainer.useBest(checkpoints);
+    return { trainer, events, hash: await hashOf(encoder) };
+  } finally {
+    await encoder.dispose();
+  }
+}
+
+async function hashOf(encoder: Encoder): Promise<string> {
+  const path = join(folder, `model-${folders++}`);
+  await encoder.save(path);
+  return createHash('sha256')
+    .update(readFileSync(join(path, 'model.safetensors')))
+    .digest('hex');
+}
+
+test('a run left at any step goes on to the bits of one that was not', async () => {
+  const whole = await train(undefined);
+  const checkpoints = await fresh();
+  const parts: StepEvent[] = [];
+  for (const until of [1, 4, 7, 11]) parts.push(...(await train(checkpoints, { until })).events);
+  const last = await train(checkpoints);
+  assert.equal(last.hash, whole.hash);
+  assert.deepEqual(
+    [...parts, ...last.events].map(({ step, loss }) => [step, loss]),
+    whole.events.map(({ step, loss }) => [step, loss]),
+  );
+  assert.deepEqual(checkpoints.steps, [11, 12]);
+});
+
+test('a run whose process died goes on from the newest checkpoint', async () => {
+  const whole = await train(undefined);
+  const checkpoints = await fresh();
+  await train(checkpoints, { until: 10 });
+  // As if the process had been killed at step 10, while it wrote: what it wrote after step 8 is not there.
+  rmSync(checkpoints.folderOf(10), { recursive: true });
+  mkdirSync(join(checkpoints.folder, '.step-00000010.0a0b0c.tmp'));
+  const again = await Checkpoints.open(checkpoints.folder);
+  assert.deepEqual(readdirSync(checkpoints.folder), ['step-00000008']);
+  const last = await train(again);
+  assert.deepEqual(
+    last.events.map(({ step }) => step),
+    [9, 10, 11, 12],
+  );
+  assert.equal(last.hash, whole.hash);
+});
+
+test('other options, data or models are refused, and named', async () => {
+  const checkpoints = await fresh();
+  await train(checkpoints, { until: 4 });
+  const refused = (how: Parameters<typeof train>[1], message: RegExp) =>
+    assert.rejects(train(checkpoints, how), { code: 'RESUME_REFUSED', message });
+  await refused({ options: { learningRate: 2e-2 } }, /learningRate was 0\.01 and is now 0\.02/);
+  await refused({ options: { holdOut: ['c'] } }, /holdOut was \[\] and is now \["c"\]/);
+  const other = RECORDS.with(3, { ...RECORDS[3]!, positive: { a: 'w9' } });
+  await refused({ records: other }, /records or lexicons/);
+  const encoder = await Encoder.load(folderOf('xlm-roberta'));
+  const trainer = await Trainer.create(encoder, RECORDS, OPTIONS);
+  await assert.rejects(trainer.resume(checkpoints.latest!), { code: 'RESUME_REFUSED', message: /tokenizer/ });
+  await encoder.dispose();
+});
+
+test('a folder that is no checkpoint is refused', async () => {
+  const checkpoints = await fresh();
+  await train(checkpoints, { until: 4 });
+  const state = join(checkpoints.latest!, 'state.json');
+  const kept = readFileSync(state, 'utf8');
+  for (const text of ['', '{"format":2}', kept.slice(0, -40)]) {
+    writeFileSync(state, text);
+    await assert.rejects(train(checkpoints), { code: 'CHECKPOINT_INVALID', message: /state\.json/ });
+  }
+  writeFileSync(state, kept);
+  const weights = join(checkpoints.latest!, 'weights.safetensors');
+  writeFileSync(weights, readFileSync(weights).subarray(0, -4));
+  await assert.rejects(train(checkpoints), { code: 'SAFETENSORS_INVALID' });
+});
+
+/** Measures of evaluations 1, 2, ... */
+const validation = (values: number[], patience?: number): RunOptions => {
+  const left = [...values];
+  return {
+    validation: {
+      every: 2,
+      measure: async () => ({ score: left.shift()! }),
+      watch: { measure: 'score', patience },
+    },
+  };
+};
+
+test('the best model is kept, training stops when patience ends, and a resume remembers both', async () => {
+  const atFour = await train(await fresh(), { until: 4 });
+  const checkpoints = await fresh(1);
+  const run = validation([0.2, 0.5, 0.4, 0.5, 0.3], 3);
+  const stopped = await train(checkpoints, { run, every: 100 });
+  assert.deepEqual(
+    stopped.events.map(({ step, validation, best }) => [step, validation?.score, best]).filter(([, v]) => v),
+    [
+      [2, 0.2, true],
+      [4, 0.5, true],
+      [6, 0.4, false],
+      [8, 0.5, false],
+      [10, 0.3, false],
+    ],
+  );
+  assert.deepEqual(stopped.trainer.best, { step: 4, value: 0.5 });
+  assert.equal(stopped.hash, atFour.hash);
+
+  const parts = await fresh(1);
+  await train(parts, { run: validation([0.2, 0.5, 0.4], 3), until: 7, every: 100 });
+  assert.deepEqual(parts.steps, [4, 7]);
+  const rest = await train(parts, { run: validation([0.5, 0.3], 3), every: 100 });
+  assert.deepEqual([rest.events.at(-1)!.step, rest.trainer.best?.step], [10, 4]);
+  assert.equal(rest.hash, atFour.hash);
+});
+
+test('a measure that no evaluation gives is refused by name', async () => {
+  const run = validation([1]);
+  run.validation!.watch = { measure: 'map' };
+  await assert.rejects(train(await fresh(), { run }), { code: 'INVALID_ARGUMENT', message: /map.*score/ });
+});
+
+test('the loss on held-out records is the same at every call, and falls', async () => {
+  const encoder = await Encoder.fresh(MODEL, 1);
+  const trainer = await Trainer.create(encoder, RECORDS, { ...OPTIONS, steps: 60 });
+  const measure = trainer.lossOn(RECORDS.slice(0, 12));
+  const before = await measure();
+  assert.deepEqual(await measure(), before);
+  for await (const _ of trainer.run()) void _;
+  assert.ok((await measure()).loss < 0.8 * before.loss);
+  await encoder.dispose();
+});
