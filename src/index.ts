@@ -38,13 +38,21 @@ export {
 export { type ErrorCode, XlembedError } from './errors.js';
 export { chanceLevels } from './evaluation/chance.js';
 export { type Embed, type EvaluationOptions, evaluateRetrieval } from './evaluation/evaluate.js';
+export { evaluateTask, type TaskOptions } from './evaluation/evaluate_task.js';
 export { judgeRun, type Qrels, type Run } from './evaluation/judgements.js';
 export type { JudgedRanking, Measure } from './evaluation/measures/measure.js';
 export { parseMeasure } from './evaluation/measures/parse.js';
 export type { EvaluationResult, GridCell, PoolRow } from './evaluation/results.js';
 export { recordsTask } from './evaluation/tasks/records_task.js';
 export { openTask, taskNames } from './evaluation/tasks/registry.js';
-export type { RetrievalTask, TaskText } from './evaluation/tasks/task.js';
+export type {
+  BitextTask,
+  CollectionTask,
+  RetrievalTask,
+  SimilarityTask,
+  Task,
+  TaskText,
+} from './evaluation/tasks/task.js';
 export { type DownloadProgress, type HubOptions, resolveModel } from './models/hub.js';
 export { inspectModel, type ModelInspection } from './models/inspect_model.js';
 export { type ModelDescription, openModel } from './models/open_model.js';

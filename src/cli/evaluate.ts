@@ -1,14 +1,23 @@
-import { writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { gzip } from 'node:zlib';
 import { type Command, Option } from 'commander';
 import { Encoder } from '../encoding/encoder.js';
+import { defaultMeasures } from '../evaluation/grid.js';
+import type { Measure } from '../evaluation/measures/measure.js';
+import { parseMeasure } from '../evaluation/measures/parse.js';
+import { mtebMeasures, mtebResult } from '../evaluation/mteb_json.js';
 import type { EvaluationResult } from '../evaluation/results.js';
-import { openTask, taskNames } from '../evaluation/tasks/registry.js';
+import { openTask, taskEntries, taskEntry, taskNames } from '../evaluation/tasks/registry.js';
 import { snapshotCommit } from '../models/hub.js';
 import { writeFileBeside } from '../models/write_beside.js';
 import type { Dtype } from '../native.js';
 import { list, positiveInteger } from './arguments.js';
 import { createConsole, settingsLines } from './console.js';
 import { evaluateEncoder } from './evaluate_encoder.js';
+import { evaluationText } from './evaluation_text.js';
+import { modelIdentity } from './model_identity.js';
 import { type ModelFlags, modelFolder, withModel } from './model_option.js';
 import { versions } from './versions.js';
 
@@ -16,6 +25,10 @@ interface EvaluateFlags extends ModelFlags {
   task: string;
   data: string;
   output?: string;
+  mteb?: string;
+  cache?: string;
+  allPairs?: boolean;
+  measures?: string[];
   languages?: string[];
   maxTokens?: number;
   device: string;
@@ -23,13 +36,26 @@ interface EvaluateFlags extends ModelFlags {
   json?: boolean;
 }
 
+/** An evaluation with what it takes to do it again: what --output writes and `xlembed compare` reads. */
+export interface StoredEvaluation extends EvaluationResult {
+  settings: Record<string, unknown>;
+  versions: Record<string, string>;
+  seconds: number;
+}
+
 export function addEvaluate(program: Command): void {
   withModel(program.command('evaluate'))
-    .description('Measure monolingual, cross-lingual and multilingual retrieval, and language bias')
+    .description(
+      'Measure an encoder: retrieval within and across languages, language bias, bitext, similarity',
+    )
     .requiredOption('--task <name>', `one of ${taskNames().join(', ').replaceAll('_', '-')}`)
-    .requiredOption('--data <dir>', "folder with the task's files, plain or .gz")
-    .option('--output <file>', 'gets measures and the full grid as JSON')
+    .requiredOption('--data <dir>', "folder with the task's files, as published")
+    .option('--output <file>', 'gets all scores as JSON, packed if it ends in .gz; xlembed compare reads it')
+    .option('--mteb <dir>', "gets MTEB's result file, in the folders that Python's mteb reads")
+    .option('--cache <dir>', 'keeps embeddings and finished parts: an interrupted evaluation goes on')
     .option('--languages <list>', 'comma-separated (default: all that the data has)', list)
+    .option('--all-pairs', "all pairs of a parallel bitext, not only English's")
+    .option('--measures <list>', 'for retrieval, such as nDCG@10,AP,R@100 (default: the usual)', list)
     .option('--max-tokens <n>', 'tokens kept of each text (default: what the model takes)', positiveInteger)
     .option('--device <name>', 'cpu, cuda or cuda:N', 'cpu')
     .addOption(
@@ -38,21 +64,29 @@ export function addEvaluate(program: Command): void {
         .default('float32'),
     )
     .option('--json', 'print the result as JSON')
+    .addHelpText('after', `\nTasks:\n${taskLines()}`)
     .action(evaluate);
+}
+
+function taskLines(): string {
+  const width = Math.max(...taskEntries().map(({ name }) => name.length));
+  return taskEntries()
+    .map(({ name, title }) => `  ${name.replaceAll('_', '-').padEnd(width)}  ${title}`)
+    .join('\n');
 }
 
 async function evaluate(flags: EvaluateFlags): Promise<void> {
   const console = createConsole(flags);
-  const { device, dtype, maxTokens } = flags;
+  const { device, dtype, maxTokens, cache } = flags;
+  const measures = measuresOf(flags);
   const task = await openTask(flags.task, flags);
   const encoder = await Encoder.load(await modelFolder(flags, console), { device, dtype, maxTokens });
   const settings = {
     model: flags.model,
-    commit: snapshotCommit(encoder.model.folder),
+    revision: snapshotCommit(encoder.model.folder),
     data: flags.data,
     languages: flags.languages ?? [...task.languages],
-    queryPrompt: encoder.promptOf({ role: 'query' }),
-    passagePrompt: encoder.promptOf({ role: 'passage' }),
+    prompts: { query: encoder.promptOf({ role: 'query' }), passage: encoder.promptOf({ role: 'passage' }) },
     maxTokens: encoder.model.maxTokens,
     device,
     dtype,
@@ -60,36 +94,97 @@ async function evaluate(flags: EvaluateFlags): Promise<void> {
   console.info(`settings\n${settingsLines(settings)}`);
   for (const note of encoder.model.notes) console.info(`note: ${note}`);
   const begun = performance.now();
-  const result = await evaluateEncoder(encoder, task, console, { languages: flags.languages });
+  const result = await evaluateEncoder(encoder, task, console, {
+    languages: flags.languages,
+    measures,
+    keepQueryScores: flags.output !== undefined,
+    allPairs: flags.allPairs,
+    cache: cache === undefined ? undefined : { folder: cache, identity: await modelIdentity(encoder) },
+  });
   await encoder.dispose();
-  const full = { ...result, settings, versions: versions(), seconds: (performance.now() - begun) / 1000 };
+  const seconds = (performance.now() - begun) / 1000;
+  const full: StoredEvaluation = { ...result, settings, versions: versions(), seconds };
   if (flags.output !== undefined) await writeJson(flags.output, full);
-  console.result(summary(full), full);
+  if (flags.mteb !== undefined) await writeMteb(flags.mteb, flags.task, full);
+  console.result(evaluationText(full), flags.output === undefined ? full : withoutQueryScores(full));
 }
 
-function writeJson(path: string, value: unknown): Promise<void> {
-  return writeFileBeside(path, (temporary) => writeFile(temporary, `${JSON.stringify(value, null, 2)}\n`));
+function measuresOf({ measures, mteb }: EvaluateFlags): Measure[] {
+  const chosen = measures ? measures.map(parseMeasure) : defaultMeasures();
+  const all = mteb === undefined ? chosen : [...chosen, ...mtebMeasures()];
+  return [...new Map(all.map((measure) => [measure.name, measure])).values()];
 }
 
-function summary({
-  task,
-  measures,
-  grid,
-  languages,
-  counts,
-  seconds,
-}: EvaluationResult & { seconds: number }): string {
-  const value = (name: string) =>
-    (measures[name] === undefined ? '-' : measures[name].toFixed(4)).padStart(10);
-  const row = (label: string, setting: string, recall: string) =>
-    `${label.padEnd(14)}${value(`${setting}_map`)}${value(`${setting}_mrr`)}${value(`${setting}_ndcg_at_10`)}${value(`${setting}_${recall}`)}  ${recall}`;
-  const total = (of: Record<string, number>) => Object.values(of).reduce((sum, count) => sum + count, 0);
-  return [
-    `${task}: ${languages.length} languages, ${total(counts.queries)} queries, ${total(counts.candidates)} candidates, ${grid.length} settings and the pool, ${seconds.toFixed(1)} s`,
-    `${''.padEnd(14)}${['mAP', 'MRR', 'nDCG@10', 'Recall'].map((name) => name.padStart(10)).join('')}`,
-    row('monolingual', 'monolingual', 'recall_at_1'),
-    row('cross-lingual', 'cross_lingual', 'recall_at_1'),
-    row('multilingual', 'multilingual', 'recall_at_10'),
-    `language bias (mean rank distance) ${measures.language_bias?.toFixed(1) ?? '-'}`,
-  ].join('\n');
+/** The file has them; on stdout they would be megabytes. */
+function withoutQueryScores(result: StoredEvaluation): StoredEvaluation {
+  const without = <T extends { queryScores?: unknown }>(cells: readonly T[]) =>
+    cells.map(({ queryScores, ...cell }) => cell) as unknown as T[];
+  return { ...result, grid: without(result.grid), pool: without(result.pool) };
+}
+
+async function writeJson(path: string, value: unknown): Promise<void> {
+  const text = `${JSON.stringify(value)}\n`;
+  const bytes = path.endsWith('.gz') ? await promisify(gzip)(text) : text;
+  await writeFileBeside(path, (temporary) => writeFile(temporary, bytes));
+}
+
+/** The version of mteb whose result files these are. */
+const mtebVersion = '2.26.24';
+
+/** `<dir>/<model>/<revision>/<task>.json` beside `model_meta.json`, as mteb's ResultCache has them below `results`. */
+async function writeMteb(folder: string, taskName: string, result: StoredEvaluation): Promise<void> {
+  const { settings, versions, seconds } = result;
+  const names = taskEntry(taskName).mteb;
+  const revision = String(settings.revision ?? 'no_revision_available');
+  const name = String(settings.model).replace(/[@/\\]+$/, '');
+  const place = join(
+    folder,
+    'results',
+    name
+      .replace(/^[./]+/, '')
+      .replaceAll('/', '__')
+      .replaceAll(' ', '_'),
+    revision,
+  );
+  await mkdir(place, { recursive: true });
+  const file = mtebResult(result, {
+    datasetRevision: 'published',
+    mtebVersion,
+    names,
+    evaluationSeconds: seconds,
+    run: { settings, versions },
+  });
+  const write = (path: string, value: unknown) =>
+    writeFileBeside(join(place, path), (temporary) =>
+      writeFile(temporary, `${JSON.stringify(value, null, 2)}\n`),
+    );
+  await write(`${file.task_name}.json`, file);
+  await write('model_meta.json', modelMeta(name, revision, result));
+}
+
+/** The fields that mteb's ModelMeta requires. */
+function modelMeta(
+  name: string,
+  revision: string,
+  { dimensions, settings, similarity }: StoredEvaluation,
+): object {
+  return {
+    name: name.includes('/') ? name : `local/${name}`,
+    revision,
+    release_date: null,
+    languages: null,
+    loader: null,
+    n_parameters: null,
+    memory_usage_mb: null,
+    max_tokens: settings.maxTokens,
+    embed_dim: dimensions,
+    license: null,
+    open_weights: null,
+    public_training_code: null,
+    public_training_data: null,
+    framework: [],
+    similarity_fn_name: similarity,
+    use_instructions: false,
+    training_datasets: null,
+  };
 }

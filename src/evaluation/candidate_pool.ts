@@ -19,10 +19,18 @@ export class CandidatePool {
   readonly #index: RankingIndex;
   readonly #rowOf: ReadonlyMap<string, number>;
   readonly #options: PoolOptions;
+  /** Row -> which of the parts it came from. */
+  readonly #partOf: Uint16Array;
 
-  private constructor(index: RankingIndex, rowOf: ReadonlyMap<string, number>, options: PoolOptions) {
+  private constructor(
+    index: RankingIndex,
+    rowOf: ReadonlyMap<string, number>,
+    partOf: Uint16Array,
+    options: PoolOptions,
+  ) {
     this.#index = index;
     this.#rowOf = rowOf;
+    this.#partOf = partOf;
     this.#options = options;
   }
 
@@ -34,7 +42,9 @@ export class CandidatePool {
     try {
       const rowOf = rowsById(ids, order);
       await addInOrder(index, parts, order, options);
-      return new CandidatePool(index, rowOf, options);
+      const partOfCandidate = parts.flatMap((part, number) => part.ids.map(() => number));
+      const partOf = Uint16Array.from(order, (candidate) => partOfCandidate[candidate]!);
+      return new CandidatePool(index, rowOf, partOf, options);
     } catch (error) {
       index.dispose();
       throw error;
@@ -64,6 +74,16 @@ export class CandidatePool {
     );
   }
 
+  /** The share that each part has of the queries' first k candidates; of at least one query. */
+  async shares(queries: EmbeddedTexts, parts: number, k: number): Promise<number[]> {
+    const all = queries.ids.map((_, queryRow) => ({ queryRow }));
+    const found = await this.#index.search(this.#gatherQueries(queries, all), k);
+    const counts = new Array<number>(parts).fill(0);
+    const hits = found.flat();
+    for (const { id } of hits) counts[this.#partOf[Number(id)]!]! += 1;
+    return counts.map((count) => count / hits.length);
+  }
+
   dispose(): void {
     this.#index.dispose();
   }
@@ -79,7 +99,7 @@ export class CandidatePool {
     return query;
   }
 
-  #gatherQueries(queries: EmbeddedTexts, judged: readonly JudgedQuery[]): Float32Array {
+  #gatherQueries(queries: EmbeddedTexts, judged: readonly { queryRow: number }[]): Float32Array {
     const { dimensions, similarity } = this.#options;
     const vectors = new Float32Array(judged.length * dimensions);
     judged.forEach(({ queryRow }, target) => {

@@ -1,20 +1,25 @@
 import { invalidArgument, XlembedError } from '../errors.js';
 import type { EmbeddedTexts } from './embedded_texts.js';
 import { evaluateGrid, type GridLanguage, type GridOptions } from './grid.js';
+import { ProjectionSample } from './projection.js';
 import type { EvaluationResult } from './results.js';
 import type { RetrievalTask, TaskText } from './tasks/task.js';
 
 export type Role = 'query' | 'passage';
 
-/** (rows, dimensions) row-major, one row per text, in their order. Prompts are the function's own business. */
+/**
+ * (rows, dimensions) row-major, one row per text, in their order. Prompts are the function's own business; texts
+ * without a role are compared with texts like themselves.
+ */
 export type Embed = (
   texts: string[],
-  role: Role,
+  role: Role | undefined,
 ) => Promise<{ data: Float32Array; rows: number; dimensions: number }>;
 
 export type EvaluationProgress =
   | { stage: 'embed'; language: string; role: Role; textsDone: number; textsTotal: number }
-  | { stage: 'rank'; settingsDone: number; settingsTotal: number };
+  | { stage: 'rank'; settingsDone: number; settingsTotal: number }
+  | { stage: 'part'; part: string; partsDone: number; partsTotal: number };
 
 export interface EvaluationOptions extends Omit<GridOptions, 'onSetting'> {
   /** Only these languages. Default: all of the task. */
@@ -40,7 +45,7 @@ export async function evaluateRetrieval(
     const candidates = await run.embed(language, 'passage', task.candidates(language));
     embedded.push({ language, queries, candidates });
   }
-  return evaluateGrid(
+  const result = await evaluateGrid(
     { task: task.name, dimensions: run.dimensions, languages: embedded, qrels: task.qrels },
     {
       ...gridOptions,
@@ -48,6 +53,9 @@ export async function evaluateRetrieval(
         onProgress?.({ stage: 'rank', settingsDone, settingsTotal }),
     },
   );
+  const sample = new ProjectionSample(run.dimensions);
+  for (const { language, queries } of embedded) sample.add(language, queries.ids, queries.embeddings);
+  return { ...result, ...sample.project() };
 }
 
 /** Counts the texts and holds all embeddings to one D. */

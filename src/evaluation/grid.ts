@@ -43,6 +43,9 @@ export interface GridOptions {
   onSetting?: (done: number, total: number) => void;
 }
 
+/** Ranks that the shares of the languages are taken over. */
+const sharesCutoff = 10;
+
 /** The measures of the paper and of MTEB's main score. */
 export function defaultMeasures(): Measure[] {
   return [averagePrecision(), reciprocalRank(), recall(1), recall(10), recall(100), ndcg(10)];
@@ -64,6 +67,7 @@ export async function evaluateGrid(input: GridInput, options: GridOptions): Prom
   const names = languages.map(({ language }) => language);
   grid.sort((a, b) => names.indexOf(a.queryLanguage) - names.indexOf(b.queryLanguage));
   return {
+    kind: 'retrieval',
     task: input.task,
     languages: names,
     dimensions: input.dimensions,
@@ -100,7 +104,7 @@ class SettingRun {
 
   /** All query languages against the candidates of one language. */
   async cells(passageLanguage: string, candidates: EmbeddedTexts): Promise<GridCell[]> {
-    const settings = await this.#rankAll([candidates]);
+    const settings = await this.#rankAll([candidates], async () => undefined);
     return settings.map(({ queryLanguage, rankings }) => ({
       queryLanguage,
       passageLanguage,
@@ -110,26 +114,35 @@ class SettingRun {
 
   /** All query languages against the candidates of all languages. */
   async poolRows(): Promise<PoolRow[]> {
-    const settings = await this.#rankAll(this.input.languages.map(({ candidates }) => candidates));
-    return settings.map(({ queryLanguage, rankings }) => {
+    const names = this.input.languages.map(({ language }) => language);
+    const settings = await this.#rankAll(
+      this.input.languages.map(({ candidates }) => candidates),
+      (pool, queries) => pool.shares(queries, names.length, sharesCutoff),
+    );
+    return settings.map(({ queryLanguage, rankings, extra: shares }) => {
       const bias = languageBias(rankings.values());
       return {
         queryLanguage,
         ...this.#score(rankings),
         ...(bias === undefined ? {} : { languageBias: bias }),
+        languageShares: Object.fromEntries(names.map((name, i) => [name, shares[i]!])),
       };
     });
   }
 
   /** Settings without a judged query are left out: they have no mean. */
-  async #rankAll(candidates: readonly EmbeddedTexts[]) {
+  async #rankAll<Extra>(
+    candidates: readonly EmbeddedTexts[],
+    more: (pool: CandidatePool, queries: EmbeddedTexts) => Promise<Extra>,
+  ) {
     const { languages, qrels } = this.input;
-    const settings: { queryLanguage: string; rankings: Map<string, JudgedRanking> }[] = [];
+    const settings: { queryLanguage: string; rankings: Map<string, JudgedRanking>; extra: Extra }[] = [];
     const pool = await CandidatePool.build(candidates, this.#poolOptions);
     try {
       for (const { language, queries } of languages) {
         const rankings = await pool.rank(queries, qrels);
-        if (rankings.size > 0) settings.push({ queryLanguage: language, rankings });
+        if (rankings.size > 0)
+          settings.push({ queryLanguage: language, rankings, extra: await more(pool, queries) });
         this.options.onSetting?.(++this.#done, languages.length * (languages.length + 1));
       }
     } finally {
@@ -139,15 +152,23 @@ class SettingRun {
   }
 
   #score(rankings: Map<string, JudgedRanking>) {
-    const { measures, options } = this;
-    return {
-      queries: rankings.size,
-      measures: Object.fromEntries(
-        measures.map((measure) => [measure.name, meanScore(measure, rankings.values())]),
-      ),
-      ...(options.keepQueryScores ? { queryScores: queryScores(measures, rankings) } : {}),
-    };
+    return settingScores(rankings, this.measures, this.options.keepQueryScores);
   }
+}
+
+/** What a cell or row holds of the rankings of its queries. */
+export function settingScores(
+  rankings: Map<string, JudgedRanking>,
+  measures: readonly Measure[],
+  keepQueryScores = false,
+): Pick<GridCell, 'queries' | 'measures' | 'queryScores'> {
+  return {
+    queries: rankings.size,
+    measures: Object.fromEntries(
+      measures.map((measure) => [measure.name, meanScore(measure, rankings.values())]),
+    ),
+    ...(keepQueryScores ? { queryScores: queryScores(measures, rankings) } : {}),
+  };
 }
 
 function queryScores(measures: readonly Measure[], rankings: Map<string, JudgedRanking>): QueryScores {

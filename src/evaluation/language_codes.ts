@@ -22,11 +22,20 @@ const iso639_3 = new Map(
 );
 
 /**
- * A BCP 47 tag as MTEB writes languages, ISO 639-3 and ISO 15924: de -> deu-Latn, zh -> zho-Hans. The script is the
- * tag's own or the likely one. A code that neither standard has stays as it is.
+ * A BCP 47 tag, or FLORES's eng_Latn, as MTEB writes languages, ISO 639-3 and ISO 15924: de -> deu-Latn, zh ->
+ * zho-Hans. The script is the tag's own or the likely one. A code of three letters stays as it is.
  */
 export function mtebLanguage(tag: string): string {
-  const { language, script } = new Intl.Locale(tag).maximize();
-  const code = iso639_3.get(language) ?? language;
+  const [subtag = tag, second] = tag.split(/[-_]/);
+  const { language, script } = likely(tag) ?? likely(subtag) ?? { language: subtag, script: second };
+  const code = subtag.length === 3 ? subtag : (iso639_3.get(language) ?? language);
   return script ? `${code}-${script}` : code;
+}
+
+function likely(tag: string): Intl.Locale | undefined {
+  try {
+    return new Intl.Locale(tag.replaceAll('_', '-')).maximize();
+  } catch {
+    return undefined;
+  }
 }

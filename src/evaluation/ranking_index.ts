@@ -7,6 +7,8 @@ export interface RankingIndex {
    * ascending. Query q's rows are relevantIds[relevantOffsets[q] .. relevantOffsets[q + 1]).
    */
   ranks(queries: Float32Array, relevantIds: Int32Array, relevantOffsets: Int32Array): Promise<Int32Array>;
+  /** For each query its k best, best first, equal scores by row; an id is a row number as text. */
+  search(queries: Float32Array, k: number): Promise<{ id: string; score: number }[][]>;
   dispose(): void;
 }
 

@@ -1,5 +1,9 @@
+import type { Projection } from './projection.js';
+import type { Task } from './tasks/task.js';
+
 /** What an evaluation found; plain data, ready for JSON. Measures of a cell or row go by their name (AP, nDCG@10). */
 export interface EvaluationResult {
+  kind: Task['kind'];
   task: string;
   /** In the order of the grid. */
   languages: string[];
@@ -16,6 +20,8 @@ export interface EvaluationResult {
   grid: GridCell[];
   /** Every query language against one pool with the candidates of all languages. */
   pool: PoolRow[];
+  /** Parallel texts on a plane, where the task has some. */
+  projection?: Projection;
 }
 
 export interface GridCell {
@@ -35,6 +41,8 @@ export interface PoolRow {
   measures: Record<string, number>;
   /** Mean rank distance; absent when no query has two relevant candidates. */
   languageBias?: number;
+  /** Language -> its share of the first 10 passages, mean over the queries: a row of the bias matrix. */
+  languageShares: Record<string, number>;
   queryScores?: QueryScores;
 }
 

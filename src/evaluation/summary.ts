@@ -1,4 +1,4 @@
-import type { Measure } from './measures/measure.js';
+import type { MeasureNames } from './measures/measure.js';
 import type { GridCell, GroupSummary, PoolRow } from './results.js';
 
 /**
@@ -8,7 +8,7 @@ import type { GridCell, GroupSummary, PoolRow } from './results.js';
 export function summarize(
   grid: readonly GridCell[],
   pool: readonly PoolRow[],
-  measures: readonly Measure[],
+  measures: readonly MeasureNames[],
 ): Record<string, number> {
   const monolingual = grid.filter((cell) => cell.queryLanguage === cell.passageLanguage);
   const crossLingual = grid.filter((cell) => cell.queryLanguage !== cell.passageLanguage);
@@ -27,7 +27,7 @@ export function summarizeGroup(
   languages: readonly string[],
   grid: readonly GridCell[],
   pool: readonly PoolRow[],
-  measures: readonly Measure[],
+  measures: readonly MeasureNames[],
 ): GroupSummary {
   const members = new Set(group);
   const hasQueries = ({ queryLanguage }: GridCell | PoolRow) => members.has(queryLanguage);
@@ -52,7 +52,7 @@ export function summarizeGroup(
 function settingMeans(
   setting: string,
   cells: readonly { measures: Record<string, number> }[],
-  measures: readonly Measure[],
+  measures: readonly MeasureNames[],
 ): Record<string, number> {
   if (cells.length === 0) return {};
   return Object.fromEntries(

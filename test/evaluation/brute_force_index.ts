@@ -27,6 +27,17 @@ export class BruteForceIndex implements RankingIndex {
     return ranks;
   }
 
+  async search(queries: Float32Array, k: number): Promise<{ id: string; score: number }[][]> {
+    return Array.from({ length: queries.length / this.dimensions }, (_, query) => {
+      const vector = queries.subarray(query * this.dimensions, (query + 1) * this.dimensions);
+      const hits = this.rows.map((row, id) => ({
+        id: String(id),
+        score: row.reduce((sum, value, d) => sum + value * vector[d]!, 0),
+      }));
+      return hits.sort((a, b) => b.score - a.score || Number(a.id) - Number(b.id)).slice(0, k);
+    });
+  }
+
   dispose(): void {
     this.disposed = true;
   }

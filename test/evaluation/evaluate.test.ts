@@ -46,6 +46,7 @@ function perfectEmbedder(task: RetrievalTask, miss = ''): Embed {
 
 /** Every sentence of the fixture answers at most one question here. */
 const withoutSharedSentences: RetrievalTask = {
+  kind: 'retrieval',
   name: 'small',
   languages: ['de', 'en'],
   queries: (language) => [

@@ -65,9 +65,10 @@ test('a result becomes an MTEB file: one entry a setting, every key of MTEB, not
 
 test('the split is named, and the main score must have been measured', async () => {
   const result = await evaluateGrid(problem(1), { createIndex });
-  assert.deepEqual(Object.keys(mtebResult(result, { ...fileOptions, split: 'validation' }).scores), [
-    'validation',
-  ]);
+  assert.deepEqual(
+    Object.keys(mtebResult(result, { ...fileOptions, names: { task: 'Other', split: 'validation' } }).scores),
+    ['validation'],
+  );
   const without = await evaluateGrid(problem(1), { createIndex, measures: [averagePrecision()] });
   assert.throws(() => mtebResult(without, fileOptions), /nDCG@10 among them/);
 });

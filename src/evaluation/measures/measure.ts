@@ -13,12 +13,15 @@ export interface JudgedRanking {
   relevantGrades: ArrayLike<number>;
 }
 
-/** A measure is a value: its declared parameters, its names, and how it scores one query. */
-export interface Measure {
+export interface MeasureNames {
   /** As ir_measures spells it: nDCG@10, AP, RR@10. */
   readonly name: string;
   /** As MTEB spells it: ndcg_at_10, map, mrr_at_10. */
   readonly key: string;
+}
+
+/** A measure is a value: its declared parameters, its names, and how it scores one query. */
+export interface Measure extends MeasureNames {
   /** Ranks beyond it do not count. Undefined: the whole ranking counts. */
   readonly cutoff: number | undefined;
   /** The query's score; 0 when it has no relevant candidate. */

@@ -18,6 +18,7 @@ export function parallelTask(name: string, languages: ReadonlyMap<string, Senten
     return texts;
   };
   return {
+    kind: 'retrieval',
     name,
     languages: [...languages.keys()],
     queries: (language) => textsOf(language, 'queries'),

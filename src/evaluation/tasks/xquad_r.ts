@@ -1,3 +1,4 @@
+import type { TaskEntry } from './entry.js';
 import { findLanguageFiles, readUtf8 } from './language_files.js';
 import { parallelTask } from './parallel_task.js';
 import { parseSentenceRetrieval, type SentenceRetrieval, taskDataInvalid } from './squad_sentences.js';
@@ -24,7 +25,7 @@ const publishedQueries = 1190;
  * `<language>.json` and `<language>.json.gz` of a folder; when all 11 are there, their counts must be the published
  * ones. Throws FILE_NOT_FOUND, FILE_READ_FAILED, TASK_DATA_INVALID.
  */
-export async function openXquadR(folder: string): Promise<RetrievalTask> {
+async function openXquadR(folder: string): Promise<RetrievalTask> {
   const paths = await findLanguageFiles(folder);
   const languages = new Map<string, SentenceRetrieval>();
   for (const [language, path] of paths) {
@@ -62,3 +63,12 @@ function checkPublishedCounts(languages: Map<string, SentenceRetrieval>, paths: 
     );
   }
 }
+
+export const xquadR: TaskEntry<RetrievalTask> = {
+  name: 'xquad_r',
+  title: 'find the sentence that answers a question; 11 languages, 11 + 110 settings and the pool',
+  source: 'github.com/google-research-datasets/lareqa, CC BY-SA 4.0',
+  download: 'git clone --depth 1 https://github.com/google-research-datasets/lareqa',
+  layout: 'lareqa/xquad-r: <language>.json or <language>.json.gz',
+  open: openXquadR,
+};

@@ -43,7 +43,8 @@ function changedEnglish(change: (data: [Article, Article]) => void): void {
 }
 
 test('reads plain and packed files into queries, sentences and judgements', async () => {
-  const task = await openTask('XQuAD-R', { data: fixture });
+  assert.equal((await openTask('XQuAD-R', { data: fixture })).name, 'xquad_r');
+  const task = await openTask('xquad-r', { data: fixture });
   assert.equal(task.name, 'xquad_r');
   assert.deepEqual(task.languages, ['de', 'el', 'en']);
   assert.deepEqual(
@@ -97,8 +98,8 @@ test('an answer that starts at the end of a sentence belongs to the next one', a
 });
 
 test('an unknown task or language is refused with the known ones', async () => {
-  assert.deepEqual(taskNames(), ['xquad_r']);
-  await assert.rejects(openTask('toString', { data: fixture }), /one of xquad_r/);
+  assert.ok(taskNames().includes('xquad_r'));
+  await assert.rejects(openTask('toString', { data: fixture }), /one of beir/);
   const task = await openTask('xquad_r', { data: fixture });
   assert.throws(() => task.queries('fr'), /one of de, el, en/);
 });

@@ -1,0 +1,190 @@
+import { invalidArgument } from '../errors.js';
+import { type BitextScores, bitextScores, type Neighbours } from './bitext_scores.js';
+import { hashOf } from './embedding_cache.js';
+import type { Embed } from './evaluate.js';
+import { FinishedParts } from './finished_parts.js';
+import type { MeasureNames } from './measures/measure.js';
+import { chosenParts, createFlatIndex, embedRows, type PartOptions } from './part_options.js';
+import { type Projection, ProjectionSample } from './projection.js';
+import type { RankingIndex } from './ranking_index.js';
+import type { EvaluationResult, GridCell } from './results.js';
+import { summarize } from './summary.js';
+import type { BitextPair, BitextTask, ParallelSentences } from './tasks/task.js';
+
+/** What is measured in each direction of a pair. */
+export const bitextMeasures: readonly MeasureNames[] = [
+  { name: 'Accuracy', key: 'accuracy' },
+  { name: 'MarginAccuracy', key: 'margin_accuracy' },
+  { name: 'F1', key: 'f1' },
+  { name: 'Precision', key: 'precision' },
+  { name: 'Recall', key: 'recall' },
+];
+
+export interface BitextOptions extends PartOptions {
+  /** All pairs of a task whose languages are all parallel, not only those with its pivot language. */
+  allPairs?: boolean | undefined;
+}
+
+/** LASER's and the literature's. */
+const neighbours = 4;
+
+/**
+ * Finds every sentence's translation among those of the other language, in both directions of every pair. A cell's
+ * query language is the one searched from. Embeddings carry no prompt. Throws INVALID_ARGUMENT when no pair is chosen.
+ */
+export async function evaluateBitext(
+  task: BitextTask,
+  embed: Embed,
+  options: BitextOptions = {},
+): Promise<EvaluationResult> {
+  const pairs = choosePairs(task, options);
+  const parts = options.parts ?? new FinishedParts(undefined, undefined);
+  const run = new BitextRun(embed, options);
+  const cells: GridCell[] = [];
+  const sentences: Record<string, number> = {};
+  for (const [number, pair] of pairs.entries()) {
+    const texts = await pair.read();
+    const name = `${task.name}-${pair.source}-${pair.target}`;
+    const inputs = [hashOf(texts), neighbours, options.similarity, options.keepQueryScores];
+    const measured = await parts.get(name, inputs, () => run.measure(pair, texts));
+    cells.push(...measured.cells);
+    run.dimensions = measured.dimensions;
+    for (const language of [pair.source, pair.target]) sentences[language] = texts.ids.length;
+    options.onProgress?.({
+      stage: 'part',
+      part: `${pair.source}-${pair.target}`,
+      partsDone: number + 1,
+      partsTotal: pairs.length,
+    });
+  }
+  return {
+    kind: 'bitext',
+    task: task.name,
+    languages: Object.keys(sentences).sort(),
+    dimensions: run.dimensions,
+    similarity: options.similarity ?? 'cosine',
+    counts: { queries: sentences, candidates: sentences },
+    measures: summarize(cells, [], bitextMeasures),
+    groups: {},
+    grid: cells,
+    pool: [],
+    ...run.projection(),
+  };
+}
+
+function choosePairs(task: BitextTask, { languages, allPairs }: BitextOptions): readonly BitextPair[] {
+  const { pivot } = task;
+  const wanted = chosenParts(task.pairs, ({ source, target }) => [source, target], languages);
+  const hasPivot =
+    pivot !== undefined && wanted.some(({ source, target }) => source === pivot || target === pivot);
+  const pairs =
+    allPairs || !hasPivot
+      ? wanted
+      : wanted.filter(({ source, target }) => source === pivot || target === pivot);
+  if (pairs.length > 0) return pairs;
+  throw invalidArgument(
+    'languages',
+    `two languages of ${task.name}: ${task.languages.join(', ')}`,
+    languages,
+  );
+}
+
+/** Measures pair after pair; the side that the next pair shares is not embedded again. */
+class BitextRun {
+  dimensions = 0;
+  #sample: ProjectionSample | undefined;
+  #sides = new Map<string, Float32Array>();
+
+  constructor(
+    readonly embed: Embed,
+    readonly options: BitextOptions,
+  ) {}
+
+  async measure(
+    pair: BitextPair,
+    texts: ParallelSentences,
+  ): Promise<{ cells: GridCell[]; dimensions: number }> {
+    const sides = new Map<string, Float32Array>();
+    const source = await this.#side(texts.source, sides);
+    const target = await this.#side(texts.target, sides);
+    this.#sides = sides;
+    this.#addToSample(pair, texts, source, target);
+    const forward = await this.#nearest(source, target);
+    const backward = await this.#nearest(target, source);
+    const cell = (from: string, to: string, scores: BitextScores) => this.#cell(from, to, texts.ids, scores);
+    return {
+      dimensions: this.dimensions,
+      cells: [
+        cell(pair.source, pair.target, bitextScores(forward, backward)),
+        cell(pair.target, pair.source, bitextScores(backward, forward)),
+      ],
+    };
+  }
+
+  projection(): { projection?: Projection } {
+    return this.#sample?.project() ?? {};
+  }
+
+  async #side(texts: readonly string[], sides: Map<string, Float32Array>): Promise<Float32Array> {
+    const key = hashOf(texts);
+    const known = this.#sides.get(key);
+    const { vectors, dimensions } = known
+      ? { vectors: known, dimensions: this.dimensions }
+      : await embedRows(texts, undefined, this.embed, this.options.similarity ?? 'cosine');
+    this.dimensions = dimensions;
+    sides.set(key, vectors);
+    return vectors;
+  }
+
+  #addToSample(
+    pair: BitextPair,
+    { ids }: ParallelSentences,
+    source: Float32Array,
+    target: Float32Array,
+  ): void {
+    this.#sample ??= new ProjectionSample(this.dimensions);
+    this.#sample.add(pair.source, ids, source);
+    this.#sample.add(pair.target, ids, target);
+  }
+
+  /** The nearest rows of `target` for each row of `source`: k lists, never the matrix. */
+  async #nearest(source: Float32Array, target: Float32Array): Promise<Neighbours> {
+    const index: RankingIndex = (this.options.createIndex ?? createFlatIndex)(this.dimensions);
+    try {
+      await index.add(target);
+      const k = Math.min(neighbours, target.length / this.dimensions);
+      const hits = (await index.search(source, k)).flat();
+      return {
+        k,
+        rows: Int32Array.from(hits, ({ id }) => Number(id)),
+        scores: Float32Array.from(hits, ({ score }) => score),
+      };
+    } finally {
+      index.dispose();
+    }
+  }
+
+  #cell(
+    queryLanguage: string,
+    passageLanguage: string,
+    ids: readonly string[],
+    scores: BitextScores,
+  ): GridCell {
+    const share = (correct: number[]) => correct.reduce((sum, one) => sum + one, 0) / correct.length;
+    const measures = {
+      Accuracy: share(scores.correct),
+      MarginAccuracy: share(scores.correctByMargin),
+      F1: scores.f1,
+      Precision: scores.precision,
+      Recall: scores.recall,
+    };
+    const kept = { Accuracy: scores.correct, MarginAccuracy: scores.correctByMargin };
+    return {
+      queryLanguage,
+      passageLanguage,
+      queries: ids.length,
+      measures,
+      ...(this.options.keepQueryScores ? { queryScores: { ids: [...ids], scores: kept } } : {}),
+    };
+  }
+}

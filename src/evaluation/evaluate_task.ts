@@ -1,0 +1,36 @@
+import { join } from 'node:path';
+import { cachedEmbed } from './embedding_cache.js';
+import { type Embed, type EvaluationOptions, evaluateRetrieval } from './evaluate.js';
+import { evaluateBitext } from './evaluate_bitext.js';
+import { evaluateCollections } from './evaluate_collections.js';
+import { evaluateSimilarity } from './evaluate_similarity.js';
+import { FinishedParts } from './finished_parts.js';
+import type { EvaluationResult } from './results.js';
+import type { Task } from './tasks/task.js';
+
+export interface TaskOptions extends EvaluationOptions {
+  /** All pairs of a bitext task whose languages are all parallel, not only those with its pivot language. */
+  allPairs?: boolean | undefined;
+  /**
+   * Where embeddings and finished parts are kept, so that an interrupted evaluation goes on where it stopped.
+   * `identity` is what they depend on besides the texts: the weights, prompts, lengths, dtype.
+   */
+  cache?: { folder: string; identity: unknown } | undefined;
+}
+
+/** Measures any task, whatever its kind. Throws what its kind's evaluation throws. */
+export function evaluateTask(task: Task, embed: Embed, options: TaskOptions = {}): Promise<EvaluationResult> {
+  const { cache, ...rest } = options;
+  const embedded = cache ? cachedEmbed(embed, join(cache.folder, 'embeddings'), cache.identity) : embed;
+  const parts = new FinishedParts(cache && join(cache.folder, 'parts'), cache?.identity);
+  switch (task.kind) {
+    case 'retrieval':
+      return evaluateRetrieval(task, embedded, rest);
+    case 'collection':
+      return evaluateCollections(task, embedded, { ...rest, parts });
+    case 'bitext':
+      return evaluateBitext(task, embedded, { ...rest, parts });
+    case 'similarity':
+      return evaluateSimilarity(task, embedded, { ...rest, parts });
+  }
+}

@@ -1,0 +1,49 @@
+import { XlembedError } from '../errors.js';
+import { FlatIndex } from '../search/flat_index.js';
+import { copyRow } from './embedded_texts.js';
+import type { Embed, EvaluationProgress, Role } from './evaluate.js';
+import type { FinishedParts } from './finished_parts.js';
+import type { RankingIndexFactory, Similarity } from './ranking_index.js';
+
+/** How a task is measured part by part. */
+export interface PartOptions {
+  /** Only parts whose languages are all among these. Default: all. */
+  languages?: readonly string[] | undefined;
+  createIndex?: RankingIndexFactory | undefined;
+  /** Default 'cosine'. */
+  similarity?: Similarity | undefined;
+  keepQueryScores?: boolean | undefined;
+  parts?: FinishedParts | undefined;
+  onProgress?: ((progress: EvaluationProgress) => void) | undefined;
+}
+
+export const createFlatIndex: RankingIndexFactory = (dimensions) => FlatIndex.create({ dimensions });
+
+/** (N, D) embeddings at unit length for the cosine, as they are for the inner product. */
+export async function embedRows(
+  texts: readonly string[],
+  role: Role | undefined,
+  embed: Embed,
+  similarity: Similarity,
+): Promise<{ vectors: Float32Array; dimensions: number }> {
+  const { data, rows, dimensions } = await embed([...texts], role);
+  if (rows !== texts.length || data.length !== rows * dimensions) {
+    throw new XlembedError(
+      'DIMENSION_MISMATCH',
+      `expected ${texts.length} embeddings, received ${rows} x ${dimensions} in ${data.length} values`,
+    );
+  }
+  const vectors = new Float32Array(data.length);
+  for (let row = 0; row < rows; row++) copyRow(data, row, vectors, row, dimensions, similarity);
+  return { vectors, dimensions };
+}
+
+/** Those of `items` whose languages are all among the chosen ones. */
+export function chosenParts<T>(
+  items: readonly T[],
+  languagesOf: (item: T) => readonly string[],
+  chosen: readonly string[] | undefined,
+): readonly T[] {
+  if (!chosen) return items;
+  return items.filter((item) => languagesOf(item).every((language) => chosen.includes(language)));
+}

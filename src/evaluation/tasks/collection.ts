@@ -1,0 +1,67 @@
+import { XlembedError } from '../../errors.js';
+import type { Qrels } from '../judgements.js';
+import { type JsonLine, readJsonLines, textOf } from './data_files.js';
+import { taskDataInvalid } from './squad_sentences.js';
+import type { Collection, TaskText } from './task.js';
+
+export interface CollectionFiles {
+  queries: readonly TaskText[];
+  qrels: Qrels;
+  /** JSON lines, in this order. */
+  files: readonly string[];
+  /** Which field of a line is the passage's id. */
+  id: string;
+  published?: number | undefined;
+  ignoreOwnId?: boolean;
+}
+
+/**
+ * A collection whose passages are JSON lines `{<id>, title, text}`; a title stands before its text, with a space
+ * between, as BEIR and MTEB embed them. Queries without a relevant passage are not asked.
+ */
+export function jsonCollection({
+  queries,
+  qrels,
+  files,
+  id,
+  published,
+  ignoreOwnId = false,
+}: CollectionFiles): Collection {
+  const asked = queries.filter((query) =>
+    [...(qrels.get(query.id)?.values() ?? [])].some((grade) => grade > 0),
+  );
+  if (asked.length === 0) {
+    throw new XlembedError('TASK_DATA_INVALID', `expected judged queries for ${files[0]}, received none`);
+  }
+  return {
+    queries: asked,
+    qrels,
+    files,
+    published,
+    ignoreOwnId,
+    passages: () => readPassages(files, id, published),
+  };
+}
+
+async function* readPassages(
+  files: readonly string[],
+  id: string,
+  published: number | undefined,
+): AsyncGenerator<TaskText> {
+  let count = 0;
+  for (const file of files) {
+    for await (const line of readJsonLines(file)) {
+      count += 1;
+      yield { id: textOf(line, id), text: passageText(line) };
+    }
+  }
+  if (published !== undefined && count !== published) {
+    throw taskDataInvalid(files.join(', '), `${published} passages`, String(count));
+  }
+}
+
+function passageText(line: JsonLine): string {
+  const title = textOf(line, 'title', '').trim();
+  const text = textOf(line, 'text').trim();
+  return title === '' ? text : `${title} ${text}`;
+}

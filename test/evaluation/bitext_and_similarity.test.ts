@@ -1,0 +1,120 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { pearson, spearman } from '#xlembed/evaluation/correlation.js';
+import type { Embed } from '#xlembed/evaluation/evaluate.js';
+import { evaluateBitext } from '#xlembed/evaluation/evaluate_bitext.js';
+import { evaluateTask } from '#xlembed/evaluation/evaluate_task.js';
+import type { BitextPair, BitextTask, SimilarityTask } from '#xlembed/evaluation/tasks/task.js';
+import { BruteForceIndex } from './brute_force_index.js';
+
+const golden = JSON.parse(readFileSync('test/reference/bitext_and_similarity.json', 'utf8')) as {
+  dimensions: number;
+  source: number[];
+  target: number[];
+  forward: Record<string, number>;
+  backward: Record<string, number>;
+  grades: number[];
+  similarities: number[];
+  spearman: number;
+  pearson: number;
+};
+const { dimensions } = golden;
+const count = golden.source.length / dimensions;
+const ids = Array.from({ length: count }, (_, i) => String(i));
+const sides: Record<string, number[]> = { source: golden.source, target: golden.target };
+
+/** A text is `<side> <row>`; its embedding is that row. */
+const embedRow: Embed = async (texts, role) => {
+  assert.equal(role, undefined, 'sentences have no role');
+  const data = texts.flatMap((text) => {
+    const [side, row] = text.split(' ');
+    return sides[side!]!.slice(Number(row) * dimensions, (Number(row) + 1) * dimensions);
+  });
+  return { data: Float32Array.from(data), rows: texts.length, dimensions };
+};
+
+const texts = (side: string) => ids.map((id) => `${side} ${id}`);
+const pair: BitextPair = {
+  source: 'de',
+  target: 'en',
+  read: async () => ({ ids, source: texts('source'), target: texts('target') }),
+};
+const task: BitextTask = { kind: 'bitext', name: 'small', languages: ['de', 'en'], pairs: [pair] };
+
+const near = (actual: number, expected: number) =>
+  assert.ok(Math.abs(actual - expected) <= 1e-9, `${actual}, not ${expected}`);
+
+test('both directions of a pair score as scikit-learn, mteb and LASER score them', async () => {
+  for (const createIndex of [undefined, (D: number) => new BruteForceIndex(D)]) {
+    const { grid, measures } = await evaluateBitext(task, embedRow, { createIndex, keepQueryScores: true });
+    assert.deepEqual(
+      grid.map(({ queryLanguage, passageLanguage }) => `${queryLanguage}-${passageLanguage}`),
+      ['de-en', 'en-de'],
+    );
+    for (const [cell, expected] of [
+      [grid[0]!, golden.forward],
+      [grid[1]!, golden.backward],
+    ] as const) {
+      for (const [name, value] of Object.entries(expected)) near(cell.measures[name]!, value);
+      const { scores } = cell.queryScores!;
+      near(scores.Accuracy!.reduce((sum, one) => sum + one) / count, expected.Accuracy!);
+    }
+    near(measures.cross_lingual_f1!, (golden.forward.F1! + golden.backward.F1!) / 2);
+  }
+});
+
+test('margins change what is found here, so that they are put to the test', () => {
+  assert.notEqual(golden.backward.Accuracy, golden.backward.MarginAccuracy);
+  assert.notEqual(golden.forward.F1, golden.forward.Accuracy);
+});
+
+test('a pivot restricts the pairs, unless all are asked for; languages restrict them always', async () => {
+  const languages = ['de', 'en', 'fr'];
+  const pairs = [
+    ['de', 'en'],
+    ['de', 'fr'],
+    ['en', 'fr'],
+  ].map(([source, target]) => ({ ...pair, source: source!, target: target! }));
+  const parallel: BitextTask = { kind: 'bitext', name: 'three', languages, pairs, pivot: 'en' };
+  const measured = async (options: object) =>
+    (await evaluateTask(parallel, embedRow, options)).grid.map(
+      ({ queryLanguage, passageLanguage }) => `${queryLanguage}-${passageLanguage}`,
+    );
+  assert.deepEqual(await measured({}), ['de-en', 'en-de', 'en-fr', 'fr-en']);
+  assert.equal((await measured({ allPairs: true })).length, 6);
+  assert.deepEqual(await measured({ languages: ['de', 'fr'] }), ['de-fr', 'fr-de']);
+  await assert.rejects(measured({ languages: ['de'] }), { code: 'INVALID_ARGUMENT' });
+});
+
+test('correlations are those of scipy, ties at their mean rank', () => {
+  near(spearman(golden.similarities, golden.grades), golden.spearman);
+  near(pearson(golden.similarities, golden.grades), golden.pearson);
+  near(spearman([1, 2, 3], [10, 100, 1000]), 1);
+  assert.ok(Number.isNaN(spearman([1, 1], [1, 2])));
+});
+
+test('a similarity task correlates cosines with grades', async () => {
+  const cosines = ids.map((_, row) => {
+    const [a, b] = [golden.source, golden.target].map((side) =>
+      side.slice(row * dimensions, (row + 1) * dimensions),
+    );
+    const product = (x: number[], y: number[]) => x.reduce((sum, value, d) => sum + value * y[d]!, 0);
+    return product(a!, b!) / Math.sqrt(product(a!, a!) * product(b!, b!));
+  });
+  const graded: SimilarityTask = {
+    kind: 'similarity',
+    name: 'sts',
+    languages: ['de', 'en'],
+    sets: [
+      {
+        source: 'de',
+        target: 'en',
+        read: async () => ({ first: texts('source'), second: texts('target'), grades: golden.grades }),
+      },
+    ],
+  };
+  const { grid, measures } = await evaluateTask(graded, embedRow);
+  assert.ok(Math.abs(grid[0]!.measures.Spearman! - spearman(cosines, golden.grades)) < 1e-6);
+  assert.equal(measures.cross_lingual_cosine_spearman, grid[0]!.measures.Spearman);
+});

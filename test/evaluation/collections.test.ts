@@ -1,0 +1,135 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import type { Embed } from '#xlembed/evaluation/evaluate.js';
+import { evaluateCollections } from '#xlembed/evaluation/evaluate_collections.js';
+import { evaluateTask } from '#xlembed/evaluation/evaluate_task.js';
+import { judgeRun } from '#xlembed/evaluation/judgements.js';
+import { averagePrecision } from '#xlembed/evaluation/measures/ap.js';
+import { meanScore } from '#xlembed/evaluation/measures/measure.js';
+import { recall } from '#xlembed/evaluation/measures/recall.js';
+import type { CollectionTask } from '#xlembed/evaluation/tasks/task.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'xlembed-collections-'));
+after(() => rmSync(folder, { recursive: true }));
+const passagesFile = join(folder, 'passages');
+writeFileSync(passagesFile, 'x');
+
+/** Small whole numbers: scores are exact and ties are everywhere. */
+const dimensions = 3;
+let embedded = 0;
+const embedNumbers: Embed = async (texts) => {
+  embedded += texts.length;
+  const data = texts.flatMap((text) => text.split(' ').map(Number));
+  return { data: Float32Array.from(data), rows: texts.length, dimensions };
+};
+const vectorText = (seed: number) => [0, 1, 2].map((d) => ((seed * 48271 + d * 7919) % 5) - 2).join(' ');
+
+const queries = Array.from({ length: 9 }, (_, i) => ({ id: `q${i}`, text: vectorText(3 * i + 1) }));
+const passages = Array.from({ length: 57 }, (_, i) => ({ id: `p${i}`, text: vectorText(i) }));
+const qrels = new Map(
+  queries.map(({ id }, i) => [
+    id,
+    new Map([
+      [`p${(i * 13) % 57}`, 1],
+      [`p${(i * 5 + 2) % 57}`, 2],
+    ]),
+  ]),
+);
+const task: CollectionTask = {
+  kind: 'collection',
+  name: 'numbers',
+  languages: ['sw'],
+  open: async () => ({
+    queries,
+    qrels,
+    published: passages.length,
+    files: [passagesFile],
+    ignoreOwnId: false,
+    passages: async function* () {
+      yield* passages;
+    },
+  }),
+};
+
+test('any block size gives the scores of the whole collection, ties included', async () => {
+  const numbers = (text: string) => text.split(' ').map(Number);
+  const run = new Map(
+    queries.map(({ id, text }) => [
+      id,
+      new Map(
+        passages.map((passage) => [
+          passage.id,
+          numbers(text).reduce((sum, v, d) => sum + v * numbers(passage.text)[d]!, 0),
+        ]),
+      ),
+    ]),
+  );
+  const { rankings } = judgeRun(run, qrels);
+  const measures = [averagePrecision(), recall(10)];
+  for (const blockRows of [1, 7, 57, 1000]) {
+    const options = { blockRows, measures, similarity: 'dot', keepQueryScores: true } as const;
+    const { grid, counts } = await evaluateCollections(task, embedNumbers, options);
+    for (const measure of measures) {
+      assert.equal(grid[0]!.measures[measure.name], meanScore(measure, rankings.values()));
+    }
+    assert.equal(counts.candidates.sw, 57);
+    assert.equal(grid[0]!.queryScores!.ids.length, 9);
+  }
+});
+
+test('measures see no further than the depth', async () => {
+  const at = async (depth: number) =>
+    (await evaluateCollections(task, embedNumbers, { depth, similarity: 'dot', blockRows: 10 })).grid[0]!
+      .measures;
+  assert.ok((await at(3))['R@10']! < (await at(10))['R@10']!);
+  assert.equal((await at(10))['R@10'], (await at(57))['R@10']);
+});
+
+test('a query that is a passage does not find itself, where its task says so', async () => {
+  const own: CollectionTask = {
+    ...task,
+    open: async (language) => ({
+      ...(await task.open(language)),
+      ignoreOwnId: true,
+      queries: [{ id: 'p0', text: passages[0]!.text }],
+      qrels: new Map([['p0', new Map([['p0', 1]])]]),
+    }),
+  };
+  assert.equal((await evaluateCollections(own, embedNumbers, { depth: 57 })).grid[0]!.measures['R@100'], 0);
+});
+
+test('what is finished is not done again; what changed is', async () => {
+  const cache = { folder: join(folder, 'cache'), identity: 'model 1' };
+  const run = async (options: object = {}) => {
+    embedded = 0;
+    const result = await evaluateTask(task, embedNumbers, { cache, ...options });
+    return { result, embedded };
+  };
+  const first = await run();
+  assert.equal(first.embedded, 66);
+  const second = await run();
+  assert.equal(second.embedded, 0);
+  assert.deepEqual(second.result, first.result);
+  assert.equal((await run({ cache: { ...cache, identity: 'model 2' } })).embedded, 66);
+  assert.equal((await run({ similarity: 'dot' })).embedded, 0, 'embeddings are kept apart from the scores');
+  assert.equal(readdirSync(join(cache.folder, 'parts')).length, 3);
+});
+
+test('an interrupted evaluation goes on with the texts that are left', async () => {
+  const cache = { folder: join(folder, 'interrupted'), identity: 'model' };
+  const failing: Embed = async (texts, role) => {
+    if (role === 'passage') throw new Error('power cut');
+    return embedNumbers(texts, role);
+  };
+  await assert.rejects(evaluateTask(task, failing, { cache }), /power cut/);
+  embedded = 0;
+  await evaluateTask(task, embedNumbers, { cache });
+  assert.equal(embedded, 57);
+});
+
+test('a language that the task lacks is refused', async () => {
+  await assert.rejects(evaluateTask(task, embedNumbers, { languages: ['de'] }), { code: 'INVALID_ARGUMENT' });
+});
