@@ -5,7 +5,7 @@ import type { Encoder } from '../encoding/encoder.js';
 import { XlembedError } from '../errors.js';
 import { recordsTask } from '../evaluation/tasks/records_task.js';
 import { openTask } from '../evaluation/tasks/registry.js';
-import type { RetrievalTask } from '../evaluation/tasks/task.js';
+import type { RetrievalTask, Task } from '../evaluation/tasks/task.js';
 import type { Trainer, ValidationOptions } from '../training/trainer.js';
 import type { Console } from './console.js';
 import { evaluateEncoder } from './evaluate_encoder.js';
@@ -38,8 +38,11 @@ export function splitValidation(
   return split;
 }
 
-/** The measures of the paper (arXiv 2408.10536), as far as the languages give them. */
-const MEASURES = ['monolingual_map', 'cross_lingual_map', 'multilingual_map', 'language_bias'];
+/** The measures of the paper (arXiv 2408.10536), as far as the languages give them, and those of other kinds of tasks. */
+const MEASURES = [
+  ...['monolingual_map', 'cross_lingual_map', 'multilingual_map', 'language_bias'],
+  ...['cross_lingual_f1', 'monolingual_cosine_spearman', 'cross_lingual_cosine_spearman'],
+];
 
 /** What the flags say of evaluation during training; undefined without any. */
 export async function validationOptions(
@@ -70,7 +73,7 @@ export async function validationOptions(
   };
 }
 
-async function openBenchmark({ evalTask, evalData }: TrainFlags): Promise<RetrievalTask | undefined> {
+async function openBenchmark({ evalTask, evalData }: TrainFlags): Promise<Task | undefined> {
   if (evalTask === undefined && evalData === undefined) return undefined;
   if (evalTask !== undefined && evalData !== undefined) return openTask(evalTask, { data: evalData });
   throw new XlembedError(
