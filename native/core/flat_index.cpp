@@ -15,16 +15,19 @@ void require_usable(const float* vectors, int64_t count, int64_t dimensions, con
 }
 
 std::unique_ptr<VectorStore> store_on(at::Device device, int64_t dimensions,
-                                      std::optional<kernels::Narrow> narrow) {
+                                      std::optional<kernels::Narrow> narrow, int64_t budget_bytes) {
   if (device.is_cpu()) return host_vectors(dimensions, narrow);
-  if (device.is_cuda() && !narrow) return device_vectors(dimensions, device);
+  if (device.is_cuda() && narrow != kernels::Narrow::int8) {
+    return fitting_vectors(dimensions, device, narrow.has_value(), budget_bytes);
+  }
   throw CodedError("DEVICE_UNAVAILABLE", "there is no such search for device " + device.str());
 }
 
 }  // namespace
 
-FlatIndex::FlatIndex(int64_t dimensions, at::Device device, std::optional<kernels::Narrow> narrow)
-    : dimensions_(dimensions), store_(store_on(device, dimensions, narrow)) {}
+FlatIndex::FlatIndex(int64_t dimensions, at::Device device, std::optional<kernels::Narrow> narrow,
+                     int64_t budget_bytes)
+    : dimensions_(dimensions), store_(store_on(device, dimensions, narrow, budget_bytes)) {}
 
 void FlatIndex::add(const float* vectors, int64_t rows) {
   require_usable(vectors, rows, dimensions_, "vector");

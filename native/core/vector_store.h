@@ -32,7 +32,13 @@ class VectorStore {
 
 std::unique_ptr<VectorStore> host_vectors(int64_t dimensions, std::optional<kernels::Narrow> narrow);
 
-// Throws DEVICE_UNAVAILABLE in a build without CUDA.
-std::unique_ptr<VectorStore> device_vectors(int64_t dimensions, at::Device device);
+// On a GPU; with `narrow`, a search reads a bfloat16 copy first. Throws DEVICE_UNAVAILABLE in a build without
+// CUDA.
+std::unique_ptr<VectorStore> device_vectors(int64_t dimensions, at::Device device, bool narrow);
+
+// The same while they take no more than budget_bytes of the GPU's memory (0: 80 % of what is free now); from
+// then on in the host's memory, streamed through the GPU by each search, in float32.
+std::unique_ptr<VectorStore> fitting_vectors(int64_t dimensions, at::Device device, bool narrow,
+                                             int64_t budget_bytes);
 
 }  // namespace xlembed

@@ -113,6 +113,40 @@ void a_narrow_copy_changes_nothing() {
   }
 }
 
+// With a budget that the vectors outgrow between two calls of add(), too.
+void a_gpu_gives_the_same_bits() {
+  if (!at::hasCUDA() || at::detail::getCUDAHooks().deviceCount() == 0) return;
+  const int64_t dimensions = 70, rows = 9000, count = 40;
+  const at::Tensor x = random_vectors(rows, dimensions, 9), q = random_vectors(count, dimensions, 10);
+  const float *vectors = x.const_data_ptr<float>(), *queries = q.const_data_ptr<float>();
+  std::vector<int32_t> gone, some, offsets;
+  for (int32_t row = 0; row < 4000; row += 3) gone.push_back(row + 100);
+  for (int32_t row = 5; row < 1000; row += 4) some.push_back(row);
+  for (int32_t i = 0; i <= count; ++i) offsets.push_back(i * 30);
+  const xlembed::kernels::Subset subset{some.data(), static_cast<int64_t>(some.size())};
+  FlatIndex host(dimensions, at::kCPU);
+  host.add(vectors, rows);
+  host.remove(gone.data(), gone.size());
+  const SearchResult all = host.search(queries, count, 30), inside = host.search(queries, count, 9, subset);
+  const auto ranks = host.ranks(queries, count, all.ids.data(), offsets.data());
+  using Narrow = std::optional<xlembed::kernels::Narrow>;
+  for (const Narrow narrow : {Narrow(), Narrow(xlembed::kernels::Narrow::bfloat16)}) {
+    for (const int64_t budget_bytes : {0, 1'000'000, 100'000, 1}) {
+      FlatIndex index(dimensions, at::Device(at::kCUDA, 0), narrow, budget_bytes);
+      index.add(vectors, 1234);
+      index.add(vectors + 1234 * dimensions, rows - 1234);
+      index.remove(gone.data(), gone.size());
+      const SearchResult found = index.search(queries, count, 30), one = index.search(queries, 1, 30);
+      CHECK(found.ids == all.ids && found.scores == all.scores);
+      CHECK(std::equal(one.ids.begin(), one.ids.end(), all.ids.begin()));
+      const SearchResult found_inside = index.search(queries, count, 9, subset);
+      CHECK(found_inside.ids == inside.ids && found_inside.scores == inside.scores);
+      CHECK(index.ranks(queries, count, all.ids.data(), offsets.data()) == ranks);
+      CHECK(index.vectors(0, index.size()) == host.vectors(0, host.size()));
+    }
+  }
+}
+
 void refuses_what_has_no_score() {
   FlatIndex index(4, at::kCPU);
   const float good[8] = {1, 2, 3, 4, 5, 6, 7, 8};
@@ -139,5 +173,6 @@ int main() {
                      {"ranks agree with search", ranks_agree_with_search},
                      {"removed rows are gone", removed_rows_are_gone},
                      {"a narrow copy changes nothing", a_narrow_copy_changes_nothing},
+                     {"a GPU gives the same bits", a_gpu_gives_the_same_bits},
                      {"refuses what has no score", refuses_what_has_no_score}});
 }
