@@ -1,4 +1,5 @@
 #include "kernels/dropout.h"
+#include "kernels/launch.cuh"
 
 namespace xlembed::kernels::cuda {
 namespace {
@@ -24,11 +25,10 @@ template <typename T>
 void dropout(const T* input, const int32_t* keys, int64_t rows, int64_t columns, const DropoutRule& rule,
              T* output, CudaStream stream) {
   const int64_t count = rows * columns;
-  if (count == 0) return;
   constexpr int64_t most_blocks = 1 << 20;
   const int64_t blocks = (count + threads_per_block - 1) / threads_per_block;
   const auto grid = static_cast<unsigned>(blocks < most_blocks ? blocks : most_blocks);
-  drop<<<grid, threads_per_block, 0, stream>>>(input, keys, count, columns, rule, output);
+  launch(drop<T>, grid, threads_per_block, 0, stream, input, keys, count, columns, rule, output);
 }
 
 template void dropout(const float*, const int32_t*, int64_t, int64_t, const DropoutRule&, float*, CudaStream);
