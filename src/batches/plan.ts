@@ -19,6 +19,8 @@ export interface BatchPlan {
 export interface Sampler {
   /** Pairs wanted in every batch. */
   readonly batchSize: number;
+  /** Languages that batches may hold. */
+  readonly languages: readonly string[];
   /**
    * The pairs of batch n. Any order of calls, any machine: the same answer.
    *

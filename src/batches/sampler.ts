@@ -50,6 +50,7 @@ export function createSampler(records: readonly ParallelRecord[], options: Sampl
 
 class MatrixSampler implements Sampler {
   readonly batchSize: number;
+  readonly languages: readonly string[];
   readonly #options: ResolvedOptions;
   readonly #heldOutTexts: Record<string, number>;
   readonly #presence: Presence;
@@ -66,6 +67,7 @@ class MatrixSampler implements Sampler {
     heldOutTexts: Record<string, number>,
   ) {
     this.batchSize = options.batchSize;
+    this.languages = options.languages;
     this.#options = options;
     this.#heldOutTexts = heldOutTexts;
     this.#presence = presence;

@@ -35,3 +35,11 @@ export function languageWeights(text: string): LanguageWeights {
     throw new InvalidArgumentError('Expected equal, proportional or a temperature above 0.');
   return { temperature };
 }
+
+/** `10-100`: first and last rank. */
+export function rankRange(text: string): [number, number] {
+  const [, first, last] = /^(\d+)-(\d+)$/.exec(text) ?? [];
+  if (first === undefined || last === undefined)
+    throw new InvalidArgumentError('Expected ranks such as 10-100.');
+  return [Number(first), Number(last)];
+}

@@ -7,6 +7,7 @@ import { addDemo } from './demo.js';
 import { addEncode } from './encode.js';
 import { addEvaluate } from './evaluate.js';
 import { addDoctor, addSetup } from './machine.js';
+import { addMine } from './mine.js';
 import { addModels } from './models.js';
 import { addSearch } from './search.js';
 import { addTrain } from './train.js';
@@ -21,6 +22,7 @@ async function main(): Promise<void> {
   for (const add of [
     addDemo,
     addTrain,
+    addMine,
     addEncode,
     addSearch,
     addEvaluate,

@@ -51,6 +51,7 @@ export interface TrainFlags extends Partial<ModelFlags> {
   symmetric?: boolean;
   dropout: boolean;
   negatives: number;
+  negativeLanguage: TrainingOptions['negativeLanguage'];
   maxTokens?: number;
   queryPrompt?: string;
   passagePrompt?: string;
@@ -164,6 +165,11 @@ export function declareTrain(program: Command): Command {
       integer,
       defaults.negatives,
     )
+    .addOption(
+      new Option('--negative-language <policy>', "of hard negatives, seen from the positive's")
+        .choices(['same', 'other', 'any'])
+        .default(defaults.negativeLanguage),
+    )
     .option('--max-tokens <n>', 'tokens kept of each text (default: what the model takes)', positiveInteger)
     .option(
       '--query-prompt <text>',
@@ -227,6 +233,7 @@ export function trainingOptions(
     symmetric: flags.symmetric ?? false,
     dropout: flags.dropout,
     negatives: flags.negatives,
+    negativeLanguage: flags.negativeLanguage,
     queryPrompt: flags.queryPrompt ?? (stored ? promptFor(model, 'query') : TRAINING_DEFAULTS.queryPrompt),
     passagePrompt:
       flags.passagePrompt ?? (stored ? promptFor(model, 'passage') : TRAINING_DEFAULTS.passagePrompt),

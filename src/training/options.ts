@@ -40,6 +40,8 @@ export interface TrainingOptions {
   dropout: boolean;
   /** Hard negatives taken from each record, where it has any. */
   negatives: number;
+  /** Language of hard negatives, seen from the positive's: its own, all other training languages, or any. */
+  negativeLanguage: 'same' | 'other' | 'any';
   /** Put before queries and passages, in training and later. */
   queryPrompt: string;
   passagePrompt: string;
@@ -67,6 +69,7 @@ export const TRAINING_DEFAULTS: Omit<TrainingOptions, 'warmupSteps'> = {
   symmetric: false,
   dropout: true,
   negatives: 1,
+  negativeLanguage: 'same',
   queryPrompt: 'Query: ',
   passagePrompt: 'Passage: ',
   seed: 0,
@@ -116,6 +119,7 @@ const schema = z.strictObject({
   symmetric: z.boolean(),
   dropout: z.boolean(),
   negatives: z.int().min(0),
+  negativeLanguage: z.enum(['same', 'other', 'any']),
   queryPrompt: z.string(),
   passagePrompt: z.string(),
   seed: z.int().min(0),

@@ -20,11 +20,12 @@ export interface BatchTexts {
   passages: SideText[];
 }
 
-/** The texts of a planned batch: queries, passages, hard negatives. */
+/** The texts of a planned batch: queries, passages, hard negatives in training languages. */
 export function batchTexts(
   plan: BatchPlan,
   records: readonly ParallelRecord[],
-  options: Pick<TrainingOptions, 'negatives'>,
+  languages: readonly string[],
+  options: Pick<TrainingOptions, 'negatives' | 'negativeLanguage'>,
 ): BatchTexts {
   const queries = plan.pairs.map(({ record, queryLanguage: language }) => ({
     text: records[record]!.query[language]!,
@@ -34,41 +35,61 @@ export function batchTexts(
     text: records[record]!.positive[language]!,
     language,
   }));
-  return { queries, passages: [...positives, ...hardNegatives(plan.pairs, records, options.negatives)] };
+  return { queries, passages: [...positives, ...hardNegatives(plan.pairs, records, languages, options)] };
 }
 
-/** A text that answers a query of the batch, in whatever language, must not be a negative to it. */
+/**
+ * Of each record the first `negatives` that answer no query of the batch, in whatever language: what answers one must
+ * not be a negative to it.
+ */
 function hardNegatives(
   pairs: readonly PairChoice[],
   records: readonly ParallelRecord[],
-  wanted: number,
+  languages: readonly string[],
+  options: Pick<TrainingOptions, 'negatives' | 'negativeLanguage'>,
 ): SideText[] {
-  const having = pairs.filter(
-    ({ record, positiveLanguage }) => records[record]!.negatives?.[positiveLanguage]?.length,
-  );
-  if (wanted === 0 || having.length === 0) return [];
+  const candidates = pairs.map((pair) => negativesOf(pair, records, languages, options.negativeLanguage));
+  if (options.negatives === 0 || candidates.every((texts) => texts.length === 0)) return [];
   const answers = new Set(
     pairs.flatMap(({ record }) => Object.values(records[record]!.positive).map(positiveHash)),
   );
   const found = new Map<string, SideText>();
-  for (const { record, positiveLanguage: language } of having) {
-    const own = records[record]!.negatives![language]!;
-    const usable = own.filter((text) => !answers.has(positiveHash(text))).slice(0, wanted);
-    for (const text of usable) found.set(text, { text, language });
+  for (const own of candidates) {
+    const usable = own.filter(({ text }) => !answers.has(positiveHash(text))).slice(0, options.negatives);
+    for (const negative of usable) found.set(negative.text, negative);
   }
   return [...found.values()];
+}
+
+/** A record's negatives in the wanted ones of the training languages: first those that stand first in each. */
+function negativesOf(
+  { record, positiveLanguage }: PairChoice,
+  records: readonly ParallelRecord[],
+  languages: readonly string[],
+  policy: TrainingOptions['negativeLanguage'],
+): SideText[] {
+  const { negatives } = records[record]!;
+  if (!negatives) return [];
+  const wanted = languages.filter(
+    (language) => policy === 'any' || (language === positiveLanguage) === (policy === 'same'),
+  );
+  return wanted
+    .flatMap((language) => (negatives[language] ?? []).map((text, rank) => ({ text, language, rank })))
+    .sort((a, b) => a.rank - b.rank)
+    .map(({ text, language }) => ({ text, language }));
 }
 
 /** Switches, prompts, tokenises and packs a planned batch. */
 export async function prepareBatch(
   plan: BatchPlan,
   records: readonly ParallelRecord[],
+  languages: readonly string[],
   cache: TokenCache,
   options: TrainingOptions,
   switcher?: CodeSwitcher,
 ): Promise<PreparedBatch> {
   const switched = { query: { words: 0, switched: 0 }, passage: { words: 0, switched: 0 } };
-  const { queries, passages } = batchTexts(plan, records, options);
+  const { queries, passages } = batchTexts(plan, records, languages, options);
   const textsOf = (side: 'query' | 'passage', texts: SideText[]) =>
     switcher?.switchTexts(plan.n, side, texts, switched[side]) ?? texts.map(({ text }) => text);
   const sequences = await cache.tokens([

@@ -152,7 +152,14 @@ export class Trainer {
     const watch = this.#watch(options.validation);
     if (watch?.exhausted) return;
     const prepare = (n: number) =>
-      prepareBatch(this.sampler.plan(n), this.#records, this.#cache, this.options, this.#switcher);
+      prepareBatch(
+        this.sampler.plan(n),
+        this.#records,
+        this.sampler.languages,
+        this.#cache,
+        this.options,
+        this.#switcher,
+      );
     let waitingSince = performance.now();
     for await (const batch of prefetch(prepare, { from: this.#done, to: steps, depth: PREFETCH })) {
       const event = await this.#step(batch, waitingSince);
@@ -221,7 +228,7 @@ export class Trainer {
     return async () => {
       const mean = { loss: 0, accuracy: 0 };
       for (let n = 0; n < count; n++) {
-        const batch = await prepareBatch(sampler.plan(n), records, this.#cache, {
+        const batch = await prepareBatch(sampler.plan(n), records, sampler.languages, this.#cache, {
           ...this.options,
           negatives: 0,
         });

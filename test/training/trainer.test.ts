@@ -106,7 +106,8 @@ test('texts of a batch: hard negatives, none that answers a query of the batch i
   const pair = (record: number) => ({ record, queryLanguage: 'b', positiveLanguage: 'a' });
   const plan = { n: 0, kind: 'cross_lingual' as const, pairs: [pair(0), pair(1)] };
   // Record 0's first negative is record 1's positive; both records share w40 w41 and w42.
-  const { queries, passages } = batchTexts(plan, RECORDS, { negatives: 2 });
+  const options = (negatives: number) => ({ negatives, negativeLanguage: 'same' as const });
+  const { queries, passages } = batchTexts(plan, RECORDS, ['a', 'b'], options(2));
   assert.deepEqual(
     queries.map(({ text, language }) => `${language} ${text}`),
     ['b w30', 'b w31'],
@@ -116,10 +117,25 @@ test('texts of a batch: hard negatives, none that answers a query of the batch i
 
   // Record 1's answer in the other language, in another spelling.
   const other = { ...RECORDS[0]!, negatives: { a: ['W71  W8', 'w42'] } };
-  assert.deepEqual(texts(batchTexts(plan, [other, RECORDS[1]!], { negatives: 1 }).passages.slice(2)), [
-    'w42',
-    'w52 w9',
-  ]);
+  const found = batchTexts(plan, [other, RECORDS[1]!], ['a', 'b'], options(1)).passages;
+  assert.deepEqual(texts(found.slice(2)), ['w42', 'w52 w9']);
+});
+
+test('hard negatives in the language of the positive, in others, or in any; never in one that is held out', () => {
+  const [first] = RECORDS;
+  const negatives = { a: ['a1', 'a2'], b: ['b1', 'b2'], el: ['el1'] };
+  const plan = {
+    n: 0,
+    kind: 'monolingual' as const,
+    pairs: [{ record: 0, queryLanguage: 'a', positiveLanguage: 'a' }],
+  };
+  const of = (negativeLanguage: 'same' | 'other' | 'any', count: number) =>
+    batchTexts(plan, [{ ...first!, negatives }], ['a', 'b'], { negatives: count, negativeLanguage })
+      .passages.slice(1)
+      .map(({ text, language }) => `${text} ${language}`);
+  assert.deepEqual(of('same', 9), ['a1 a', 'a2 a']);
+  assert.deepEqual(of('other', 9), ['b1 b', 'b2 b']);
+  assert.deepEqual(of('any', 3), ['a1 a', 'b1 b', 'a2 a']);
 });
 
 test('a run learns, repeats bit by bit, and stops early without harm', async () => {

@@ -1,0 +1,190 @@
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
+import { mkdir, open, rename, rm, truncate, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { type Command, Option } from 'commander';
+import { languagesOf } from '../batches/cells.js';
+import { isHeldOut } from '../batches/held_out.js';
+import { readRecords } from '../datasets/read_records.js';
+import type { ParallelRecord } from '../datasets/records.js';
+import { Encoder } from '../encoding/encoder.js';
+import { XlembedError } from '../errors.js';
+import { FlatIndex } from '../search/flat_index.js';
+import { CandidatePool } from '../search/mining/candidates.js';
+import { indexCandidates, type MiningCounts, mineNegatives } from '../search/mining/mine_negatives.js';
+import { type MiningOptions, resolveMiningOptions } from '../search/mining/options.js';
+import { list, number, positiveInteger, rankRange } from './arguments.js';
+import { type Console, createConsole, settingsLines } from './console.js';
+import { Interrupt } from './interrupt.js';
+import { type ModelFlags, modelFolder, withModel } from './model_option.js';
+
+interface MineFlags extends ModelFlags, MiningOptions {
+  data: string[];
+  output: string;
+  overwrite?: boolean;
+  languages?: string[];
+  holdOut?: string[];
+  maxTokens?: number;
+  device: string;
+  skipMalformed?: boolean;
+  json?: boolean;
+}
+
+export function addMine(program: Command): void {
+  withModel(program.command('mine'), 'ranks the passages')
+    .description('Find hard negatives: passages that rank high for a query that they do not answer')
+    .requiredOption('--data <file...>', 'JSONL records, as for training; their positives are the passages')
+    .requiredOption('--output <file>', 'JSONL: the same records with negatives')
+    .option('--overwrite', 'replace the output file')
+    .option('--negatives <n>', 'wanted for each positive', positiveInteger, 5)
+    .option('--ranks <first-last>', 'to take them from, answers not counted', rankRange, [10, 100])
+    .option('--margin <x>', "how far a negative's score must lie below the positive's", number)
+    .option('--relative-margin <share>', "the same as a share of the positive's score", number)
+    .addOption(
+      new Option('--language <policy>', "of negatives, seen from the positive's")
+        .choices(['same', 'other', 'any'])
+        .default('same'),
+    )
+    .option('--languages <list>', 'of passages, comma-separated (default: all)', list)
+    .option('--hold-out <list>', 'languages whose passages are left out', list)
+    .option('--max-tokens <n>', 'tokens kept of each text (default: what the model takes)', positiveInteger)
+    .option('--device <name>', 'cpu, cuda or cuda:N', 'cpu')
+    .option('--skip-malformed', 'leave malformed lines out and count them')
+    .option('--json', 'print the result as JSON')
+    .action(mine);
+}
+
+async function mine(flags: MineFlags): Promise<void> {
+  const console = createConsole(flags);
+  const { negatives, ranks, margin, relativeMargin, language } = flags;
+  const options = resolveMiningOptions({
+    negatives: negatives!,
+    ranks: ranks!,
+    margin,
+    relativeMargin,
+    language: language!,
+  });
+  if (existsSync(flags.output) && !flags.overwrite) {
+    throw new XlembedError(
+      'FILE_EXISTS',
+      `${flags.output} exists`,
+      'name another --output, or give --overwrite',
+    );
+  }
+  const read = await readRecords(flags.data, { onMalformed: flags.skipMalformed ? 'skip' : 'fail' });
+  const { device, maxTokens } = flags;
+  const encoder = await Encoder.load(await modelFolder(flags, console), { device, maxTokens });
+  const languages = languagesOf(read.records).filter(
+    (tag) => (flags.languages?.includes(tag) ?? true) && !isHeldOut(tag, flags.holdOut ?? []),
+  );
+  const { model, data } = flags;
+  const settings = { model, data, ...options, languages, maxTokens: encoder.model.maxTokens };
+  console.info(`settings\n${settingsLines(settings)}`);
+  if (read.counts.skipped > 0) console.info(`note: ${read.counts.skipped} malformed lines left out`);
+  const work = await Work.open(`${flags.output}.partial`, await fingerprint(settings, read.records, encoder));
+  const pool = new CandidatePool(read.records, languages);
+  const index = await work.index(encoder, pool, console);
+  const result = await writeMined(flags, work, read.records, encoder, pool, index, options, console);
+  index.dispose();
+  await encoder.dispose();
+  if (!result) return;
+  console.result(
+    `${result.negatives} negatives for ${result.records} records; ${result.without} positives without one; ${result.tooNear} passages too near; ${flags.output}`,
+    { output: flags.output, passages: pool.candidates.length, ...result },
+  );
+}
+
+/** Undefined where a signal ended it: the same command then goes on. */
+async function writeMined(
+  flags: MineFlags,
+  work: Work,
+  records: readonly ParallelRecord[],
+  encoder: Encoder,
+  pool: CandidatePool,
+  index: FlatIndex,
+  options: ReturnType<typeof resolveMiningOptions>,
+  console: Console,
+): Promise<MiningCounts | undefined> {
+  const counts: MiningCounts = { records: 0, negatives: 0, without: 0, tooNear: 0 };
+  const progress = console.progress('mining', records.length);
+  using interrupt = new Interrupt();
+  const from = await work.written();
+  if (from > 0) console.info(`${from} records are there from an interrupted run`);
+  const output = await open(work.records, 'a');
+  try {
+    for await (const record of mineNegatives(encoder, records, pool, index, options, counts, from)) {
+      const { positiveId, ...fields } = record;
+      const line = { ...fields, ...(positiveId !== undefined && { positive_id: positiveId }) };
+      await output.write(`${JSON.stringify(line)}\n`);
+      progress.update(from + counts.records);
+      if (interrupt.exitCode !== undefined) {
+        process.exitCode = interrupt.exitCode;
+        return undefined;
+      }
+    }
+    await output.sync();
+  } finally {
+    progress.stop();
+    await output.close();
+  }
+  await work.finish(flags.output);
+  return counts;
+}
+
+/** What decides the result: settings, records, and the model by the embedding that it gives a text. */
+async function fingerprint(
+  settings: object,
+  records: readonly ParallelRecord[],
+  encoder: Encoder,
+): Promise<string> {
+  const hash = createHash('sha256').update(JSON.stringify(settings));
+  for (const record of records) hash.update(`${JSON.stringify(record)}\n`);
+  const { data } = await encoder.encode(['What makes a model the same?'], { role: 'query' });
+  return hash.update(new Uint8Array(data.buffer)).digest('hex');
+}
+
+/** The folder of a run under way: embedded passages and records so far, which the same command takes up again. */
+class Work {
+  private constructor(private readonly folder: string) {}
+
+  get records(): string {
+    return join(this.folder, 'records.jsonl');
+  }
+
+  /** What a run of other settings or data has left goes. */
+  static async open(folder: string, fingerprint: string): Promise<Work> {
+    const path = join(folder, 'fingerprint');
+    if (!existsSync(path) || readFileSync(path, 'utf8') !== fingerprint) {
+      await rm(folder, { recursive: true, force: true });
+      await mkdir(folder, { recursive: true });
+      await writeFile(path, fingerprint);
+    }
+    return new Work(folder);
+  }
+
+  async index(encoder: Encoder, pool: CandidatePool, console: Console): Promise<FlatIndex> {
+    const passages = join(this.folder, 'passages');
+    const { device, dimensions } = encoder;
+    if (existsSync(passages)) return FlatIndex.load(passages, { device });
+    const index = FlatIndex.create({ dimensions, device });
+    const progress = console.progress('embedding passages', pool.candidates.length);
+    await indexCandidates(encoder, pool, index, (done) => progress.update(done));
+    progress.stop();
+    await index.save(passages);
+    return index;
+  }
+
+  /** Number of whole lines; one that a kill has cut short goes. */
+  async written(): Promise<number> {
+    if (!existsSync(this.records)) return 0;
+    const bytes = readFileSync(this.records);
+    await truncate(this.records, bytes.lastIndexOf('\n') + 1);
+    return bytes.reduce((lines, byte) => lines + (byte === 0x0a ? 1 : 0), 0);
+  }
+
+  async finish(output: string): Promise<void> {
+    await mkdir(dirname(output), { recursive: true });
+    await rename(this.records, output);
+    await rm(this.folder, { recursive: true });
+  }
+}
