@@ -1,7 +1,7 @@
 // Vectors that do not fit on the GPU: they stay in the host's memory, row after row, and pass through two
-// pinned buffers. While the GPU searches one piece the next one is copied, and the one after that is brought to
-// pinned memory. A piece's k best are merged with those of the pieces before: the results are those of a search
-// that has all on the device.
+// pinned buffers. While the GPU searches one piece the next one is copied, and the one after that is brought
+// to pinned memory. A piece's k best are merged with those of the pieces before: the results are those of a
+// search that has all on the device.
 #include "core/error.h"
 #include "core/vector_store.h"
 
@@ -98,7 +98,7 @@ class StreamedVectors : public VectorStore {
  private:
   // One of the buffers that take turns.
   struct Buffer {
-    at::Tensor pinned, rows;          // (piece, D) on the host and on the device
+    at::Tensor pinned, rows;           // (piece, D) on the host and on the device
     at::cuda::CUDAEvent copied, used;  // rows are here; rows have been read
   };
   struct Free {
@@ -136,8 +136,8 @@ class StreamedVectors : public VectorStore {
 };
 
 // best (Q) lists in order, and a piece's (Q, k), whose rows are later ones: the k best of both.
-void merge(std::vector<std::vector<kernels::Candidate>>& best, const at::Tensor& scores, const at::Tensor& rows,
-           int64_t first_row, int64_t k) {
+void merge(std::vector<std::vector<kernels::Candidate>>& best, const at::Tensor& scores,
+           const at::Tensor& rows, int64_t first_row, int64_t k) {
   std::vector<kernels::Candidate> found, merged;
   for (size_t q = 0; q < best.size(); ++q) {
     found.clear();
@@ -167,7 +167,8 @@ void StreamedVectors::search_block(const float* queries, int64_t count, int64_t 
   }
   const at::Tensor panels = at::zeros({piece_rows_, dimensions_}, floats);
   const float* const block = panels.const_data_ptr<float>();
-  const at::Tensor q = at::from_blob(const_cast<float*>(queries), {count, dimensions_}, at::kFloat).to(device_);
+  const at::Tensor q =
+      at::from_blob(const_cast<float*>(queries), {count, dimensions_}, at::kFloat).to(device_);
   const at::Tensor workspace =
       at::empty({kernels::cuda::top_k_workspace_bytes(count, dimensions_)}, floats.dtype(at::kByte));
   const at::Tensor found_scores = at::empty({count, k}, floats);
@@ -176,8 +177,7 @@ void StreamedVectors::search_block(const float* queries, int64_t count, int64_t 
   std::future<void> next;
   const auto start = [&](int64_t piece) {
     if (piece >= pieces()) return;
-    next = std::async(std::launch::async,
-                      [&, piece] { upload(piece, buffers[piece % kBuffers], copies); });
+    next = std::async(std::launch::async, [&, piece] { upload(piece, buffers[piece % kBuffers], copies); });
   };
   start(0);
   for (int64_t piece = 0; piece < pieces(); ++piece) {

@@ -8,6 +8,7 @@ import { Worker } from 'node:worker_threads';
 import { Encoder } from '#xlembed/encoding/encoder.js';
 import { describeFreshModel, openModel } from '#xlembed/models/open_model.js';
 import { type Dtype, type HeadModule, loadNative, type NativeEncoder } from '#xlembed/native.js';
+import { device } from '../device.js';
 import { folderOf, largestDifference, MODELS, packed, readGolden } from './goldens.js';
 
 async function nativeEncoder(name: string, pooling: 'mean' | 'first', dtype: Dtype): Promise<NativeEncoder> {
@@ -47,7 +48,7 @@ for (const name of MODELS) {
 }
 
 test('texts: input order over windows and token budgets, counts, prompts', async () => {
-  const encoder = await Encoder.load(folderOf('xlm-roberta'));
+  const encoder = await Encoder.load(folderOf('xlm-roberta'), { device });
   const texts = Array.from({ length: 5000 }, (_, n) => 'w7 '.repeat(1 + (n % 9)) + `w${10 + (n % 80)}`);
   const all = await encoder.encode(texts, { tokenBudget: 500 });
   assert.equal(all.rows, 5000);
@@ -89,10 +90,10 @@ test('fresh weights: the same for a seed, others for another', async () => {
 
 test('save and load: the same vectors', async () => {
   const folder = join(mkdtempSync(join(tmpdir(), 'xlembed-')), 'model');
-  const encoder = await Encoder.load(folderOf('xlm-roberta'));
+  const encoder = await Encoder.load(folderOf('xlm-roberta'), { device });
   await encoder.save(folder, { prompts: { query: 'w8 ' } });
   await assert.rejects(encoder.save(folder), { code: 'FILE_EXISTS' });
-  const again = await Encoder.load(folder);
+  const again = await Encoder.load(folder, { device });
   assert.deepEqual((await again.encode(['w9'])).data, (await encoder.encode(['w9'])).data);
   assert.equal(again.promptOf({ role: 'query' }), 'w8 ');
   assert.equal(again.promptOf({ role: 'passage' }), '');
@@ -153,7 +154,7 @@ test('several encoders in several worker threads, ended with work in flight, do 
     );
     await Promise.all(workers.map((worker) => worker.terminate()));
   }
-  const encoder = await Encoder.load(folderOf('bert'));
+  const encoder = await Encoder.load(folderOf('bert'), { device });
   assert.equal((await encoder.encode(['w9'])).rows, 1);
   await encoder.dispose();
 });

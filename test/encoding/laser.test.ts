@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { Encoder } from '#xlembed/encoding/encoder.js';
 import { openModel } from '#xlembed/models/open_model.js';
 import { type HeadModule, loadNative, type NativeEncoder } from '#xlembed/native.js';
+import { device } from '../device.js';
 import { largestDifference, packed } from './goldens.js';
 import { LASER, laserGolden } from './laser_golden.js';
 
@@ -28,7 +29,7 @@ test("LASER-2: the vectors of torch's LSTM", async () => {
 });
 
 test('LASER-2: texts to vectors, in the order of the texts', async () => {
-  const encoder = await Encoder.load(LASER);
+  const encoder = await Encoder.load(LASER, { device });
   const count = text_embeddings.length;
   const { data, tokens, truncated } = await encoder.encode(texts.slice(0, count).map(({ text }) => text));
   assert.ok(largestDifference(data, text_embeddings.flat()) <= 2e-6);

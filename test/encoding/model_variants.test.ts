@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { Encoder } from '#xlembed/encoding/encoder.js';
+import { device } from '../device.js';
 import { largestDifference } from './goldens.js';
 import { putVariant, VARIANTS } from './variants.js';
 
@@ -11,7 +12,7 @@ const scratch = mkdtempSync(join(tmpdir(), 'xlembed-variants-'));
 after(() => rmSync(scratch, { recursive: true }));
 
 async function embed(folder: string, texts: string[], saveTo?: string): Promise<Float32Array> {
-  const encoder = await Encoder.load(folder, { tokenizerThreads: 1 });
+  const encoder = await Encoder.load(folder, { device, tokenizerThreads: 1 });
   try {
     if (saveTo) await encoder.save(saveTo);
     return (await encoder.encode(texts)).data;
@@ -24,7 +25,7 @@ for (const [name, variant] of VARIANTS) {
   test(`${name}: the vectors of sentence-transformers, also once saved`, async () => {
     const folder = putVariant(variant, join(scratch, name));
     const saved = join(scratch, `${name}, saved`);
-    const encoder = await Encoder.load(folder, { tokenizerThreads: 1 });
+    const encoder = await Encoder.load(folder, { device, tokenizerThreads: 1 });
     const { inputIds } = await encoder.tokenizer.tokenize(variant.texts);
     assert.deepEqual([...inputIds], variant.input_ids.flat());
     await encoder.dispose();

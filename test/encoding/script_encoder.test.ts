@@ -7,6 +7,7 @@ import { Worker } from 'node:worker_threads';
 import { ScriptEncoder, type ScriptOutput } from '#xlembed/encoding/script_encoder.js';
 import { Tensor } from '#xlembed/tensor.js';
 import { TokenizerPool } from '#xlembed/tokenizers/tokenizer_pool.js';
+import { device } from '../device.js';
 import { folderOf, largestDifference } from './goldens.js';
 
 const FOLDER = 'test/reference/script';
@@ -54,7 +55,7 @@ async function values(output: ScriptOutput): Promise<ArrayLike<number>> {
 
 for (const freeze of [true, false]) {
   test(`a scripted module gives torch's values, ${freeze ? 'frozen' : 'as it is'}`, async () => {
-    const toy = await ScriptEncoder.load(TOY, { freeze });
+    const toy = await ScriptEncoder.load(TOY, { device, freeze });
     const [ids, mask] = paddedInputs();
     const output = await toy.forward(ids, mask);
     assert.ok(output instanceof Tensor);
@@ -67,7 +68,7 @@ for (const freeze of [true, false]) {
 }
 
 test('tuples, lists, dictionaries, named tuples and plain values come back as what they are', async () => {
-  const toy = await ScriptEncoder.load(TOY);
+  const toy = await ScriptEncoder.load(TOY, { device });
   assert.deepEqual(toy.methods, ['dictionary', 'forward', 'mixed', 'named', 'pooled', 'raises']);
   const tokens = Tensor.from(BigInt64Array.of(4n, 5n));
   const [integer, real, word, yes, none, list] = (await toy.call('mixed', tokens)) as ScriptOutput[];
@@ -91,8 +92,8 @@ test('texts: padded, pooled and normalised as torch does', async () => {
     maxTokens: 40,
     threads: 1,
   });
-  const toy = await ScriptEncoder.load(TOY);
-  const bert = await ScriptEncoder.load(BERT);
+  const toy = await ScriptEncoder.load(TOY, { device });
+  const bert = await ScriptEncoder.load(BERT, { device });
   for (const [encoder, expected, dimensions] of [
     [toy, golden.toy, 5],
     [bert, golden.bert, 24],
@@ -130,7 +131,7 @@ test('texts: padded, pooled and normalised as torch does', async () => {
 });
 
 test('wrong calls are refused with their code', async () => {
-  const toy = await ScriptEncoder.load(TOY);
+  const toy = await ScriptEncoder.load(TOY, { device });
   const [ids, mask] = paddedInputs();
   const rejected = (call: Promise<unknown>, code: string, message: RegExp) =>
     assert.rejects(call, { name: 'XlembedError', code, message });
@@ -182,7 +183,10 @@ test('a damaged program is refused', async () => {
 });
 
 test('forwards at the same time, of two modules, keep apart', async () => {
-  const [toy, bert] = await Promise.all([ScriptEncoder.load(TOY), ScriptEncoder.load(BERT)]);
+  const [toy, bert] = await Promise.all([
+    ScriptEncoder.load(TOY, { device }),
+    ScriptEncoder.load(BERT, { device }),
+  ]);
   const [ids, mask] = paddedInputs();
   const outputs = await Promise.all(
     Array.from({ length: 40 }, (_, n) => (n % 2 ? toy : bert).forward(ids, mask)),
@@ -223,7 +227,7 @@ test('worker threads run modules of their own, and may end with work in flight',
       for (let n = 0; n < 200; ++n) toy.forward(ids, mask).catch(() => {});
       parentPort.postMessage([output.shape, data]);
     })();`;
-  const toy = await ScriptEncoder.load(TOY);
+  const toy = await ScriptEncoder.load(TOY, { device });
   const one = await toy.forward(
     Tensor.from(BigInt64Array.of(5n, 6n), [1, 2]),
     Tensor.from(BigInt64Array.of(1n, 1n), [1, 2]),

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FlatIndex } from '#xlembed/search/flat_index.js';
+import { device } from '../device.js';
 import { randomVectors, ranking } from './vectors.js';
 
 const coded =
@@ -13,7 +14,7 @@ const coded =
 
 async function filled(rows: number, dimensions: number, seed = 1) {
   const vectors = randomVectors(rows, dimensions, seed);
-  const index = FlatIndex.create({ dimensions });
+  const index = FlatIndex.create({ device, dimensions });
   await index.add(vectors);
   return { index, vectors };
 }
@@ -36,7 +37,7 @@ test('finds what a float64 search finds', async () => {
 });
 
 test('equal scores keep the order of arrival', async () => {
-  const index = FlatIndex.create({ dimensions: 3 });
+  const index = FlatIndex.create({ device, dimensions: 3 });
   for (const id of ['c', 'a', 'b']) await index.add(Float32Array.of(1, 2, 3), [id]);
   await index.add(Float32Array.of(1, 2, 4), ['best']);
   const [hits] = await index.search(Float32Array.of(1, 1, 1), 3);
@@ -47,7 +48,7 @@ test('equal scores keep the order of arrival', async () => {
 });
 
 test('gives fewer than k where there are fewer', async () => {
-  const empty = FlatIndex.create({ dimensions: 2 });
+  const empty = FlatIndex.create({ device, dimensions: 2 });
   assert.deepEqual(await empty.search(Float32Array.of(1, 2, 3, 4), 5), [[], []]);
   await empty.add(new Float32Array());
   assert.equal(empty.size, 0);
@@ -116,7 +117,7 @@ test('a narrow first pass finds the same', async () => {
   const queries = randomVectors(count, dimensions, 15);
   const expected = await index.search(queries, 12);
   for (const scan of ['bfloat16', 'int8'] as const) {
-    const narrow = FlatIndex.create({ dimensions, scan });
+    const narrow = FlatIndex.create({ device: scan === 'int8' ? 'cpu' : device, dimensions, scan });
     await narrow.add(vectors);
     assert.deepEqual(await narrow.search(queries, 12), expected);
     await narrow.remove(['5']);

@@ -10,6 +10,7 @@ import { readSafetensorsHeader } from '#xlembed/models/safetensors.js';
 import { saveModel } from '#xlembed/models/save_model.js';
 import { loadNative, type NativeEncoder } from '#xlembed/native.js';
 import { Trainer } from '#xlembed/training/trainer.js';
+import { device } from '../device.js';
 import { largestDifference, packed } from '../encoding/goldens.js';
 import { LASER, laserGolden } from '../encoding/laser_golden.js';
 
@@ -100,7 +101,7 @@ test('LASER-2: training from texts compares by cosine, learns, and is saved with
     query: { a: words[n]! },
     positive: { a: words[n + 10]! },
   }));
-  const encoder = await Encoder.load(LASER);
+  const encoder = await Encoder.load(LASER, { device });
   const given = { sampler: 'monolingual', batchSize: 5, steps: 40, learningRate: 1e-2, seed: 5 } as const;
   const trainer = await Trainer.create(encoder, records, { ...given, queryPrompt: '', passagePrompt: '' });
   const losses: number[] = [];
@@ -110,7 +111,7 @@ test('LASER-2: training from texts compares by cosine, learns, and is saved with
 
   const folder = join(mkdtempSync(join(tmpdir(), 'xlembed-')), 'model');
   await encoder.save(folder);
-  const again = await Encoder.load(folder);
+  const again = await Encoder.load(folder, { device });
   assert.deepEqual((await again.encode(words)).data, (await encoder.encode(words)).data);
   await Promise.all([encoder.dispose(), again.dispose()]);
   rmSync(join(folder, '..'), { recursive: true });

@@ -6,6 +6,7 @@ import {
   type NativeTrainer,
   type NativeTrainerOptions,
 } from '#xlembed/native.js';
+import { device } from '../device.js';
 import { folderOf } from '../encoding/goldens.js';
 
 const OPTIONS: NativeTrainerOptions = {
@@ -30,7 +31,7 @@ export async function createEncoder(
     backbone,
     head,
     weights: { sources },
-    device: 'cpu',
+    device,
     dtype: 'float32',
     ...given,
   });

@@ -11,6 +11,7 @@ import { saveModel } from '#xlembed/models/save_model.js';
 import type { NativeEncoder, NativeTrainer, ParameterInfo } from '#xlembed/native.js';
 import { batchTexts } from '#xlembed/training/prepare.js';
 import { Trainer } from '#xlembed/training/trainer.js';
+import { device } from '../device.js';
 import { folderOf, largestDifference, MODELS, packed, readGolden } from '../encoding/goldens.js';
 import { createEncoder, createTrainer as createTrainerOf } from './native_trainer.js';
 
@@ -172,7 +173,7 @@ test('a run learns, repeats bit by bit, and stops early without harm', async () 
   assert.ok(mean(losses.slice(-10)) < 0.7 * mean(losses.slice(0, 10)), losses.join(' '));
   assert.deepEqual(new Set(runs[0]!.map(({ kind }) => kind)), new Set(['monolingual', 'cross_lingual']));
 
-  const encoder = await Encoder.load(folderOf('bert'));
+  const encoder = await Encoder.load(folderOf('bert'), { device });
   const trainer = await Trainer.create(encoder, RECORDS, given);
   for await (const event of trainer.run()) if (event.step === 3) break;
   await encoder.dispose();
@@ -180,7 +181,7 @@ test('a run learns, repeats bit by bit, and stops early without harm', async () 
 
 test('three steps in a row without a finite loss end the run, the batch on disk', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'xlembed-'));
-  const encoder = await Encoder.load(folderOf('bert'));
+  const encoder = await Encoder.load(folderOf('bert'), { device });
   const trainer = await Trainer.create(encoder, RECORDS, { batchSize: 4, steps: 10, temperature: 1e-300 });
   const path = join(folder, 'failed.json');
   let steps = 0;

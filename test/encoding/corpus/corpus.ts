@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
 import { Encoder } from '#xlembed/encoding/encoder.js';
+import { device } from '../../device.js';
 import { folderOf } from '../goldens.js';
 
 export const MODEL = folderOf('xlm-roberta');
@@ -17,7 +18,7 @@ export async function temporaryFolder(): Promise<string> {
 
 /** One for all tests of a file. */
 export async function sharedEncoder(): Promise<Encoder> {
-  const encoder = await Encoder.load(MODEL, { tokenizerThreads: 2 });
+  const encoder = await Encoder.load(MODEL, { device, tokenizerThreads: 2 });
   after(() => encoder.dispose());
   return encoder;
 }
