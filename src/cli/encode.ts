@@ -2,6 +2,8 @@ import { type Command, Option } from 'commander';
 import { type TextFormatName, textFormatNames } from '../datasets/text_formats.js';
 import { TextInput } from '../datasets/texts.js';
 import type { CorpusFigures } from '../encoding/corpus/figures.js';
+import { findLance, writeLanceTable } from '../encoding/corpus/lance_table.js';
+import { readLaunch } from '../encoding/corpus/launch.js';
 import type { CorpusManifest } from '../encoding/corpus/manifest.js';
 import { ROWS_PER_SHARD } from '../encoding/corpus/options.js';
 import type { Precision } from '../encoding/corpus/precision.js';
@@ -33,6 +35,8 @@ interface EncodeFlags extends ModelFlags {
   tokenizerThreads?: number;
   device: string;
   dtype: Dtype;
+  lancedb?: string;
+  table: string;
   resume?: boolean;
   overwrite?: boolean;
   texts: boolean;
@@ -86,6 +90,11 @@ export function addEncode(program: Command): void {
         .choices(['float32', 'bfloat16', 'float16'])
         .default('float32'),
     )
+    .option(
+      '--lancedb <uri>',
+      'copy the result into a LanceDB table too (needs: npm install @lancedb/lancedb)',
+    )
+    .option('--table <name>', 'of the LanceDB table; replaced if it is there', 'embeddings')
     .option('--resume', 'go on with an interrupted run in the output folder')
     .option('--overwrite', 'replace the output folder')
     .option('--no-texts', 'do not keep the texts beside their ids')
@@ -95,6 +104,7 @@ export function addEncode(program: Command): void {
 
 async function encode(flags: EncodeFlags): Promise<void> {
   const console = createConsole(flags);
+  if (flags.lancedb) findLance();
   const input = await TextInput.open(flags.input, {
     format: flags.inputFormat,
     idColumn: flags.idColumn,
@@ -131,6 +141,10 @@ async function encode(flags: EncodeFlags): Promise<void> {
     onNote: (note) => console.info(`note: ${note}`),
   });
   status.stop();
+  if (flags.lancedb && manifest.complete && (readLaunch()?.rank ?? 0) === 0) {
+    console.info(`writing the LanceDB table ${flags.table} at ${flags.lancedb}`);
+    await writeLanceTable(flags.output, flags.lancedb, flags.table, { overwrite: true });
+  }
   await encoder.dispose();
   console.result(resultLine(flags.output, manifest), { output: flags.output, ...manifest });
   if (!manifest.complete) process.exitCode = interrupt.exitCode ?? 1;

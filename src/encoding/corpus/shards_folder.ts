@@ -8,7 +8,7 @@ import { readSafetensorsHeader } from '../../models/safetensors.js';
 import type { EmbeddingsFolder } from '../embeddings_folder.js';
 import type { CorpusManifest } from './manifest.js';
 import { MANIFEST, type ShardRecord } from './output_folder.js';
-import { readShardIds } from './shard_ids.js';
+import { type RowNames, readShardIds } from './shard_ids.js';
 
 /**
  * Opens a folder that Encoder.encodeCorpus has completed: float16 and int8 come back as float32. Throws FILE_NOT_FOUND,
@@ -17,24 +17,54 @@ import { readShardIds } from './shard_ids.js';
  */
 export async function openShards(folder: string): Promise<EmbeddingsFolder> {
   const manifest = await readManifest(folder);
-  const { rows, dimensions, modelDimensions, normalized, precision } = manifest;
-  if (precision === 'binary')
-    throw invalidArgument('precision', `float32, float16 or int8 embeddings in ${folder}`, precision);
+  requireLengths(folder, manifest);
+  const { rows, dimensions, modelDimensions, normalized } = manifest;
   const ids: string[] = [];
   const texts: (string | undefined)[] = [];
-  for (const { files, rows: expected } of manifest.shards) {
-    const names = await readShardIds(
-      folder,
-      files.map(({ name }) => name),
-    );
-    if (names.ids.length !== expected)
-      throw malformed(join(folder, files[0]!.name), `${expected} ids`, names.ids.length);
+  for (const shard of manifest.shards) {
+    const names = await namesOf(folder, shard);
     for (const id of names.ids) ids.push(id);
     for (const text of names.texts) texts.push(text);
   }
   const kept = texts.some((text) => text !== undefined) ? texts : undefined;
-  const pieces = () => piecesOf(folder, manifest);
+  const pieces = async function* () {
+    for (const shard of manifest.shards) yield* vectorsOf(folder, manifest, shard);
+  };
   return { rows, dimensions, modelDimensions, normalized, ids, texts: kept, pieces };
+}
+
+/** A piece of a shard: vectors (rows, D) and what they are of. */
+export interface NamedVectors extends RowNames {
+  vectors: Float32Array;
+}
+
+/** The same folder piece by piece, in memory that does not grow with it. Throws as `openShards` does. */
+export async function* readShards(folder: string): AsyncGenerator<NamedVectors, void, undefined> {
+  const manifest = await readManifest(folder);
+  requireLengths(folder, manifest);
+  for (const shard of manifest.shards) {
+    const { ids, texts } = await namesOf(folder, shard);
+    let row = 0;
+    for await (const vectors of vectorsOf(folder, manifest, shard)) {
+      const end = row + vectors.length / manifest.dimensions;
+      yield { vectors, ids: ids.slice(row, end), texts: texts.slice(row, end) };
+      row = end;
+    }
+  }
+}
+
+async function namesOf(folder: string, { files, rows }: ShardRecord): Promise<RowNames> {
+  const names = await readShardIds(
+    folder,
+    files.map(({ name }) => name),
+  );
+  if (names.ids.length === rows) return names;
+  throw malformed(join(folder, files[0]!.name), `${rows} ids`, names.ids.length);
+}
+
+function requireLengths(folder: string, { precision }: CorpusManifest): void {
+  if (precision !== 'binary') return;
+  throw invalidArgument('precision', `float32, float16 or int8 embeddings in ${folder}`, precision);
 }
 
 async function readManifest(folder: string): Promise<CorpusManifest> {
@@ -52,26 +82,25 @@ async function readManifest(folder: string): Promise<CorpusManifest> {
   );
 }
 
-async function* piecesOf(
+async function* vectorsOf(
   folder: string,
-  manifest: CorpusManifest,
+  { format, dimensions, precision }: CorpusManifest,
+  shard: ShardRecord,
 ): AsyncGenerator<Float32Array, void, undefined> {
-  const { format, dimensions, precision } = manifest;
-  for (const shard of manifest.shards) {
-    const paths = shard.files.map(({ name }) => join(folder, name));
-    if (format === 'parquet') {
-      if (shard.rows > 0) yield await parquetVectors(paths[0]!, dimensions);
-      continue;
-    }
-    const layout = format === 'npy' ? await npyLayout(paths) : safetensorsLayout(paths[0]!);
-    checkShape(paths[0]!, layout.values, shard, dimensions);
-    const scales = precision === 'int8' ? await allRows(layout.scales) : undefined;
-    let row = 0;
-    for await (const piece of readRowsAt(layout.values.path, layout.values)) {
-      if (scales) scaleRows(piece, scales, row, dimensions);
-      row += piece.length / dimensions;
-      yield piece;
-    }
+  if (shard.rows === 0) return;
+  const paths = shard.files.map(({ name }) => join(folder, name));
+  if (format === 'parquet') {
+    yield await parquetVectors(paths[0]!, dimensions);
+    return;
+  }
+  const layout = format === 'npy' ? await npyLayout(paths) : safetensorsLayout(paths[0]!);
+  checkShape(paths[0]!, layout.values, shard, dimensions);
+  const scales = precision === 'int8' ? await allRows(layout.scales) : undefined;
+  let row = 0;
+  for await (const piece of readRowsAt(layout.values.path, layout.values)) {
+    if (scales) scaleRows(piece, scales, row, dimensions);
+    row += piece.length / dimensions;
+    yield piece;
   }
 }
 

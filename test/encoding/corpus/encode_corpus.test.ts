@@ -4,7 +4,9 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import type { Worker } from 'node:worker_threads';
 import { TextInput } from '#xlembed/datasets/texts.js';
+import { writeLanceTable } from '#xlembed/encoding/corpus/lance_table.js';
 import type { CorpusOptions } from '#xlembed/encoding/corpus/options.js';
+import { readShards } from '#xlembed/encoding/corpus/shards_folder.js';
 import { openEmbeddingsFolder } from '#xlembed/encoding/embeddings_folder.js';
 import { Encoder } from '#xlembed/encoding/encoder.js';
 import { XlembedError } from '#xlembed/errors.js';
@@ -58,6 +60,25 @@ for (const format of ['npy', 'safetensors', 'parquet'] as const) {
     assert.equal((await readdir(output)).includes('.progress'), false);
   });
 }
+
+test('a complete folder is read piece by piece; for LanceDB its package must be there', async () => {
+  const output = newOutput();
+  await run(output, { keepTexts: false });
+  const ids: string[] = [];
+  const values: number[] = [];
+  for await (const piece of readShards(output)) {
+    assert.equal(piece.vectors.length, piece.ids.length * encoder.dimensions);
+    assert.equal(piece.texts[0], undefined);
+    ids.push(...piece.ids);
+    values.push(...piece.vectors);
+  }
+  assert.deepEqual([ids.length, ids[999]], [COUNT, 'd999']);
+  assert.ok(largestDifference(values, expected.data) <= 1e-6);
+  await assert.rejects(writeLanceTable(output, join(folder, 'lance'), 'table'), {
+    code: 'PACKAGE_MISSING',
+    hint: 'run: npm install @lancedb/lancedb',
+  });
+});
 
 test('float16 and int8 come back as what they stand for', async () => {
   for (const [format, precision, tolerance] of [
