@@ -93,6 +93,21 @@ export interface ParameterInfo {
   dtype: Dtype;
 }
 
+/** native/core/lora.h has the formula. */
+export interface NativeLoraOptions {
+  rank: number;
+  alpha: number;
+  dropout: number;
+  /** Modules by name, or by how it ends after a dot: query, attention.output.dense, dense. */
+  targets: string[];
+  /** Empty: all. */
+  layers: number[];
+  /** Of fresh adapters; default 0. */
+  seed?: number | undefined;
+  /** Trained ones instead. */
+  sources?: TensorSource[] | undefined;
+}
+
 export interface NativeEncoder {
   /** (B, D) float32, row-major, in the order of the sequences. */
   encode(batch: PackedSequences): Promise<Float32Array>;
@@ -102,6 +117,16 @@ export interface NativeEncoder {
   writeParameters(targets: TensorTarget[]): Promise<void>;
   /** All parameters anew, as of a checkpoint. Throws TENSOR_MISSING, TENSOR_SHAPE_MISMATCH, FILE_READ_FAILED. */
   readParameters(sources: TensorSource[]): Promise<void>;
+  /**
+   * Low-rank adapters, trained by a trainer made afterwards instead of the weights; encode() uses them. Throws
+   * INVALID_ARGUMENT when the options name no module or there are adapters already, MODEL_UNSUPPORTED.
+   */
+  addAdapters(options: NativeLoraOptions): Promise<void>;
+  /** <module>.lora_A.weight and <module>.lora_B.weight of each adapter. */
+  adapterParameters(): Promise<ParameterInfo[]>;
+  writeAdapters(targets: TensorTarget[]): Promise<void>;
+  /** Adds the adapters to the weights and drops them; a trainer made with them must be gone. */
+  mergeAdapters(): Promise<void>;
   /** Frees the weights once running work has ended; further calls fail with DISPOSED. */
   dispose(): void;
 }

@@ -74,6 +74,16 @@ EncoderOptions parse_options(const Fields& fields) {
   return options;
 }
 
+LoraOptions parse_lora(const Fields& fields) {
+  LoraOptions options{.rank = fields.integer("rank"),
+                      .alpha = fields.number("alpha"),
+                      .dropout = fields.number("dropout"),
+                      .targets = texts(fields, "targets")};
+  for (const double layer : fields.numbers("layers")) options.layers.push_back(static_cast<int64_t>(layer));
+  options.seed = static_cast<uint64_t>(fields.number_or("seed", 0));
+  return options;
+}
+
 Napi::Value create_encoder(const Napi::CallbackInfo& info) {
   const EncoderOptions options = parse_options(Fields(info[0]));
   const std::string device = options.device.str();
@@ -91,6 +101,10 @@ void EncoderHandle::register_in(Napi::Env env, Napi::Object exports) {
                InstanceMethod<&EncoderHandle::parameters>("parameters"),
                InstanceMethod<&EncoderHandle::write_parameters>("writeParameters"),
                InstanceMethod<&EncoderHandle::read_parameters>("readParameters"),
+               InstanceMethod<&EncoderHandle::add_adapters>("addAdapters"),
+               InstanceMethod<&EncoderHandle::adapter_parameters>("adapterParameters"),
+               InstanceMethod<&EncoderHandle::write_adapters>("writeAdapters"),
+               InstanceMethod<&EncoderHandle::merge_adapters>("mergeAdapters"),
                InstanceAccessor<&EncoderHandle::dimensions>("dimensions")});
   exports.Set("createEncoder", Napi::Function::New(env, create_encoder));
 }
@@ -131,6 +145,49 @@ Napi::Value EncoderHandle::read_parameters(const Napi::CallbackInfo& info) {
       info.Env(), device(),
       [encoder = object(), sources = parse_sources(array_items(info[0], "sources"))] {
         encoder->parameters().load(sources);
+        return Nothing{};
+      },
+      undefined);
+}
+
+Napi::Value EncoderHandle::add_adapters(const Napi::CallbackInfo& info) {
+  const Fields fields(info[0]);
+  std::vector<TensorSource> sources;
+  if (fields.has("sources")) sources = parse_sources(fields.list("sources"));
+  return run_task(
+      info.Env(), device(),
+      [encoder = object(), options = parse_lora(fields), sources] {
+        encoder->add_adapters(options, sources);
+        return Nothing{};
+      },
+      undefined);
+}
+
+Napi::Value EncoderHandle::adapter_parameters(const Napi::CallbackInfo& info) {
+  const auto named = [encoder = object()] {
+    return encoder->adapters() ? encoder->adapters()->named() : std::vector<NamedTensor>{};
+  };
+  return run_task(info.Env(), device(), named, [](Napi::Env env, std::vector<NamedTensor>& tensors) {
+    return describe_tensors(env, tensors);
+  });
+}
+
+Napi::Value EncoderHandle::write_adapters(const Napi::CallbackInfo& info) {
+  return run_task(
+      info.Env(), device(),
+      [encoder = object(), targets = parse_targets(info[0])] {
+        if (!encoder->adapters()) throw CodedError("TENSOR_MISSING", "this encoder has no adapters");
+        encoder->adapters()->write(targets);
+        return Nothing{};
+      },
+      undefined);
+}
+
+Napi::Value EncoderHandle::merge_adapters(const Napi::CallbackInfo& info) {
+  return run_task(
+      info.Env(), device(),
+      [encoder = object()] {
+        encoder->merge_adapters();
         return Nothing{};
       },
       undefined);

@@ -18,6 +18,10 @@ class EncoderHandle : public Handle<EncoderHandle, Encoder> {
   Napi::Value parameters(const Napi::CallbackInfo& info);
   Napi::Value write_parameters(const Napi::CallbackInfo& info);
   Napi::Value read_parameters(const Napi::CallbackInfo& info);
+  Napi::Value add_adapters(const Napi::CallbackInfo& info);
+  Napi::Value adapter_parameters(const Napi::CallbackInfo& info);
+  Napi::Value write_adapters(const Napi::CallbackInfo& info);
+  Napi::Value merge_adapters(const Napi::CallbackInfo& info);
 };
 
 }  // namespace xlembed::addon

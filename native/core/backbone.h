@@ -1,6 +1,7 @@
 // Token ids in, one vector per token out: what every architecture offers to the encoder.
 #pragma once
 
+#include "core/lora.h"
 #include "core/packed_batch.h"
 #include "core/parameters.h"
 
@@ -25,6 +26,14 @@ class Backbone {
   virtual PackedBatch pack(std::span<const int32_t> ids, std::span<const int32_t> cumulative) const = 0;
 
   virtual int64_t hidden_size() const = 0;
+
+  // Adds low-rank adapters, whose tensors go to `parameters`; forward() uses them from here on. Throws
+  // MODEL_UNSUPPORTED for an architecture without, INVALID_ARGUMENT when the options name no module.
+  virtual void add_adapters(const LoraOptions& options, Parameters& parameters) = 0;
+
+  // Adds the adapters to the weights, and drops them.
+  virtual void merge_adapters() = 0;
+  virtual void drop_adapters() = 0;
 };
 
 }  // namespace xlembed

@@ -44,6 +44,24 @@ Encoder::Encoder(const EncoderOptions& options)
   }
 }
 
+void Encoder::add_adapters(const LoraOptions& options, const std::vector<TensorSource>& sources) {
+  if (adapters_) throw CodedError("INVALID_ARGUMENT", "this encoder has adapters already: merge them first");
+  Parameters parameters(device_, dtype_);
+  backbone_->add_adapters(options, parameters);
+  try {
+    if (!sources.empty()) parameters.load(sources);
+  } catch (...) {
+    backbone_->drop_adapters();
+    throw;
+  }
+  adapters_ = std::move(parameters);
+}
+
+void Encoder::merge_adapters() {
+  backbone_->merge_adapters();
+  adapters_.reset();
+}
+
 at::Tensor Encoder::embed(const PackedBatch& batch, const ForwardMode& mode) const {
   const at::Tensor hidden = backbone_->forward(batch, mode);
   const at::Tensor rows = mode.layers < 0 ? head_->forward(hidden, batch)

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <variant>
 #include <vector>
@@ -40,6 +41,13 @@ class Encoder {
   PackedBatch pack(std::span<const int32_t> ids, std::span<const int32_t> cumulative) const {
     return backbone_->pack(ids, cumulative);
   }
+  // Adapters that are trained instead of the weights, fresh or read from `sources`. embed() and encode() use
+  // them until they are merged into the weights. Throws INVALID_ARGUMENT when there are some already, and
+  // what Backbone::add_adapters and Parameters::load throw.
+  void add_adapters(const LoraOptions& options, const std::vector<TensorSource>& sources);
+  void merge_adapters();
+  const Parameters* adapters() const { return adapters_ ? &*adapters_ : nullptr; }
+
   int64_t dimensions() const { return head_->dimensions(); }
   at::Device device() const { return device_; }
   at::ScalarType dtype() const { return dtype_; }
@@ -52,6 +60,7 @@ class Encoder {
   Parameters parameters_;
   std::unique_ptr<Backbone> backbone_;
   std::unique_ptr<Head> head_;
+  std::optional<Parameters> adapters_;
 };
 
 }  // namespace xlembed

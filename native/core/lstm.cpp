@@ -77,6 +77,10 @@ PackedBatch Lstm::pack(std::span<const int32_t> ids, std::span<const int32_t> cu
                     /*longest=*/std::numeric_limits<int32_t>::max(), device_);
 }
 
+void Lstm::add_adapters(const LoraOptions& /*options*/, Parameters& /*parameters*/) {
+  throw CodedError("MODEL_UNSUPPORTED", "low-rank adapters are for transformers");
+}
+
 at::Tensor Lstm::forward(const PackedBatch& batch, const ForwardMode& mode) const {
   if (mode.layers >= 0 || mode.recompute || mode.dtype != at::kFloat) {
     throw CodedError("MODEL_UNSUPPORTED",

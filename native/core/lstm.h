@@ -23,6 +23,9 @@ class Lstm final : public Backbone {
 
   at::Tensor forward(const PackedBatch& batch, const ForwardMode& mode) const override;
   PackedBatch pack(std::span<const int32_t> ids, std::span<const int32_t> cumulative) const override;
+  void add_adapters(const LoraOptions& options, Parameters& parameters) override;
+  void merge_adapters() override {}
+  void drop_adapters() override {}
   int64_t hidden_size() const override { return directions() * config_.hidden_size; }
 
  private:

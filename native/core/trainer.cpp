@@ -51,10 +51,15 @@ std::vector<Trainer::Trained> Trainer::trained_of(Encoder& encoder, const Loss& 
     throw CodedError("INVALID_ARGUMENT", "expected dtype float32 for training");
   }
   std::vector<Trained> trained;
-  for (const Leaf& leaf : encoder.parameters().leaves()) {
-    const double rate = rate_of(leaf.name, options);
+  const auto add = [&](const Leaf& leaf, double rate, bool in_encoder) {
     leaf.tensor.requires_grad_(rate > 0);
-    if (rate > 0) trained.push_back({leaf, rate, /*in_encoder=*/true});
+    if (rate > 0) trained.push_back({leaf, rate, in_encoder});
+  };
+  for (const Leaf& leaf : encoder.parameters().leaves()) {
+    add(leaf, encoder.adapters() ? 0 : rate_of(leaf.name, options), /*in_encoder=*/true);
+  }
+  if (const Parameters* adapters = encoder.adapters()) {
+    for (const Leaf& leaf : adapters->leaves()) add(leaf, rate_of(leaf.name, options), /*in_encoder=*/false);
   }
   for (const Leaf& leaf : loss.leaves()) {
     trained.push_back({leaf, options.temperature_rate, /*in_encoder=*/false});

@@ -84,7 +84,8 @@ class Trainer {
   struct Trained {
     Leaf leaf;
     double rate;
-    bool in_encoder;
+    bool in_encoder;  // among the encoder's parameters, which are saved with it; not an adapter's or the
+                      // loss's
   };
   static std::vector<Trained> trained_of(Encoder& encoder, const Loss& loss, const TrainerOptions& options);
 

@@ -48,7 +48,8 @@ void Trainer::restore(const std::vector<TensorSource>& sources,
     return wanted.back().tensor;
   };
   std::vector<AdamWState> moments(trained_.size());
-  std::vector<std::pair<at::Tensor, at::Tensor>> own;  // the loss's parameters and what they become
+  std::vector<std::pair<at::Tensor, at::Tensor>>
+      own;  // adapters' and the loss's parameters, and what they become
   for (size_t k = 0; k < trained_.size(); ++k) {
     const Leaf& leaf = trained_[k].leaf;
     moments[k] = {want(kFirst + leaf.name, leaf.tensor), want(kSecond + leaf.name, leaf.tensor)};

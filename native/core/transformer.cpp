@@ -13,6 +13,8 @@ namespace {
 constexpr uint32_t kSites = 8;
 enum Site : uint32_t { attention_probabilities, attention_output, layer_output };
 
+constexpr size_t kModules = 6;  // linear modules of a layer, see linear_modules()
+
 uint32_t site_of(int64_t layer, Site site) { return kSites * static_cast<uint32_t>(layer + 1) + site; }
 
 // softmax(Q K^T / sqrt(d)) dropped V, all (B, heads, L, d). Written out because libtorch's fused attention
@@ -90,6 +92,33 @@ at::Tensor Transformer::forward(const PackedBatch& batch, const ForwardMode& mod
   return x;
 }
 
+std::vector<LoraModule> Transformer::linear_modules() const {
+  std::vector<LoraModule> modules;
+  const int64_t hidden = config_.hidden_size;
+  for (int64_t n = 0; n < config_.layers; ++n) {
+    const Layer& layer = layers_[static_cast<size_t>(n)];
+    const std::string at = "encoder.layer." + std::to_string(n) + ".";
+    const auto part = [&](int64_t k) { return layer.query_key_value.weight.narrow(0, k * hidden, hidden); };
+    modules.push_back({at + "attention.self.query", n, part(0), 0});
+    modules.push_back({at + "attention.self.key", n, part(1), hidden});
+    modules.push_back({at + "attention.self.value", n, part(2), 2 * hidden});
+    modules.push_back({at + "attention.output.dense", n, layer.attention_output.weight, 0});
+    modules.push_back({at + "intermediate.dense", n, layer.intermediate.weight, 0});
+    modules.push_back({at + "output.dense", n, layer.output.weight, 0});
+  }
+  return modules;
+}
+
+void Transformer::add_adapters(const LoraOptions& options, Parameters& parameters) {
+  const at::NoGradGuard no_grad;  // the modules' weights are views to write to
+  adapters_.emplace(options, linear_modules(), parameters);
+}
+
+void Transformer::merge_adapters() {
+  if (adapters_) adapters_->merge();
+  adapters_.reset();
+}
+
 at::Tensor Transformer::run_layer(int64_t n, const at::Tensor& x, const PackedBatch& batch,
                                   bool dropout) const {
   const Layer& layer = layers_[static_cast<size_t>(n)];
@@ -97,11 +126,18 @@ at::Tensor Transformer::run_layer(int64_t n, const at::Tensor& x, const PackedBa
     const bool drops = dropout && config_.hidden_dropout > 0;
     return drops ? xlembed::dropout(y, batch.dropout_keys, site_of(n, site), config_.hidden_dropout) : y;
   };
-  const at::Tensor attended = layer.attention_output(
-      attend(layer.query_key_value(x), batch, site_of(n, attention_probabilities), dropout));
-  const at::Tensor middle = normalise(x + drop(attended, attention_output), layer.attention_norm);
-  const at::Tensor wide = activate(layer.intermediate(middle));  // (T, F)
-  return normalise(middle + drop(layer.output(wide), layer_output), layer.output_norm);
+  // The product with the adapters of modules `first` .. `first + count - 1` of this layer.
+  const auto project = [&](const Linear& linear, const at::Tensor& y, size_t first, size_t count) {
+    const at::Tensor product = linear(y);
+    if (!adapters_) return product;
+    return adapters_->add(product, y, kModules * static_cast<size_t>(n) + first, count, batch, dropout);
+  };
+  const at::Tensor attended =
+      attend(project(layer.query_key_value, x, 0, 3), batch, site_of(n, attention_probabilities), dropout);
+  const at::Tensor middle = normalise(
+      x + drop(project(layer.attention_output, attended, 3, 1), attention_output), layer.attention_norm);
+  const at::Tensor wide = activate(project(layer.intermediate, middle, 4, 1));  // (T, F)
+  return normalise(middle + drop(project(layer.output, wide, 5, 1), layer_output), layer.output_norm);
 }
 
 at::Tensor Transformer::embed(const PackedBatch& batch, const ForwardMode& mode) const {

@@ -2,6 +2,7 @@
 // learned absolute positions. Tensor names are Hugging Face's, without a prefix.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,9 @@ class Transformer final : public Backbone {
   at::Tensor forward(const PackedBatch& batch, const ForwardMode& mode) const override;
   PackedBatch pack(std::span<const int32_t> ids, std::span<const int32_t> cumulative) const override;
   int64_t hidden_size() const override { return config_.hidden_size; }
+  void add_adapters(const LoraOptions& options, Parameters& parameters) override;
+  void merge_adapters() override;
+  void drop_adapters() override { adapters_.reset(); }
 
  private:
   struct Linear {
@@ -48,6 +52,7 @@ class Transformer final : public Backbone {
     LayerNorm attention_norm, output_norm;
   };
 
+  std::vector<LoraModule> linear_modules() const;
   at::Tensor embed(const PackedBatch& batch, const ForwardMode& mode) const;
   at::Tensor run_layer(int64_t n, const at::Tensor& x, const PackedBatch& batch, bool dropout) const;
   at::Tensor attend(const at::Tensor& query_key_value, const PackedBatch& batch, uint32_t site,
@@ -60,6 +65,7 @@ class Transformer final : public Backbone {
   at::Tensor word_embeddings_, position_embeddings_, token_type_embeddings_;
   LayerNorm embedding_norm_;
   std::vector<Layer> layers_;
+  std::optional<Lora> adapters_;  // of six modules in each layer, in the order of linear_modules()
 };
 
 }  // namespace xlembed

@@ -6,11 +6,13 @@ import { loadNative, nativeCall } from '../native.js';
 import { parseBenchmarkResults } from '../report/benchmark_results.js';
 import { renderRoofline } from '../report/roofline.js';
 import { positiveInteger } from './arguments.js';
-import { opNames } from './bench/cases.js';
-import { peerPython } from './bench/peers.js';
-import { benchKernels } from './bench/run.js';
+import { kernelPlan, opNames } from './bench/cases.js';
+import { peerPython } from './bench/python_peer.js';
+import { benchKernels, measureBounds } from './bench/run.js';
 import { boundsText, caseText } from './bench/table.js';
+import { benchTrain, TRAIN_CASES, type TrainResult } from './bench/train.js';
 import { createConsole, type Progress } from './console.js';
+import { versions } from './versions.js';
 
 interface KernelFlags {
   only?: string;
@@ -40,6 +42,16 @@ export function addBench(program: Command): void {
     .option('--json', 'print the results as JSON')
     .action(kernels);
   bench
+    .command('train')
+    .description('Time training steps of a 6 x 384 model on short queries with long passages')
+    .option('--batch-size <pairs>', `one case: ${TRAIN_CASES.map((one) => one.batchSize)}`, positiveInteger)
+    .option('--threads <n>', 'of the CPU', positiveInteger)
+    .option('--peers', 'time sentence-transformers beside, in a Python environment of its own')
+    .option('--python <path>', 'with --peers: a Python that has sentence-transformers')
+    .option('--output <file>', 'write the results as JSON')
+    .option('--json', 'print the results as JSON')
+    .action(train);
+  bench
     .command('report')
     .description('Draw results as one HTML page: roofline and time by size')
     .argument('<results...>', 'files written by xlembed bench kernels --output')
@@ -61,7 +73,7 @@ async function kernels(flags: KernelFlags): Promise<void> {
     device,
     only: only ?? null,
     quick: flags.quick ?? false,
-    python: flags.peers ? peerPython(flags.python, console) : null,
+    python: flags.peers ? peerPython('requirements.txt', flags.python, console) : null,
     onProgress: async (done, total, soFar) => {
       progress ??= console.progress('benchmarks', total);
       const last = soFar.cases.at(-1);
@@ -75,6 +87,48 @@ async function kernels(flags: KernelFlags): Promise<void> {
   const text = [boundsText(results.bounds), ...results.cases.map(caseText), ...failures].join('\n');
   console.result(text, results);
   if (results.failures.length > 0) process.exitCode = 1;
+}
+
+interface TrainBenchFlags extends Omit<KernelFlags, 'only' | 'quick' | 'device'> {
+  batchSize?: number;
+}
+
+async function train(flags: TrainBenchFlags): Promise<void> {
+  const console = createConsole(flags);
+  const { threads, batchSize } = flags;
+  if (threads) await nativeCall(() => loadNative().setThreads(threads));
+  const cases = TRAIN_CASES.filter((one) => batchSize === undefined || one.batchSize === batchSize);
+  const python = flags.peers ? peerPython('train_requirements.txt', flags.python, console) : null;
+  const bounds = await measureBounds(kernelPlan('cpu', true), 'cpu', true);
+  const lines: string[] = [];
+  const results = await benchTrain({
+    cases,
+    operationsPerSecond: bounds.float32OperationsPerSecond,
+    python,
+    onResult: (result) => {
+      lines.push(trainLine(result));
+      console.info(trainLine(result));
+    },
+  });
+  const all = { createdAt: new Date().toISOString(), versions: versions(), bounds, results };
+  if (flags.output) await writeText(flags.output, `${JSON.stringify(all, null, 2)}\n`);
+  console.result([boundsText(bounds), ...lines].join('\n'), all);
+}
+
+const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
+
+function trainLine(result: TrainResult): string {
+  const { batchSize, miniBatch, pairsPerSecond, boundShare, outsideShare, optimizerShare, peer } = result;
+  return [
+    `batch ${batchSize}${miniBatch > 0 ? ', cached' : ''}: ${pairsPerSecond.toFixed(1)} pairs/s`,
+    `${percent(boundShare)} of the products' rate`,
+    `optimizer ${percent(optimizerShare)}, outside ${percent(outsideShare)}`,
+    ...(peer
+      ? [
+          `${peer.ratio.toFixed(2)} x sentence-transformers (${peer.pairsPerSecond.toFixed(1)} pairs/s, ${percent(result.padding)} padding, losses differ by ${result.lossDifference})`,
+        ]
+      : []),
+  ].join('; ');
 }
 
 async function report(paths: string[], { output }: { output: string }): Promise<void> {

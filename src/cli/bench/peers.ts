@@ -1,14 +1,5 @@
-import { type ChildProcessByStdio, execFileSync, spawn } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, rmSync } from 'node:fs';
-import { homedir } from 'node:os';
-import { join, resolve } from 'node:path';
-import { createInterface, type Interface } from 'node:readline';
-import type { Readable, Writable } from 'node:stream';
-import { fileURLToPath } from 'node:url';
-import { XlembedError } from '../../errors.js';
-import type { Console } from '../console.js';
 import { type KernelCase, seed } from './cases.js';
+import { PythonPeer } from './python_peer.js';
 
 export interface Peer {
   name: string;
@@ -18,103 +9,23 @@ export interface Peer {
   norm(): Promise<number>;
 }
 
-const script = fileURLToPath(new URL('../../../bench/peers/kernels.py', import.meta.url));
-const requirements = fileURLToPath(new URL('../../../bench/peers/requirements.txt', import.meta.url));
-
-/**
- * A Python that has the peers: `python` itself when given, else that of a virtual environment in the cache, made at
- * first use. Throws FILE_NOT_FOUND where the package lies without bench/, and PEER_FAILED.
- */
-export function peerPython(python: string | undefined, console: Console): string {
-  if (!existsSync(script)) {
-    throw new XlembedError('FILE_NOT_FOUND', `no ${script}`, 'peers are measured from a checkout of xlembed');
-  }
-  if (python) return python;
-  const base =
-    process.env.XLEMBED_CACHE ?? join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'xlembed');
-  const wanted = createHash('sha256').update(readFileSync(requirements)).digest('hex').slice(0, 12);
-  const folder = join(resolve(base), `peers-${wanted}`);
-  const own = join(folder, 'bin', 'python');
-  if (existsSync(join(folder, 'complete'))) return own;
-  console.info(`installing the peers into ${folder}`);
-  const install = [
-    ['python3', ['-m', 'venv', folder]],
-    [own, ['-m', 'pip', 'install', '--quiet', '-r', requirements]],
-    [own, ['-c', `open(${JSON.stringify(join(folder, 'complete'))}, "w").close()`]],
-  ] as const;
-  try {
-    for (const [command, args] of install)
-      execFileSync(command, args, { stdio: ['ignore', 'ignore', 'pipe'] });
-  } catch (cause) {
-    rmSync(folder, { recursive: true, force: true });
-    throw new XlembedError(
-      'PEER_FAILED',
-      `the peers cannot be installed: ${(cause as Error).message.trim().split('\n').at(-1)}`,
-      `give a Python that has them: --python <path> (${requirements})`,
-      { cause },
-    );
-  }
-  return own;
-}
-
-/** bench/peers/kernels.py, asked line by line: it holds the same inputs and is timed in the same rounds. */
-export class PeerProcess implements Disposable {
-  readonly #child: ChildProcessByStdio<Writable, Readable, null>;
-  readonly #lines: Interface;
-  #answer: { resolve: (line: string) => void; reject: (error: Error) => void } | undefined;
-  #ended: XlembedError | undefined;
-
+/** bench/peers/kernels.py: it holds the same inputs and is timed in the same rounds. */
+export class PeerProcess extends PythonPeer {
   constructor(python: string, threads: number) {
-    this.#child = spawn(python, [script, '--threads', String(threads)], {
-      stdio: ['pipe', 'pipe', 'inherit'],
-      // Its threads must not spin while the other implementations are timed.
-      env: { ...process.env, OMP_WAIT_POLICY: 'passive', PYTHONUNBUFFERED: '1' },
-    });
-    this.#lines = createInterface({ input: this.#child.stdout });
-    this.#lines.on('line', (line) => this.#answer?.resolve(line));
-    this.#child.on('error', (error) => this.#end(error.message));
-    this.#child.on('exit', (code, signal) => this.#end(`ended with ${signal ?? `exit code ${code}`}`));
-    this.#child.stdin.on('error', () => {});
-  }
-
-  /** Version of each peer. */
-  async versions(): Promise<Record<string, string>> {
-    return (await this.#ask({ command: 'versions' })) as Record<string, string>;
+    super('kernels.py', python, threads);
   }
 
   /** Makes a case's inputs; the peers that can do its work, none for an op without. Throws PEER_FAILED. */
   async open(kernel: KernelCase): Promise<Peer[]> {
     const { op, shape } = kernel;
-    const { names } = (await this.#ask({ command: 'open', op, shape, seed })) as { names: string[] };
+    const { names } = (await this.ask({ command: 'open', op, shape, seed })) as { names: string[] };
     return names.map((name) => ({
       name,
       run: async (repeats) => {
-        const { seconds } = (await this.#ask({ command: 'run', name, repeats })) as { seconds: number };
+        const { seconds } = (await this.ask({ command: 'run', name, repeats })) as { seconds: number };
         return seconds;
       },
-      norm: async () => ((await this.#ask({ command: 'norm', name })) as { norm: number }).norm,
+      norm: async () => ((await this.ask({ command: 'norm', name })) as { norm: number }).norm,
     }));
-  }
-
-  async #ask(question: object): Promise<unknown> {
-    if (this.#ended) throw this.#ended;
-    const line = await new Promise<string>((resolve, reject) => {
-      this.#answer = { resolve, reject };
-      this.#child.stdin.write(`${JSON.stringify(question)}\n`);
-    });
-    const answer = JSON.parse(line) as { error?: string };
-    if (answer.error) throw new XlembedError('PEER_FAILED', answer.error, 'run without --peers');
-    return answer;
-  }
-
-  #end(why: string): void {
-    this.#ended ??= new XlembedError('PEER_FAILED', `the process of the peers ${why}`, 'run without --peers');
-    this.#answer?.reject(this.#ended);
-  }
-
-  [Symbol.dispose](): void {
-    this.#child.stdin.end();
-    this.#lines.close();
-    this.#child.kill();
   }
 }

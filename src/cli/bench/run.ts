@@ -59,7 +59,8 @@ const roundsOf = (quick: boolean) =>
 
 const load = () => Number(loadavg()[0]!.toFixed(2));
 
-async function measureBounds(
+/** What the machine can do: bytes copied and read, operations of matrix products, in a second. */
+export async function measureBounds(
   { bounds, rotatedBytes }: Plan,
   device: string,
   quick: boolean,

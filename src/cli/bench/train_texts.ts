@@ -1,0 +1,47 @@
+import { createHash } from 'node:crypto';
+
+/** Token ids of queries and their passages. */
+export interface TokenPairs {
+  queries: Int32Array[];
+  passages: Int32Array[];
+}
+
+/** Log-normal lengths as questions and paragraphs of XQuAD have them: 18 and 148 tokens on average. */
+const QUERY = { median: 17, spread: 0.35, longest: 64 };
+const PASSAGE = { median: 139, spread: 0.35, longest: 512 };
+
+/** Pairs of random tokens, the same on every machine. */
+export function tokenPairs(count: number, vocabularySize: number, seed: number): TokenPairs {
+  const random = uniformNumbers(seed);
+  const sequence = ({ median, spread, longest }: typeof QUERY) => {
+    const normal = Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
+    const length = Math.min(longest, Math.max(4, Math.round(median * Math.exp(spread * normal))));
+    return Int32Array.from({ length }, () => 10 + Math.floor(random() * (vocabularySize - 10)));
+  };
+  const queries = Array.from({ length: count }, () => sequence(QUERY));
+  const passages = Array.from({ length: count }, () => sequence(PASSAGE));
+  return { queries, passages };
+}
+
+/** Share of padding when queries and passages are each padded to their longest. */
+export function paddingShare({ queries, passages }: TokenPairs): number {
+  const padded = [queries, passages].reduce(
+    (sum, side) => sum + side.length * Math.max(...side.map(({ length }) => length)),
+    0,
+  );
+  const real = [...queries, ...passages].reduce((sum, { length }) => sum + length, 0);
+  return 1 - real / padded;
+}
+
+/** Numbers in [0, 1): SHA-256 of seed and count, eight at a time. */
+function uniformNumbers(seed: number): () => number {
+  let block = 0;
+  let ready: number[] = [];
+  return () => {
+    if (ready.length === 0) {
+      const bytes = createHash('sha256').update(`${seed}/${block++}`).digest();
+      ready = Array.from({ length: 8 }, (_, k) => bytes.readUInt32LE(4 * k) / 2 ** 32);
+    }
+    return ready.pop()!;
+  };
+}
