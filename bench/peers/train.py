@@ -14,6 +14,9 @@ import platform
 import sys
 import time
 
+# transformers looks for a package named kernels, and must not find the kernels.py beside this file.
+sys.path.pop(0)
+
 import sentence_transformers
 import torch
 import transformers

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { cp, mkdir, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { formatSamplerDescription, type SamplerDescription } from '../batches/describe.js';
@@ -142,7 +142,10 @@ async function finish(flags: TrainFlags, working: string, run: Finished): Promis
   const { queryPrompt, passagePrompt } = trainer.options;
   const folder = join(working, 'model');
   const prompts = { ...encoder.model.prompts, query: queryPrompt, passage: passagePrompt };
+  const adapter = join(working, 'adapter');
+  const adapted = await trainer.finishAdapters(adapter);
   await encoder.save(folder, { prompts });
+  if (adapted) await rename(adapter, join(folder, 'adapter'));
   const { lossCurve: _curve, ...summary } = totals;
   const command = ['xlembed', ...process.argv.slice(2)].join(' ');
   const record = { command, settings, versions: versions(), notes, best: trainer.best, ...summary };

@@ -12,9 +12,10 @@ import { TRAINING_DEFAULTS, type TrainingOptions } from '../training/options.js'
 import { integer, languageWeights, list, number, positiveInteger } from './arguments.js';
 import { alpha, type DataFlag, data, languagePairs, lexicon, probabilities } from './batch_arguments.js';
 import type { Console } from './console.js';
+import { declareEngine, type EngineFlags, engineOptions } from './engine_flags.js';
 import { type ModelFlags, modelFolder, withModel } from './model_option.js';
 
-export interface TrainFlags extends Partial<ModelFlags> {
+export interface TrainFlags extends Partial<ModelFlags>, EngineFlags {
   config?: string;
   tokenizer?: string;
   data: DataFlag[];
@@ -68,7 +69,7 @@ const LEARNING_RATE = { pretrained: TRAINING_DEFAULTS.learningRate, fresh: 5e-4 
 /** Declares the options of `xlembed train`. */
 export function declareTrain(program: Command): Command {
   const defaults = TRAINING_DEFAULTS;
-  return withModel(program.command('train'), 'to start from', { mandatory: false })
+  const command = withModel(program.command('train'), 'to start from', { mandatory: false })
     .description('Fine-tune a model, or train one from scratch, on question-passage pairs')
     .option('--config <file>', 'config.json of a model with fresh weights (instead of --model)')
     .option('--tokenizer <file>', 'tokenizer.json for --config')
@@ -184,6 +185,7 @@ export function declareTrain(program: Command): Command {
     .option('--device <name>', 'cpu, cuda or cuda:N', 'cpu')
     .option('--skip-malformed', 'leave malformed lines out and count them')
     .option('--json', 'print the result as JSON');
+  return declareEngine(command);
 }
 
 /** The model that the flags name: given weights, or fresh ones. */
@@ -214,6 +216,7 @@ export function trainingOptions(
   const stored = Object.keys(model.prompts).length > 0;
   const fallback = flags.model === undefined ? LEARNING_RATE.fresh : LEARNING_RATE.pretrained;
   return {
+    ...engineOptions(flags),
     sampler: flags.sampler,
     alpha: flags.alpha,
     languageWeights: flags.languageWeights,

@@ -4,10 +4,11 @@ import type { LexiconFile } from '../batches/code_switching/lexicon.js';
 import type { CodeSwitchingOptions } from '../batches/code_switching/switcher.js';
 import type { Dataset, LanguagePair } from '../batches/options.js';
 import { invalidArgument } from '../errors.js';
+import { ENGINE_DEFAULTS, type EngineOptions, engineShape } from './engine_options.js';
 import type { ScheduleName } from './schedule.js';
 
 /** What a run needs besides model and data; every field has a default that works. */
-export interface TrainingOptions {
+export interface TrainingOptions extends EngineOptions {
   sampler: 'monolingual' | 'cross_lingual' | 'hybrid';
   /** hybrid alone: probability of a monolingual batch, fixed or scheduled over the steps. */
   alpha: Alpha;
@@ -50,6 +51,7 @@ export interface TrainingOptions {
 
 /** Learning rate, weight decay, batch size and prompts of arXiv 2408.10536; temperature as the field has it. */
 export const TRAINING_DEFAULTS: Omit<TrainingOptions, 'warmupSteps'> = {
+  ...ENGINE_DEFAULTS,
   sampler: 'hybrid',
   alpha: 0.5,
   languageWeights: 'equal',
@@ -85,6 +87,7 @@ const switchedSide = z.strictObject({
   languages: z.array(z.string()).optional(),
 });
 const schema = z.strictObject({
+  ...engineShape,
   sampler: z.enum(['monolingual', 'cross_lingual', 'hybrid']),
   alpha: alphaSchema,
   languageWeights: z.union([z.enum(['equal', 'proportional']), z.strictObject({ temperature: positive })]),

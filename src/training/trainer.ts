@@ -6,6 +6,7 @@ import { createSampler } from '../batches/sampler.js';
 import type { ParallelRecord } from '../datasets/records.js';
 import type { Encoder } from '../encoding/encoder.js';
 import { XlembedError } from '../errors.js';
+import { saveAdapter } from '../models/adapter.js';
 import type { ModelDescription } from '../models/open_model.js';
 import { loadNative, type NativeStepResult, type NativeTrainer, nativeCall } from '../native.js';
 import { prefetch } from '../scheduling/read_ahead.js';
@@ -19,6 +20,7 @@ import {
   writeCheckpoint,
 } from './checkpoint.js';
 import type { Checkpoints } from './checkpoints.js';
+import { learningRateFactors } from './engine_options.js';
 import { type Fingerprints, fingerprintRun } from './fingerprint.js';
 import { resolveTrainingOptions, type TrainingOptions } from './options.js';
 import { type PreparedBatch, prepareBatch } from './prepare.js';
@@ -118,9 +120,12 @@ export class Trainer {
   ): Promise<Trainer> {
     const options = resolveTrainingOptions(given);
     const lexicons = await Promise.all((options.codeSwitching?.lexicons ?? []).map(readLexicon));
+    const { lora, seed } = options;
+    if (lora) await nativeCall(() => encoder.native.addAdapters({ ...lora, seed }));
     const native = await nativeCall(() =>
       loadNative().createTrainer(encoder.native, {
         ...options,
+        learningRateFactors: learningRateFactors(options, encoder.model.backbone),
         normalize: needsNormalization(encoder.model),
       }),
     );
@@ -210,8 +215,25 @@ export class Trainer {
   /** Puts the weights of the best step, which has a checkpoint, into the encoder. */
   async useBest(checkpoints: Checkpoints): Promise<void> {
     if (this.best && this.best.step !== this.#done) {
-      await readCheckpointWeights(checkpoints.folderOf(this.best.step), this.#encoder.native);
+      const folder = checkpoints.folderOf(this.best.step);
+      // Adapters lie with the trainer's state.
+      if (this.options.lora)
+        await readCheckpointTensors(folder, this.#encoder.native, this.#native, readCheckpointState(folder));
+      else await readCheckpointWeights(folder, this.#encoder.native);
     }
+  }
+
+  /**
+   * The end of training with adapters: saves them, for PEFT too, and merges them into the encoder's weights. False
+   * without adapters. No step may follow.
+   */
+  async finishAdapters(folder: string): Promise<boolean> {
+    const { lora } = this.options;
+    if (!lora) return false;
+    const { native, model } = this.#encoder;
+    await saveAdapter(native, lora, folder, { baseModel: model.folder ?? '', overwrite: true });
+    await nativeCall(() => native.mergeAdapters());
+    return true;
   }
 
   /**

@@ -1,0 +1,82 @@
+import { z } from 'zod';
+import type { LoraOptions } from '../models/adapter.js';
+import type { BackboneConfig, NativeTrainerOptions } from '../native.js';
+
+/** How a step is computed, and what it trains. */
+export interface EngineOptions {
+  loss: 'info_nce' | 'triplet';
+  /** Of the triplet loss. */
+  margin: number;
+  /** info_nce: learn the temperature, with this factor on the learning rate of its logarithm; undefined: fixed. */
+  temperatureRate?: number | undefined;
+  /** The loss of the first d dimensions is summed over these d; undefined: all dimensions alone. */
+  matryoshkaSizes?: number[] | undefined;
+  /** Gradient cache: tokens in one forward pass; 0: the whole batch in one. */
+  chunkTokens: number;
+  /** Tokens whose graphs may be in memory at once, and need no second forward pass; 0: chunkTokens. */
+  graphTokens: number;
+  /** Train the mean of this layer's hidden states instead of the model's embeddings. */
+  embeddingLayer?: number | undefined;
+  recomputeActivations: boolean;
+  precision: 'float32' | 'bfloat16' | 'float16';
+  freezeEmbeddings: boolean;
+  /** So many of the first layers stay as they are. */
+  freezeLayers: number;
+  /** Factor on the learning rate from each layer to the one before it. */
+  layerDecay: number;
+  /** Low-rank adapters, trained instead of the weights and merged into them at the end. */
+  lora?: LoraOptions | undefined;
+}
+
+export const ENGINE_DEFAULTS: EngineOptions = {
+  loss: 'info_nce',
+  margin: 0.4,
+  chunkTokens: 0,
+  graphTokens: 0,
+  recomputeActivations: false,
+  precision: 'float32',
+  freezeEmbeddings: false,
+  freezeLayers: 0,
+  layerDecay: 1,
+};
+
+const positive = z.number().positive();
+const count = z.int().min(0);
+
+export const engineShape = {
+  loss: z.enum(['info_nce', 'triplet']),
+  margin: z.number(),
+  temperatureRate: positive.optional(),
+  matryoshkaSizes: z.array(z.int().min(1)).min(1).optional(),
+  chunkTokens: count,
+  graphTokens: count,
+  embeddingLayer: count.optional(),
+  recomputeActivations: z.boolean(),
+  precision: z.enum(['float32', 'bfloat16', 'float16']),
+  freezeEmbeddings: z.boolean(),
+  freezeLayers: count,
+  layerDecay: positive.max(1),
+  lora: z
+    .strictObject({
+      rank: z.int().min(1),
+      alpha: positive,
+      dropout: z.number().min(0).lt(1),
+      targets: z.array(z.string().min(1)).min(1),
+      layers: z.array(count),
+    })
+    .optional(),
+};
+
+/** The learning rate of each layer, and which parameters are frozen, as the native trainer takes it. */
+export function learningRateFactors(
+  { freezeEmbeddings, freezeLayers, layerDecay }: EngineOptions,
+  backbone: BackboneConfig,
+): NonNullable<NativeTrainerOptions['learningRateFactors']> {
+  const { layers } = backbone;
+  const factors = [{ prefix: 'embeddings.', factor: freezeEmbeddings ? 0 : layerDecay ** layers }];
+  for (let n = 0; n < layers; n++) {
+    const factor = n < freezeLayers ? 0 : layerDecay ** (layers - 1 - n);
+    factors.push({ prefix: `encoder.layer.${n}.`, factor });
+  }
+  return factors.filter(({ factor }) => factor !== 1);
+}

@@ -1,0 +1,66 @@
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { Encoder } from '#xlembed/encoding/encoder.js';
+import { ENGINE_DEFAULTS, learningRateFactors } from '#xlembed/training/engine_options.js';
+import { folderOf } from '../encoding/goldens.js';
+import { temporaryFolder, xlembed } from './run.js';
+
+const folder = temporaryFolder();
+const data = join(folder, 'pairs.jsonl');
+writeFileSync(
+  data,
+  Array.from({ length: 12 }, (_, n) =>
+    JSON.stringify({
+      id: `r${n}`,
+      query: { en: `w${10 + n}`, de: `w${30 + n}` },
+      positive: { en: `w${50 + n} w9`, de: `w${70 + n} w8` },
+    }),
+  ).join('\n'),
+);
+
+function train(output: string, ...flags: string[]) {
+  const model = folderOf('bert');
+  const base = ['train', '--model', model, '--data', data, '--output', join(folder, output)];
+  return xlembed(...base, '--batch-size', '4', '--steps', '6', '--learning-rate', '1e-2', ...flags);
+}
+
+test('train with adapters on early layers and the early-layer triplet loss: adapter and merged model', async () => {
+  const flags = ['--loss', 'triplet', '--embedding-layer', '1', '--lora-rank', '2', '--lora-layers', '0'];
+  const { status, stderr } = train('lora', ...flags);
+  assert.equal(status, 0, stderr);
+  const config = JSON.parse(readFileSync(join(folder, 'lora/adapter/adapter_config.json'), 'utf8'));
+  assert.deepEqual(config.layers_to_transform, [0]);
+  assert.ok(existsSync(join(folder, 'lora/adapter/adapter_model.safetensors')));
+  // The merged weights differ from the base in the adapted layer.
+  const texts = ['w10 w11', 'w50'];
+  const [merged, base] = await Promise.all([
+    Encoder.load(join(folder, 'lora')),
+    Encoder.load(folderOf('bert')),
+  ]);
+  assert.notDeepEqual((await merged.encode(texts)).data, (await base.encode(texts)).data);
+  await Promise.all([merged.dispose(), base.dispose()]);
+});
+
+test('train with the gradient cache, Matryoshka, bfloat16, layer decay and a learnt temperature', async () => {
+  const cache = ['--chunk-tokens', '8', '--recompute-activations', '--matryoshka', '24,8'];
+  const rates = ['--precision', 'bfloat16', '--layer-decay', '0.9', '--learn-temperature', '100'];
+  const { status, stderr } = train('cache', ...cache, ...rates, '--freeze-embeddings');
+  assert.equal(status, 0, stderr);
+  const log = readFileSync(join(folder, 'cache/training_log.jsonl'), 'utf8').trim().split('\n');
+  const steps = log.map((line) => JSON.parse(line));
+  assert.ok(steps.every(({ chunks, chunkTokens }) => chunks > 1 && chunkTokens === 8));
+  assert.equal(new Set(steps.map(({ temperature }) => temperature)).size > 1, true);
+});
+
+test('learning rates by layer', () => {
+  const backbone = { type: 'transformer', layers: 3 } as Parameters<typeof learningRateFactors>[1];
+  const factors = learningRateFactors({ ...ENGINE_DEFAULTS, layerDecay: 0.5, freezeLayers: 1 }, backbone);
+  assert.deepEqual(factors, [
+    { prefix: 'embeddings.', factor: 0.125 },
+    { prefix: 'encoder.layer.0.', factor: 0 },
+    { prefix: 'encoder.layer.1.', factor: 0.5 },
+  ]);
+  assert.deepEqual(learningRateFactors(ENGINE_DEFAULTS, backbone), []);
+});
