@@ -134,6 +134,8 @@ export interface NativeEncoder {
 export interface NativeTrainerOptions {
   temperature: number;
   symmetric: boolean;
+  /** Of info_nce's matrix products; float32 unless given. */
+  lossPrecision?: 'float32' | 'bfloat16';
   weightDecay: number;
   beta1: number;
   beta2: number;

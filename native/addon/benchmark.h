@@ -33,6 +33,7 @@ class KernelBenchmark {
   BenchmarkOptions options_;
   std::vector<Implementation> implementations_;
   std::map<std::string, Work> prepared_;
+  std::pair<std::string, std::vector<at::Tensor>> reference_;  // the last one's name and results
   int64_t next_set_ = 0;
 };
 

@@ -20,6 +20,7 @@ LossOptions parse_loss(const Fields& fields) {
   loss.temperature = fields.number("temperature");
   loss.learn_temperature = fields.has("temperatureRate");
   loss.symmetric = fields.boolean("symmetric");
+  loss.products = parse_dtype(fields.text_or("lossPrecision", "float32"));
   loss.negative_languages = parse_negative_languages(fields.text_or("negativeLanguages", "any"));
   loss.margin = fields.number_or("margin", loss.margin);
   loss.teacher_temperature = fields.number_or("teacherTemperature", loss.teacher_temperature);

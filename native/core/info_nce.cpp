@@ -8,6 +8,7 @@
 #include <string>
 
 #include "core/launch.h"
+#include "kernels/product.h"
 
 namespace xlembed {
 namespace {
@@ -37,12 +38,18 @@ struct Sums {
   at::Tensor scale_gradient;     // (N)
 };
 
+template <typename T>
+auto matrix(const at::Tensor& x) {
+  return kernels::Matrix{elements<T>(x), x.stride(0), x.stride(1)};
+}
+
 // The steps of the loss over blocks of rows; everything is allocated once and reused.
 class Blocks {
  public:
   Blocks(const at::Tensor& queries, const at::Tensor& passages, const at::Tensor& scale,
          const InfoNceOptions& options, Wanted wanted)
-      : queries_(operand(queries)),
+      : narrow_products_(options.products == at::kBFloat16 || queries.scalar_type() == at::kBFloat16),
+        queries_(operand(queries)),
         passages_(operand(passages)),
         scale_(scale),
         options_(options),
@@ -55,7 +62,9 @@ class Blocks {
     whole_ = options.symmetric && wanted.any() && count_ * row_bytes <= whole_bytes;
     const at::TensorOptions floats = queries_.options().dtype(at::kFloat);
     values_ = at::empty({whole_ ? count_ : rows_per_block_, stride_}, floats);
-    if (wanted.any() && operand_type() != at::kFloat) narrow_ = at::empty_like(values_, operand_type());
+    if (wanted.any() && queries.is_cuda() && narrow_products_) {
+      narrow_ = at::empty_like(values_, at::kBFloat16);
+    }
     results_ = at::empty({4, count_}, floats);
     sums_.row_loss = results_[0];
     sums_.correct = at::empty({count_}, floats.dtype(at::kByte));
@@ -78,12 +87,11 @@ class Blocks {
   }
 
  private:
-  // What the matrix products read: float32, or bfloat16 where they accumulate it in float32 (CUDA).
-  static at::Tensor operand(const at::Tensor& x) {
-    const bool keeps_type = x.is_cuda() && x.scalar_type() == at::kBFloat16;
-    return (keeps_type ? x : x.to(at::kFloat)).detach().contiguous();
+  // What the matrix products read: float32 or bfloat16. The CPU's round float32 themselves.
+  at::Tensor operand(const at::Tensor& x) const {
+    const bool is_narrow = x.is_cuda() ? narrow_products_ : x.scalar_type() == at::kBFloat16;
+    return x.to(is_narrow ? at::kBFloat16 : at::kFloat).detach().contiguous();
   }
-  at::ScalarType operand_type() const { return queries_.scalar_type(); }
 
   void run_symmetric() {
     const at::TensorOptions floats = values_.options();
@@ -138,13 +146,7 @@ class Blocks {
 
   // similarities (rows, M) = queries (rows, D) . passages (M, D)^T
   void multiply_similarities(int64_t first) {
-    at::Tensor out = rows_of(values_, first);
-    const at::Tensor q = queries_.narrow(0, first, rows(first));
-    if (operand_type() == at::kFloat) {
-      at::mm_out(out, q, passages_.t());
-    } else {
-      at::mm_out(out, q, passages_.t(), at::kFloat);
-    }
+    multiply(rows_of(values_, first), queries_.narrow(0, first, rows(first)), passages_.t(), /*add=*/false);
   }
 
   void scan_rows(int64_t first, bool with_gradient) {
@@ -195,26 +197,39 @@ class Blocks {
     }
   }
 
-  static void multiply(at::Tensor out, const at::Tensor& a, const at::Tensor& b, bool add) {
-    const bool narrow = a.scalar_type() != at::kFloat;
-    if (narrow && add) {
-      at::addmm_out(out, out, a, b, at::kFloat);
-    } else if (narrow) {
-      at::mm_out(out, a, b, at::kFloat);
-    } else if (add) {
-      at::addmm_out(out, out, a, b);
+  void multiply(at::Tensor out, const at::Tensor& a, const at::Tensor& b, bool add) const {
+    if (out.is_cpu()) {
+      multiply_on_cpu(out, a, b, add);
+    } else if (narrow_products_) {
+      add ? at::addmm_out(out, out, a, b, at::kFloat) : at::mm_out(out, a, b, at::kFloat);
     } else {
-      at::mm_out(out, a, b);
+      add ? at::addmm_out(out, out, a, b) : at::mm_out(out, a, b);
     }
   }
 
+  void multiply_on_cpu(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b, bool add) const {
+    const kernels::ProductShape shape{a.size(0), b.size(1), a.size(1)};
+    float* c = out.mutable_data_ptr<float>();
+    if (!narrow_products_) {
+      kernels::multiply_float32(matrix<float>(a), matrix<float>(b), shape, c, out.stride(0), add);
+    } else if (b.scalar_type() == at::kFloat) {
+      kernels::multiply_bfloat16(matrix<float>(a), matrix<float>(b), shape, c, out.stride(0), add);
+    } else if (a.scalar_type() == at::kFloat) {
+      kernels::multiply_bfloat16(matrix<float>(a), matrix<at::BFloat16>(b), shape, c, out.stride(0), add);
+    } else {
+      kernels::multiply_bfloat16(matrix<at::BFloat16>(a), matrix<at::BFloat16>(b), shape, c, out.stride(0),
+                                 add);
+    }
+  }
+
+  bool narrow_products_;
   at::Tensor queries_, passages_, scale_;
   const InfoNceOptions& options_;
   Wanted wanted_;
   int64_t count_, columns_, stride_, rows_per_block_;
   bool whole_;
   at::Tensor values_;   // (rows_per_block or N, stride) float32
-  at::Tensor narrow_;   // the same in bfloat16, when the products take that
+  at::Tensor narrow_;   // the same in bfloat16, which CUDA's products take
   at::Tensor results_;  // (4, N): loss, maximum, sum, positive
   Sums sums_;
 };

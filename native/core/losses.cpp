@@ -22,6 +22,7 @@ class InfoNce final : public Loss {
                        const PairLabels& labels) const override {
     InfoNceOptions given{.temperature = options_.temperature,
                          .symmetric = options_.symmetric,
+                         .products = options_.products,
                          .row_weights = labels.row_weights,
                          .passage_groups = labels.passage_groups,
                          .query_languages = labels.query_languages,

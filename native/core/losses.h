@@ -50,6 +50,7 @@ struct LossOptions {
   double temperature = 0.05;
   bool learn_temperature = false;                                 // info_nce: its logarithm is trained
   bool symmetric = false;                                         // info_nce
+  at::ScalarType products = at::kFloat;                           // info_nce
   NegativeLanguages negative_languages = NegativeLanguages::any;  // info_nce, triplet
   double margin = 0.4;                                            // triplet
   double teacher_temperature = 1;                                 // kl_distillation

@@ -1,6 +1,8 @@
 #include <cmath>
 #include <cstring>
+#include <fstream>
 #include <limits>
+#include <string>
 #include <vector>
 
 #include "check.h"
@@ -203,6 +205,34 @@ void narrow_types_beat_plain_libtorch() {
   }
 }
 
+// float32 inputs, bfloat16 products, against float32 products: the rounding of each factor (2^-9) partly
+// cancels in sums of many terms, as real embeddings have them.
+void bfloat16_products_are_near_float32() {
+  for (const auto& s : shapes) {
+    for (const bool symmetric : {false, true}) {
+      InfoNceOptions options = all_rules(s[0], s[1], NegativeLanguages::any);
+      options.symmetric = symmetric;
+      const Inputs inputs(s[0], s[1], s[2]);
+      const auto with_products = [&](at::ScalarType products) {
+        return [&options, products](const Tensor& q, const Tensor& p, const Tensor& t) {
+          InfoNceOptions with_temperature = options;
+          with_temperature.learned_temperature = t;
+          with_temperature.products = products;
+          return info_nce(q, p, with_temperature).loss;
+        };
+      };
+      const double t = options.temperature;
+      const Results exact = differentiate(inputs, at::kFloat, at::kFloat, t, with_products(at::kFloat));
+      const Results got = differentiate(inputs, at::kFloat, at::kFloat, t, with_products(at::kBFloat16));
+      const double allowed = s[2] == 384 ? 0.005 : 0.02;
+      CHECK(distance(got.loss, exact.loss) <= 0x1p-8 / t);
+      for (const auto& [g, e] : {std::pair{got.queries, exact.queries}, {got.passages, exact.passages}}) {
+        CHECK(distance(g, e) <= allowed * e.norm().item<double>() + 1e-9);
+      }
+    }
+  }
+}
+
 void several_blocks_match_autograd() {
   InfoNceOptions options = all_rules(1300, 1301, NegativeLanguages::any);
   compare(Inputs(1300, 1301, 16), options, at::kFloat);
@@ -291,9 +321,10 @@ void every_backward_adds_the_same() {
   CHECK(at::equal(q.grad(), once * 2));
 }
 
-void equal_bits_on_every_run() {
+void equal_bits_on_every_run(at::ScalarType products) {
   InfoNceOptions options = all_rules(257, 300, NegativeLanguages::same);
   options.symmetric = true;
+  options.products = products;
   const Inputs inputs(257, 300, 33);
   Tensor first;
   for (int run = 0; run < 100; ++run) {
@@ -307,6 +338,37 @@ void equal_bits_on_every_run() {
     if (run == 0) first = all;
     CHECK(std::memcmp(all.const_data_ptr(), first.const_data_ptr(), all.nbytes()) == 0);
   }
+}
+
+// A line of /proc/self/status, in bytes.
+int64_t status_bytes(const std::string& name) {
+  std::ifstream file("/proc/self/status");
+  std::string word;
+  while (file >> word && word != name) {
+  }
+  int64_t kibibytes = 0;
+  file >> kibibytes;
+  return kibibytes * 1024;
+}
+
+// At 16,384 pairs, where the similarities alone would take 1 GB. What the caller gets, two gradients, is not
+// extra.
+void extra_memory_stays_below_64_mb() {
+#ifndef __SANITIZE_ADDRESS__
+  const int64_t N = 16384, D = 64;
+  const Inputs inputs(N, N, D);
+  for (const at::ScalarType products : {at::kFloat, at::kBFloat16}) {
+    const Tensor q = inputs.queries.to(at::kFloat).requires_grad_();
+    const Tensor p = inputs.passages.to(at::kFloat).requires_grad_();
+    InfoNceOptions options;
+    options.products = products;
+    if (!(std::ofstream("/proc/self/clear_refs") << "5").flush()) return;  // the peak cannot be measured here
+    const int64_t before = status_bytes("VmRSS:");
+    info_nce(q, p, options).loss.backward();
+    const int64_t results = 2 * N * D * static_cast<int64_t>(sizeof(float));
+    CHECK(status_bytes("VmHWM:") - before - results <= int64_t{64} << 20);
+  }
+#endif
 }
 
 void accuracy_counts_ties_for_the_smaller_column() {
@@ -392,12 +454,15 @@ int main() {
       {"rows match the definition", rows_match_the_definition},
       {"float32 gradients match autograd", float32_gradients_match_autograd},
       {"bfloat16 and float16 beat plain libtorch", narrow_types_beat_plain_libtorch},
+      {"bfloat16 products are near float32", bfloat16_products_are_near_float32},
       {"several blocks match autograd", several_blocks_match_autograd},
       {"recomputed blocks match autograd", recomputed_blocks_match_autograd},
       {"gradients match finite differences", gradients_match_finite_differences},
       {"a gradient only where asked", gradient_only_where_asked},
       {"every backward adds the same", every_backward_adds_the_same},
-      {"equal bits on every run", equal_bits_on_every_run},
+      {"equal bits on every run", [] { equal_bits_on_every_run(at::kFloat); }},
+      {"equal bits on every run, bfloat16 products", [] { equal_bits_on_every_run(at::kBFloat16); }},
+      {"extra memory stays below 64 MB", extra_memory_stays_below_64_mb},
       {"accuracy: ties go to the smaller column", accuracy_counts_ties_for_the_smaller_column},
       {"not finite in, not finite out", not_finite_in_not_finite_out},
       {"extreme temperatures stay finite", extreme_temperatures_stay_finite},

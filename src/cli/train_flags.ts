@@ -50,6 +50,7 @@ export interface TrainFlags extends Partial<ModelFlags>, EngineFlags {
   weightDecay: number;
   temperature: number;
   symmetric?: boolean;
+  lossPrecision: 'float32' | 'bfloat16';
   dropout: boolean;
   negatives: number;
   negativeLanguage: TrainingOptions['negativeLanguage'];
@@ -159,6 +160,11 @@ export function declareTrain(program: Command): Command {
     .option('--weight-decay <x>', 'AdamW, not on biases and LayerNorm', number, defaults.weightDecay)
     .option('--temperature <t>', 'of the contrastive loss', number, defaults.temperature)
     .option('--symmetric', 'also the loss from passages to queries')
+    .addOption(
+      new Option('--loss-precision <type>', 'what the matrix products of the loss multiply')
+        .choices(['float32', 'bfloat16'])
+        .default(defaults.lossPrecision),
+    )
     .option('--no-dropout', 'switch dropout off')
     .option(
       '--negatives <n>',
@@ -234,6 +240,7 @@ export function trainingOptions(
     weightDecay: flags.weightDecay,
     temperature: flags.temperature,
     symmetric: flags.symmetric ?? false,
+    lossPrecision: flags.lossPrecision,
     dropout: flags.dropout,
     negatives: flags.negatives,
     negativeLanguage: flags.negativeLanguage,

@@ -61,10 +61,13 @@ const cpuPlan = (): Plan => ({
       ),
     ),
     ...rowOps([1024, 8192, 65_536], 768, ['float32', 'bfloat16']),
-    ...each('info_nce', 'float32', [
-      ...[1024, 2048, 4096, 8192].map((pairs) => ({ pairs, dimensions: 384 })),
-      { pairs: 4096, dimensions: 1024 },
-    ]),
+    ...each(
+      'info_nce',
+      'float32',
+      [384, 768, 1024].flatMap((dimensions) =>
+        [1024, 2048, 4096, 8192, 16_384].map((pairs) => ({ pairs, dimensions })),
+      ),
+    ),
     ...each('info_nce', 'bfloat16', [{ pairs: 4096, dimensions: 384 }]),
     ...each('top_k', 'float32', [
       ...[10_000, 100_000, 1_000_000].map((rows) => ({ rows, dimensions: 384, queries: 32, k: 10 })),

@@ -1,0 +1,39 @@
+// Products of float32 or bfloat16 matrices with float32 sums, for the CPU: C = A . B or C += A . B.
+//   float32:  as every BLAS computes it
+//   bfloat16: the operands are rounded to bfloat16, twice as many multiplications in an instruction
+//   (AVX512-BF16)
+// Every element is summed in the same order whatever the number of threads. The scheme is K. Goto's and R.
+// van de Geijn's (Anatomy of high-performance matrix multiplication, 2008): packed panels, sums in registers.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/bfloat16.h"
+
+namespace xlembed::kernels {
+
+// Element (i, j) at data[i * row_stride + j * column_stride]; one of the strides is 1.
+template <typename T>
+struct Matrix {
+  const T* data;
+  int64_t row_stride;
+  int64_t column_stride;
+  Matrix transposed() const { return {data, column_stride, row_stride}; }
+};
+
+struct ProductShape {
+  int64_t rows;     // of A and C
+  int64_t columns;  // of B and C
+  int64_t depth;    // columns of A, rows of B
+};
+
+// c (rows, columns), row r at c + r * stride.
+void multiply_float32(const Matrix<float>& a, const Matrix<float>& b, ProductShape shape, float* c,
+                      int64_t stride, bool add);
+
+// Left and Right are float or bfloat16.
+template <typename Left, typename Right>
+void multiply_bfloat16(const Matrix<Left>& a, const Matrix<Right>& b, ProductShape shape, float* c,
+                       int64_t stride, bool add);
+
+}  // namespace xlembed::kernels
