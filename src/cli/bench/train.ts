@@ -17,7 +17,7 @@ export interface TrainCase {
 }
 
 export const TRAIN_CASES: TrainCase[] = [
-  { batchSize: 64, miniBatch: 0, rounds: 7 },
+  { batchSize: 64, miniBatch: 0, rounds: 5 },
   { batchSize: 256, miniBatch: 0, rounds: 3 },
   { batchSize: 1024, miniBatch: 64, rounds: 1 },
 ];
