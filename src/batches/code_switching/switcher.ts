@@ -47,6 +47,7 @@ export class CodeSwitcher {
   readonly #lexicons: Record<Side, Map<string, Lexicon[]>>;
   readonly #options: CodeSwitchingOptions;
   readonly #seed: number;
+  readonly #words = new WordCache();
 
   /** Lexicons into held-out languages are not used. */
   constructor(
@@ -85,7 +86,7 @@ export class CodeSwitcher {
     const limit = this.#options[side].probability * 2 ** 32;
     const bilingual =
       this.#options.mode === 'bilingual' ? lexicons[random.below(lexicons.length)] : undefined;
-    const bounds = wordsOf(text, lexicons[0]!.source);
+    const bounds = this.#words.of(text, lexicons[0]!.source);
     const result = new Sentence(text);
     counts.words += bounds.length / 2;
     for (let i = 0; i < bounds.length; i += 2) {
@@ -99,6 +100,29 @@ export class CodeSwitcher {
       counts.switched += 1;
     }
     return result.end();
+  }
+}
+
+/** Numbers held at most, 4 bytes each; beyond it the cache starts anew. */
+const MOST_BOUNDS = 2 ** 24;
+
+/** Finding the words costs most of the time, and training meets every text many times. */
+class WordCache {
+  readonly #held = new Map<string, Int32Array>();
+  #bounds = 0;
+
+  of(text: string, language: string): Int32Array {
+    const key = `${language}\n${text}`;
+    const known = this.#held.get(key);
+    if (known) return known;
+    const bounds = wordsOf(text, language);
+    this.#bounds += bounds.length;
+    if (this.#bounds > MOST_BOUNDS) {
+      this.#held.clear();
+      this.#bounds = bounds.length;
+    }
+    this.#held.set(key, bounds);
+    return bounds;
   }
 }
 
