@@ -4,6 +4,7 @@
 
 #include "kernels/best_k.h"
 #include "kernels/panels.h"
+#include "kernels/rank_counts.h"
 
 namespace xlembed::kernels {
 namespace {
@@ -63,28 +64,6 @@ class PanelReader {
   std::vector<std::vector<float>> buffers_;
 };
 
-// What a query's relevant rows have.
-struct Relevant {
-  std::vector<float> scores;
-  const int32_t* rows;
-  const int32_t* offsets;
-};
-
-// Adds to counts[i] how many of a panel's rows stand before relevant row i of the query.
-void count_better(const Relevant& relevant, int64_t query, const float* scores, int64_t first_row,
-                  int64_t valid, int32_t* counts) {
-  for (int32_t i = relevant.offsets[query]; i < relevant.offsets[query + 1]; ++i) {
-    const Floats own = broadcast(relevant.scores[i]);
-    const int64_t earlier = std::clamp<int64_t>(relevant.rows[i] - first_row, 0, valid);
-    for (int64_t lane = 0; lane < valid; lane += kLanes) {
-      const Floats score = load(scores + lane);
-      const uint32_t above = greater(score, own) & first_lanes(valid - lane);
-      const uint32_t tied = equal(score, own) & first_lanes(earlier - lane);
-      counts[i] += __builtin_popcount(above) + __builtin_popcount(tied);
-    }
-  }
-}
-
 void top_k_block(const float* queries, int64_t query_count, const Corpus& corpus, const Subset& subset,
                  int64_t k, int threads, float* scores, int32_t* rows) {
   PanelReader reader(corpus, subset, threads);
@@ -119,10 +98,7 @@ void ranks_block(const float* queries, int64_t query_count, const Corpus& corpus
        [&](int thread, int64_t query, const float* sums, const float*, int64_t p) {
          count_better(relevant, query, sums, p * kPanelRows, reader.valid_rows(p), counts[thread].data());
        });
-  for (int64_t i = offsets[0]; i < total; ++i) {
-    ranks[i] = 1;
-    for (const auto& part : counts) ranks[i] += part[i];
-  }
+  write_ranks(relevant, counts, ranks);
 }
 
 }  // namespace
