@@ -19,6 +19,18 @@ Napi::Value create_flat_index(const Napi::CallbackInfo& info) {
   return FlatIndexHandle::create(std::make_shared<FlatIndex>(dimensions, device, narrow), device.str());
 }
 
+Napi::Value create_binary_index(const Napi::CallbackInfo& info) {
+  const int64_t dimensions = info[0].As<Napi::Number>().Int64Value();
+  return FlatIndexHandle::create(std::make_shared<FlatIndex>(dimensions, binary_vectors(dimensions)), "cpu");
+}
+
+Napi::Value map_flat_index(const Napi::CallbackInfo& info) {
+  const Fields fields(info[0]);
+  const int64_t rows = fields.integer("rows"), dimensions = fields.integer("dimensions");
+  auto store = mapped_vectors(fields.text("path"), fields.integer("offset"), rows, dimensions);
+  return FlatIndexHandle::create(std::make_shared<FlatIndex>(dimensions, std::move(store), rows), "cpu");
+}
+
 Napi::Value search_result(Napi::Env env, const SearchResult& result) {
   Napi::Object object = Napi::Object::New(env);
   object.Set("scores", typed_array<Napi::Float32Array>(env, result.scores));
@@ -37,6 +49,8 @@ void FlatIndexHandle::register_in(Napi::Env env, Napi::Object exports) {
        InstanceMethod<&FlatIndexHandle::vectors>("vectors"),
        InstanceMethod<&FlatIndexHandle::search>("search"), InstanceMethod<&FlatIndexHandle::ranks>("ranks")});
   exports.Set("createFlatIndex", Napi::Function::New(env, create_flat_index));
+  exports.Set("createBinaryIndex", Napi::Function::New(env, create_binary_index));
+  exports.Set("mapFlatIndex", Napi::Function::New(env, map_flat_index));
 }
 
 Napi::Value FlatIndexHandle::size(const Napi::CallbackInfo& info) {

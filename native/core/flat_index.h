@@ -1,4 +1,4 @@
-// Exact inner-product search over vectors held in memory.
+// Exact inner-product search.
 #pragma once
 
 #include <atomic>
@@ -24,6 +24,10 @@ class FlatIndex {
   // streamed. Throws DEVICE_UNAVAILABLE for a device that this build cannot search on.
   FlatIndex(int64_t dimensions, at::Device device, std::optional<kernels::Narrow> narrow = {},
             int64_t budget_bytes = 0);
+
+  // Over a store that holds `rows` vectors.
+  FlatIndex(int64_t dimensions, std::unique_ptr<VectorStore> store, int64_t rows = 0)
+      : dimensions_(dimensions), rows_(rows), store_(std::move(store)) {}
 
   int64_t size() const { return rows_; }
   int64_t dimensions() const { return dimensions_; }

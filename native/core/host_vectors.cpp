@@ -1,56 +1,17 @@
-#include <sys/mman.h>
-
 #include <algorithm>
-#include <cstdlib>
-#include <cstring>
-#include <string>
 
-#include "core/error.h"
+#include "core/blocks.h"
 #include "core/vector_store.h"
 
 namespace xlembed {
 namespace {
 
-constexpr size_t kHugePage = size_t{2} << 20;
-constexpr size_t kBlockBytes = size_t{64} << 20;  // the store grows by this much at a time
-
-size_t round_up(size_t count, size_t step) { return (count + step - 1) / step * step; }
-
 int threads() { return std::max(1, at::get_num_threads()); }
-
-// Memory in blocks of as many rows each.
-template <typename T>
-class Blocks {
- public:
-  void reserve(int64_t rows, int64_t rows_per_block, int64_t words_per_row) {
-    const size_t bytes = round_up(rows_per_block * words_per_row * sizeof(T), kHugePage);
-    while (static_cast<int64_t>(owned_.size()) * rows_per_block < rows) {
-      void* memory = std::aligned_alloc(kHugePage, bytes);
-      if (memory == nullptr) {
-        throw CodedError("OUT_OF_MEMORY", "the index cannot grow to " + std::to_string(rows) + " rows");
-      }
-      // A scan touches every page once: large pages spare it the address translation.
-      madvise(memory, bytes, MADV_HUGEPAGE);
-      std::memset(memory, 0, bytes);
-      owned_.emplace_back(static_cast<T*>(memory));
-      addresses_.push_back(static_cast<T*>(memory));
-    }
-  }
-  T* const* addresses() const { return addresses_.data(); }
-
- private:
-  struct Free {
-    void operator()(void* memory) const { std::free(memory); }
-  };
-  std::vector<std::unique_ptr<T, Free>> owned_;
-  std::vector<T*> addresses_;
-};
 
 class HostVectors : public VectorStore {
  public:
   HostVectors(int64_t dimensions, std::optional<kernels::Narrow> narrow)
-      : dimensions_(dimensions),
-        rows_per_block_(round_up(kBlockBytes / (dimensions * sizeof(float)) + 1, kernels::kPanelRows)) {
+      : dimensions_(dimensions), rows_per_block_(Blocks<float>::rows_per_block(dimensions * sizeof(float))) {
     if (narrow) narrow_ = kernels::NarrowCorpus{*narrow, nullptr, 0, 0};
   }
 

@@ -1,10 +1,11 @@
-// Where a flat index keeps its vectors and searches them: host_vectors.cpp for the CPU, device_vectors.cpp
-// for a GPU. FlatIndex checks arguments; all pointers are to host memory.
+// Where a flat index keeps its vectors and searches them. FlatIndex checks arguments; all pointers are to
+// host memory.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "core/torch.h"
@@ -30,7 +31,16 @@ class VectorStore {
                      int32_t* ranks) const = 0;
 };
 
+// In memory, for the CPU.
 std::unique_ptr<VectorStore> host_vectors(int64_t dimensions, std::optional<kernels::Narrow> narrow);
+
+// Their signs alone, for the CPU: scores are inner products of signs, each +1 or -1.
+std::unique_ptr<VectorStore> binary_vectors(int64_t dimensions);
+
+// Left in a file, from byte `offset` (a multiple of 4) on, row after row; for the CPU and read-only
+// (INDEX_READ_ONLY). Throws FILE_READ_FAILED and, when the file is or becomes shorter, MALFORMED_FILE.
+std::unique_ptr<VectorStore> mapped_vectors(const std::string& path, int64_t offset, int64_t rows,
+                                            int64_t dimensions);
 
 // On a GPU; with `narrow`, a search reads a bfloat16 copy first. Throws DEVICE_UNAVAILABLE in a build without
 // CUDA.

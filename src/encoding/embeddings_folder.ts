@@ -26,6 +26,8 @@ export interface EmbeddingsFolder {
   ids: string[];
   /** By row; undefined when no line has a text. */
   texts: (string | undefined)[] | undefined;
+  /** Where the vectors lie when they are one float32 array, row after row from byte `offset` on. */
+  array(): Promise<{ path: string; offset: number } | undefined>;
   /** The vectors in order, in pieces of (rows, D) float32. */
   pieces(): AsyncGenerator<Float32Array, void, undefined>;
 }
@@ -44,7 +46,7 @@ export async function openEmbeddingsFolder(folder: string): Promise<EmbeddingsFo
     );
   }
   const path = join(folder, vectorsFile);
-  const { rows, dimensions } = await readNpyHeader(path);
+  const { rows, dimensions, dtype, offset } = await readNpyHeader(path);
   const { ids, texts } = await readIdLines(join(folder, idsFile));
   if (ids.length !== rows) {
     throw new XlembedError(
@@ -55,7 +57,8 @@ export async function openEmbeddingsFolder(folder: string): Promise<EmbeddingsFo
   }
   const kept = texts.some((text) => text !== undefined) ? texts : undefined;
   const pieces = () => readNpyRows(path);
-  return { rows, dimensions, modelDimensions: dimensions, normalized: false, ids, texts: kept, pieces };
+  const array = async () => (dtype === 'float32' ? { path, offset } : undefined);
+  return { rows, dimensions, modelDimensions: dimensions, normalized: false, ids, texts: kept, array, pieces };
 }
 
 /** Vectors (rows, D) laid end to end, and the row's id, or id and text, for each. */

@@ -8,12 +8,13 @@ import { invalidArgument, XlembedError } from '../errors.js';
 import {
   codedNativeError,
   loadNative,
+  type NativeAddon,
   type NativeFlatIndex,
   nativeCall,
   type SearchScan,
 } from '../native.js';
 import { IdTable } from './id_table.js';
-import { checkedVectors, type Vectors } from './vectors.js';
+import { checkedDimensions, checkedVectors, requireK, requireOneOf, type Vectors } from './vectors.js';
 
 export interface FlatIndexOptions {
   /** D, the length of every vector. */
@@ -26,6 +27,21 @@ export interface FlatIndexOptions {
    * most with few queries; where vectors lie too close for it, it falls back to float32. Default 'float32'.
    */
   scan?: SearchScan;
+  /**
+   * What is kept of a vector. 'binary': its sign bits, D / 8 bytes; the score of a query is then the inner product of
+   * the signs, each +1 or -1 (0 counts as -1), which is D - 2 x the Hamming distance. For the CPU. Default 'float32'.
+   */
+  storage?: 'float32' | 'binary';
+}
+
+export interface FlatIndexLoadOptions extends Omit<FlatIndexOptions, 'dimensions'> {
+  /**
+   * Leave the vectors in the file, from where a search brings them page by page: nothing is read at first, the
+   * results have the same bits, and the index is read-only. Values are not checked: a row with NaN is never found.
+   * A file that changed its size gives MALFORMED_FILE; cut short in the middle of a search it ends the process, so
+   * replace files by renaming, as `save` does. For one float32 array, as `save` writes it, on the CPU.
+   */
+  memoryMap?: boolean;
 }
 
 export interface Hit {
@@ -42,22 +58,23 @@ const largestRow = 2 ** 31 - 1;
 const savedRows = 4096;
 
 /**
- * Exact inner-product search over vectors held in memory: cosine similarity when the vectors have length 1. Equal
+ * Exact inner-product search over vectors in memory or in a mapped file: cosine similarity when the vectors have length 1. Equal
  * scores keep the order in which the vectors were added. Work runs off the event loop, in the order of the calls; a
  * vector that is added before a search begins is found by it.
  */
 export class FlatIndex {
   readonly #native: NativeFlatIndex;
   readonly #table = new IdTable();
+  #isMapped = false;
   #failure: XlembedError | undefined;
 
   private constructor(
     readonly dimensions: number,
     readonly device: string,
-    scan: SearchScan,
+    create: (addon: NativeAddon) => NativeFlatIndex,
   ) {
     try {
-      this.#native = loadNative().createFlatIndex(dimensions, device, scan);
+      this.#native = create(loadNative());
     } catch (cause) {
       throw codedNativeError(cause);
     }
@@ -65,11 +82,16 @@ export class FlatIndex {
 
   /** An empty index. Throws INVALID_ARGUMENT, DEVICE_UNAVAILABLE and what loading the addon may throw. */
   static create(options: FlatIndexOptions): FlatIndex {
-    const { dimensions, device = 'cpu', scan = 'float32' } = options;
-    if (!Number.isInteger(dimensions) || dimensions < 1 || dimensions > 65_536) {
-      throw invalidArgument('dimensions', 'a whole number from 1 to 65536', dimensions);
+    const { dimensions, device = 'cpu', scan = 'float32', storage = 'float32' } = options;
+    checkedDimensions(dimensions);
+    requireOneOf('scan', scan, ['float32', 'bfloat16', 'int8']);
+    requireOneOf('storage', storage, ['float32', 'binary']);
+    if (storage === 'float32') {
+      return new FlatIndex(dimensions, device, (addon) => addon.createFlatIndex(dimensions, device, scan));
     }
-    return new FlatIndex(dimensions, device, scan);
+    requireOneOf('scan', scan, ['float32'], 'sign bits have no narrower copy');
+    if (device !== 'cpu') throw unavailable(device, storage);
+    return new FlatIndex(dimensions, device, (addon) => addon.createBinaryIndex(dimensions));
   }
 
   /** Vectors in the index. */
@@ -87,7 +109,7 @@ export class FlatIndex {
    * Throws DIMENSION_MISMATCH and INVALID_ARGUMENT (an id that is taken, a row with NaN or infinity).
    */
   async add(vectors: Vectors, ids?: readonly string[]): Promise<void> {
-    this.#requireSound();
+    this.#requireWritable();
     const data = checkedVectors('vectors', vectors, this.dimensions);
     const count = data.length / this.dimensions;
     if (this.size + count > largestRow)
@@ -98,7 +120,7 @@ export class FlatIndex {
 
   /** Takes vectors out. Throws INVALID_ARGUMENT for an id that is not in the index, and then removes none. */
   async remove(ids: Iterable<string>): Promise<void> {
-    this.#requireSound();
+    this.#requireWritable();
     const rows = this.#table.rowsOf(ids);
     if (rows.length === 0) return;
     this.#table.remove(rows);
@@ -111,7 +133,7 @@ export class FlatIndex {
    */
   async search(queries: Vectors, k: number, options: SearchOptions = {}): Promise<Hit[][]> {
     this.#requireSound();
-    if (!Number.isInteger(k) || k < 1) throw invalidArgument('k', 'a whole number above 0', k);
+    requireK(k);
     const data = checkedVectors('queries', queries, this.dimensions);
     const rows = options.only ? this.#table.rowsOf(options.only) : undefined;
     const count = data.length / this.dimensions;
@@ -142,8 +164,8 @@ export class FlatIndex {
   }
 
   /**
-   * Writes a folder with `embeddings.npy` (N, D) float32 and `ids.jsonl`, complete or not at all. Nothing may be
-   * added or removed meanwhile. Throws FILE_EXISTS unless `overwrite`, and FILE_WRITE_FAILED.
+   * Writes a folder with `embeddings.npy` (N, D) float32 (the signs, of storage 'binary') and `ids.jsonl`, complete or
+   * not at all. Nothing may be added or removed meanwhile. Throws FILE_EXISTS unless `overwrite`, and FILE_WRITE_FAILED.
    */
   async save(folder: string, options: { overwrite?: boolean } = {}): Promise<void> {
     this.#requireSound();
@@ -151,10 +173,12 @@ export class FlatIndex {
     await writeEmbeddingsFolder(folder, this.dimensions, this.#pieces(ids), options);
   }
 
-  /** An index of a folder written by `save` or by `xlembed encode`. */
-  static async load(folder: string, options: Omit<FlatIndexOptions, 'dimensions'> = {}): Promise<FlatIndex> {
+  /** An index of a folder written by `save` or by `xlembed encode`. Throws what opening the folder throws. */
+  static async load(folder: string, options: FlatIndexLoadOptions = {}): Promise<FlatIndex> {
+    const { memoryMap = false, ...created } = options;
     const stored = await openEmbeddingsFolder(folder);
-    const index = FlatIndex.create({ dimensions: stored.dimensions, ...options });
+    if (memoryMap) return FlatIndex.#map(stored, created);
+    const index = FlatIndex.create({ dimensions: stored.dimensions, ...created });
     try {
       await index.#fill(stored);
     } catch (cause) {
@@ -168,6 +192,25 @@ export class FlatIndex {
   dispose(): void {
     this.#failure ??= new XlembedError('DISPOSED', 'this index was disposed', 'create a new one');
     this.#native.dispose();
+  }
+
+  static async #map(stored: EmbeddingsFolder, options: Omit<FlatIndexOptions, 'dimensions'>) {
+    const { device = 'cpu', scan = 'float32', storage = 'float32' } = options;
+    requireOneOf('scan', scan, ['float32'], 'a mapped index has no narrow copy');
+    requireOneOf('storage', storage, ['float32'], 'a mapped index is searched as its file is');
+    if (device !== 'cpu') throw unavailable(device, 'mapped');
+    const array = await stored.array();
+    if (!array || array.offset % 4 !== 0) {
+      const hint = 'load it without, save it, and map what was saved';
+      throw invalidArgument('memoryMap', 'false where the vectors are not one float32 array', true, hint);
+    }
+    const { rows, dimensions } = stored;
+    const index = new FlatIndex(checkedDimensions(dimensions), device, (addon) =>
+      addon.mapFlatIndex({ ...array, rows, dimensions }),
+    );
+    index.#table.add(stored.ids.length, stored.ids);
+    index.#isMapped = true;
+    return index;
   }
 
   async #fill(stored: EmbeddingsFolder): Promise<void> {
@@ -194,9 +237,27 @@ export class FlatIndex {
     }
   }
 
+  #requireWritable(): void {
+    this.#requireSound();
+    if (!this.#isMapped) return;
+    throw new XlembedError(
+      'INDEX_READ_ONLY',
+      'this index is mapped from its file',
+      'load it without memoryMap',
+    );
+  }
+
   #requireSound(): void {
     if (this.#failure) throw this.#failure;
   }
+}
+
+function unavailable(device: string, kind: string): XlembedError {
+  return new XlembedError(
+    'DEVICE_UNAVAILABLE',
+    `there is no ${kind} search for device ${device}`,
+    'use device "cpu"',
+  );
 }
 
 function requireOffsets(offsets: Int32Array, queries: number, rows: number): void {

@@ -6,6 +6,19 @@ export type Vectors = Float32Array | { data: Float32Array; rows: number; dimensi
 // The square of the longest vector. Beyond it a float32 score may overflow; below it no partial sum can.
 const largestSquaredLength = 1e38;
 
+export function checkedDimensions(dimensions: number): number {
+  if (Number.isInteger(dimensions) && dimensions >= 1 && dimensions <= 65_536) return dimensions;
+  throw invalidArgument('dimensions', 'a whole number from 1 to 65536', dimensions);
+}
+
+export function requireK(k: number): void {
+  if (!Number.isInteger(k) || k < 1) throw invalidArgument('k', 'a whole number above 0', k);
+}
+
+export function requireOneOf(name: string, value: string, choices: readonly string[], hint = ''): void {
+  if (!choices.includes(value)) throw invalidArgument(name, choices.join(' or '), value, hint);
+}
+
 /**
  * The values of vectors that all have `dimensions` dimensions and can be scored. Throws INVALID_ARGUMENT,
  * DIMENSION_MISMATCH, and INVALID_ARGUMENT that names the row with NaN, infinity or too large values.

@@ -2,15 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FlatIndex } from '#xlembed/search/flat_index.js';
 import { device } from '../device.js';
+import { coded } from './coded.js';
 import { randomVectors, ranking } from './vectors.js';
-
-const coded =
-  (code: string, text = /./) =>
-  (error: { code?: string; message: string }) => {
-    assert.equal(error.code, code, error.message);
-    assert.match(error.message, text);
-    return true;
-  };
 
 async function filled(rows: number, dimensions: number, seed = 1) {
   const vectors = randomVectors(rows, dimensions, seed);

@@ -30,7 +30,8 @@ export async function openShards(folder: string): Promise<EmbeddingsFolder> {
   const pieces = async function* () {
     for (const shard of manifest.shards) yield* vectorsOf(folder, manifest, shard);
   };
-  return { rows, dimensions, modelDimensions, normalized, ids, texts: kept, pieces };
+  const array = () => arrayOf(folder, manifest);
+  return { rows, dimensions, modelDimensions, normalized, ids, texts: kept, array, pieces };
 }
 
 /** A piece of a shard: vectors (rows, D) and what they are of. */
@@ -102,6 +103,16 @@ async function* vectorsOf(
     row += piece.length / dimensions;
     yield piece;
   }
+}
+
+/** Where the vectors lie when they are one float32 array. */
+async function arrayOf(folder: string, { format, dimensions, shards }: CorpusManifest) {
+  const [shard] = shards;
+  if (!shard || shards.length > 1 || format === 'parquet') return undefined;
+  const paths = shard.files.map(({ name }) => join(folder, name));
+  const { values } = format === 'npy' ? await npyLayout(paths) : safetensorsLayout(paths[0]!);
+  checkShape(paths[0]!, values, shard, dimensions);
+  return values.dtype === 'float32' ? { path: values.path, offset: values.offset } : undefined;
 }
 
 type Layout = NpyHeader & { path: string };

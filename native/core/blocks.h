@@ -1,0 +1,54 @@
+// Memory that grows in blocks of as many rows each and never moves.
+#pragma once
+
+#include <sys/mman.h>
+
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/error.h"
+#include "kernels/top_k.h"
+
+namespace xlembed {
+
+template <typename T>
+class Blocks {
+ public:
+  // Rows of `bytes_per_row` bytes of which a block of about 64 MB holds a whole number of panels.
+  static int64_t rows_per_block(int64_t bytes_per_row) {
+    return static_cast<int64_t>(round_up((size_t{64} << 20) / bytes_per_row + 1, kernels::kPanelRows));
+  }
+
+  // Makes room for `rows` rows; what is new is zero. Throws OUT_OF_MEMORY.
+  void reserve(int64_t rows, int64_t rows_per_block, int64_t words_per_row) {
+    const size_t bytes = round_up(rows_per_block * words_per_row * sizeof(T), kHugePage);
+    while (static_cast<int64_t>(owned_.size()) * rows_per_block < rows) {
+      void* memory = std::aligned_alloc(kHugePage, bytes);
+      if (memory == nullptr) {
+        throw CodedError("OUT_OF_MEMORY", "the index cannot grow to " + std::to_string(rows) + " rows");
+      }
+      // A scan touches every page once: large pages spare it the address translation.
+      madvise(memory, bytes, MADV_HUGEPAGE);
+      std::memset(memory, 0, bytes);
+      owned_.emplace_back(static_cast<T*>(memory));
+      addresses_.push_back(static_cast<T*>(memory));
+    }
+  }
+  T* const* addresses() const { return addresses_.data(); }
+
+ private:
+  static constexpr size_t kHugePage = size_t{2} << 20;
+  static size_t round_up(size_t count, size_t step) { return (count + step - 1) / step * step; }
+
+  struct Free {
+    void operator()(void* memory) const { std::free(memory); }
+  };
+  std::vector<std::unique_ptr<T, Free>> owned_;
+  std::vector<T*> addresses_;
+};
+
+}  // namespace xlembed
