@@ -4,6 +4,7 @@
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { buildAddon, buildNativeTests } from './setup/addon.mjs';
+import { locateFaiss } from './setup/faiss.mjs';
 import { locateLibtorch } from './setup/libtorch.mjs';
 import { acquireLock } from './setup/lock.mjs';
 import { installModules } from './setup/modules.mjs';
@@ -31,6 +32,8 @@ environment
   LIBTORCH       a folder with libtorch's include/ and lib/ (default: Python's torch, the cache, or fetched with pip)
   XLEMBED_CACHE  where fetched things are kept (default: ~/.cache/xlembed)
   XLEMBED_CUDA   AUTO (default), ON or OFF
+  XLEMBED_FAISS  AUTO (default), ON or OFF
+  FAISS_ROOT     where FAISS lies, beside the system's folders
   XLEMBED_WERROR ON makes compiler warnings errors
   CXX, CUDACXX   the compilers`;
 
@@ -50,7 +53,8 @@ async function runSteps(setup) {
   const tools = await step('toolchain', () => findToolchain(setup));
   const libtorch = await step('libtorch', () => locateLibtorch(setup, readJson(statePath)?.libtorch));
   if (isCheckout) await step('TypeScript', () => compileSources(setup));
-  await step('addon', () => buildAddon(setup, tools, libtorch));
+  const faiss = await step('FAISS', () => locateFaiss(setup, readJson(statePath)?.faiss));
+  await step('addon', () => buildAddon(setup, tools, libtorch, faiss));
   if (!options.tests || !isCheckout) return;
   await step('TypeScript tests', () => compileTests(setup));
   await step('native tests', () => buildNativeTests(setup));

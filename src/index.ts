@@ -61,7 +61,13 @@ export type { Dtype, NativeInfo, PackedSequences } from './native.js';
 export { renderReport, renderTrainingReport } from './report/report.js';
 export type { ExperimentResults, TrainingResults } from './report/results.js';
 export { renderTable } from './report/table.js';
-export { FlatIndex, type FlatIndexOptions, type Hit } from './search/flat_index.js';
+export { FaissIndex, type FaissIndexOptions } from './search/faiss_index.js';
+export {
+  FlatIndex,
+  type FlatIndexLoadOptions,
+  type FlatIndexOptions,
+  type Hit,
+} from './search/flat_index.js';
 export { CandidatePool } from './search/mining/candidates.js';
 export { indexCandidates, type MiningCounts, mineNegatives } from './search/mining/mine_negatives.js';
 export { type MiningOptions, resolveMiningOptions } from './search/mining/options.js';

@@ -263,6 +263,25 @@ export interface NativeFlatIndex {
   dispose(): void;
 }
 
+export interface NativeFaissIndex {
+  readonly size: number;
+  readonly dimensions: number;
+  readonly trained: boolean;
+  readonly metric: 'inner_product' | 'l2';
+  /** (rows, D) */
+  train(vectors: Float32Array): Promise<void>;
+  /** vectors (rows, D), labels (rows): whole numbers, each once. */
+  add(vectors: Float32Array, labels: Float64Array): Promise<void>;
+  /** How many were removed. */
+  remove(labels: Float64Array): Promise<number>;
+  labels(): Promise<Float64Array>;
+  setParameter(name: string, value: number): Promise<void>;
+  /** (Q, k) each: FAISS's own scores, labels -1 where fewer were found. */
+  search(queries: Float32Array, k: number): Promise<{ scores: Float32Array; labels: Float64Array }>;
+  write(path: string): Promise<void>;
+  dispose(): void;
+}
+
 /** Element types of tensors in JavaScript's hands. */
 export type TensorDtype = Dtype | 'float64' | 'int64' | 'int32' | 'int16' | 'int8' | 'uint8' | 'bool';
 
@@ -373,6 +392,8 @@ export interface NativeInfo {
   threads: number;
   cpuCapability: string;
   compiler: string;
+  /** Version of FAISS; empty in a build without it. */
+  faiss: string;
 }
 
 /** What build/Release/xlembed.node exports. */
@@ -383,6 +404,12 @@ export interface NativeAddon {
   createTrainer(encoder: NativeEncoder, options: NativeTrainerOptions): Promise<NativeTrainer>;
   /** `scan`: what a search reads first, see search/flat_index.ts; default float32. */
   createFlatIndex(dimensions: number, device: string, scan?: SearchScan): NativeFlatIndex;
+  /** Over sign bits: scores are inner products of signs. */
+  createBinaryIndex(dimensions: number): NativeFlatIndex;
+  /** Over the float32 rows of a file from byte `offset` on, a multiple of 4. */
+  mapFlatIndex(options: { path: string; offset: number; rows: number; dimensions: number }): NativeFlatIndex;
+  createFaissIndex(dimensions: number, factory: string, metric: string): Promise<NativeFaissIndex>;
+  loadFaissIndex(path: string, memoryMap: boolean): Promise<NativeFaissIndex>;
   /** Copies the array, whose bytes are the shape's in this dtype. */
   createTensor(array: TensorArray, shape: number[], dtype: TensorDtype): NativeTensor;
   createKernelBenchmark(options: NativeBenchmarkOptions): Promise<NativeKernelBenchmark>;
@@ -441,6 +468,8 @@ export function codedNativeError(cause: unknown): XlembedError {
 
 const hints: Partial<Record<ErrorCode, string>> = {
   DEVICE_UNAVAILABLE: 'use device "cpu", or run: npx xlembed doctor',
+  FAISS_UNAVAILABLE: 'run: apt-get install libfaiss-dev, then: npx xlembed setup',
+  INDEX_READ_ONLY: 'load it without memoryMap',
   DISPOSED: 'this handle was disposed; create a new one',
   SCRIPT_INVALID: 'write the file with torch.jit.save, or with torch.jit.trace(...).save(...)',
   SCRIPT_METHOD_MISSING: 'mark the method with @torch.jit.export before scripting',

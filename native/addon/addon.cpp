@@ -3,6 +3,7 @@
 
 #include "addon/benchmark.h"
 #include "addon/encoder.h"
+#include "addon/faiss_index.h"
 #include "addon/flat_index.h"
 #include "addon/info.h"
 #include "addon/script_module.h"
@@ -18,6 +19,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   EncoderHandle::register_in(env, exports);
   TrainerHandle::register_in(env, exports);
   FlatIndexHandle::register_in(env, exports);
+  FaissIndexHandle::register_in(env, exports);
   TensorHandle::register_in(env, exports);
   ScriptModuleHandle::register_in(env, exports);
   KernelBenchmarkHandle::register_in(env, exports);

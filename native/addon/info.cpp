@@ -8,6 +8,7 @@
 
 #include "addon/arguments.h"
 #include "addon/task.h"
+#include "core/faiss_index.h"
 
 namespace xlembed::addon {
 namespace {
@@ -23,6 +24,7 @@ Napi::Value info(const Napi::CallbackInfo& call) {
   object.Set("threads", chosen_threads > 0 ? chosen_threads.load() : at::get_num_threads());
   object.Set("cpuCapability", at::get_cpu_capability());
   object.Set("compiler", "g++ " __VERSION__);
+  object.Set("faiss", FaissIndex::version());
   return object;
 }
 

@@ -1,4 +1,4 @@
-// Step 4: the addon, built by cmake-js; skipped while nothing that goes into it has changed.
+// Step 5: the addon, built by cmake-js; skipped while nothing that goes into it has changed.
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { availableParallelism, freemem } from 'node:os';
@@ -55,11 +55,12 @@ const sourceFiles = (...folders) => [
 
 const jobs = () => Math.max(1, Math.min(availableParallelism(), Math.floor(freemem() / bytesPerJob)));
 
-async function configure(setup, tools, libtorch) {
+async function configure(setup, tools, libtorch, faiss) {
   const cli = join(dirname(require.resolve('cmake-js/package.json')), 'bin', 'cmake-js');
   const definitions = {
     XLEMBED_LIBTORCH: libtorch.path,
     XLEMBED_CUDA: process.env.XLEMBED_CUDA ?? 'AUTO',
+    XLEMBED_FAISS: faiss.use ? (process.env.XLEMBED_FAISS ?? 'AUTO') : 'OFF',
     XLEMBED_WERROR: process.env.XLEMBED_WERROR ?? 'OFF',
     CMAKE_CXX_COMPILER: tools.compiler.path,
   };
@@ -103,15 +104,20 @@ function checkThatItLoads() {
   );
 }
 
-/** @returns {Promise<[void, string]>} */
-export async function buildAddon(setup, tools, libtorch) {
+/**
+ * @param {{ use: boolean, reason: string }} faiss
+ * @returns {Promise<[void, string]>}
+ */
+export async function buildAddon(setup, tools, libtorch, faiss) {
   const before = readJson(statePath);
   const environment = environmentOf(tools, libtorch);
-  const sources = fingerprint([], sourceFiles('kernels', 'core', 'addon'));
+  const options = [`FAISS ${faiss.use} ${process.env.FAISS_ROOT ?? ''}`];
+  const sources = fingerprint(options, sourceFiles('kernels', 'core', 'addon'));
   const sameEnvironment = before?.hashes?.environment === environment && !setup.options.force;
   const cuda = cudaOf(tools, libtorch);
   const detail = cuda.compiled ? 'with CUDA' : `CPU only: ${cuda.reason}`;
   if (sameEnvironment && before.hashes.addon === sources && existsSync(addonPath)) {
+    writeJson(statePath, { ...before, faiss });
     return [undefined, `up to date (${detail})`];
   }
   if (!sameEnvironment) rmSync(build, { recursive: true, force: true });
@@ -122,12 +128,13 @@ export async function buildAddon(setup, tools, libtorch) {
     nvcc: tools.nvcc ?? null,
     libtorch,
     cuda,
+    faiss,
     hashes: { environment, addon: '', tests: sameEnvironment ? (before.hashes.tests ?? '') : '' },
   };
   // Written before the build too: an interrupted one goes on where it was, and doctor can say what was chosen.
   writeJson(statePath, state);
   if (!sameEnvironment) setup.say(`  compiling the addon with ${jobs()} job(s): some minutes, once`);
-  await configure(setup, tools, libtorch);
+  await configure(setup, tools, libtorch, faiss);
   await compile(setup, 'xlembed');
   checkThatItLoads();
   state.hashes.addon = sources;

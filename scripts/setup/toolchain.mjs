@@ -53,7 +53,7 @@ export function findNvcc() {
   return process.env.CUDACXX || which('nvcc') || which('/usr/local/cuda/bin/nvcc');
 }
 
-function isDebian() {
+export function isDebian() {
   try {
     return /^(ID|ID_LIKE)=.*(debian|ubuntu)/m.test(readFileSync('/etc/os-release', 'utf8'));
   } catch {

@@ -19,6 +19,17 @@ export function number(text: string): number {
   return value;
 }
 
+/** `nprobe=16,efSearch=64` */
+export function namedNumbers(text: string): Record<string, number> {
+  const entries = list(text).map((item): [string, number] => {
+    const [name, value, ...more] = item.split('=');
+    if (!name || value === undefined || more.length > 0)
+      throw new InvalidArgumentError('Expected name=number.');
+    return [name, number(value)];
+  });
+  return Object.fromEntries(entries);
+}
+
 /** `en,de,fr` */
 export function list(text: string): string[] {
   return text

@@ -24,6 +24,7 @@ interface SetupState {
   nvcc?: string | null;
   libtorch?: { path: string; version: string; cuda: boolean; found: string; notes: string[] };
   cuda?: { compiled: boolean; reason: string };
+  faiss?: { use: boolean; reason: string };
 }
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -126,12 +127,13 @@ function findAddon(state: SetupState): { loads: boolean; findings: Finding[] } {
   }
 }
 
-function describeAddon(info: NativeInfo, { libtorch }: SetupState): Finding[] {
+function describeAddon(info: NativeInfo, state: SetupState): Finding[] {
   return [
     ok('addon', `loads; libtorch ${info.libtorch}, ${info.compiler}`),
     ok('threads', String(info.threads)),
     ok('CPU capability', info.cpuCapability),
-    findDevices(info.cudaDevices, libtorch?.cuda ?? false),
+    findDevices(info.cudaDevices, state.libtorch?.cuda ?? false),
+    findFaiss(info.faiss, state),
   ];
 }
 
@@ -141,20 +143,13 @@ function findDevices(devices: number, isCudaBuild: boolean): Finding {
   return optional('CUDA devices', 'none visible', 'is the NVIDIA driver there? run: nvidia-smi');
 }
 
-function findFaiss(): Finding {
-  const folders = (process.env.LD_LIBRARY_PATH ?? '').split(':').filter(Boolean);
-  folders.push(
-    '/usr/local/lib',
-    '/usr/lib',
-    '/usr/lib64',
-    `/usr/lib/${firstLine('gcc', ['-dumpmachine']) ?? ''}`,
-  );
-  const found = folders.map((folder) => join(folder, 'libfaiss.so')).find((path) => existsSync(path));
-  if (found) return ok('FAISS library', found);
+function findFaiss(version: string, { faiss }: SetupState): Finding {
+  if (version) return ok('FAISS', `${version} (approximate search)`);
+  const why = faiss?.use ? 'its CMake files were not found' : (faiss?.reason ?? 'the addon is not built');
   return optional(
-    'FAISS library',
-    'not found (exact search works without)',
-    'Debian, Ubuntu: apt-get install libfaiss-dev',
+    'FAISS',
+    `built without: ${why} (exact search works)`,
+    'Debian, Ubuntu: apt-get install libfaiss-dev, then: npx xlembed setup',
   );
 }
 
@@ -189,7 +184,6 @@ export async function doctor(options: { json: boolean }): Promise<number> {
     ...findTools(state),
     ...findLibtorch(state),
     ...addon,
-    findFaiss(),
     findCache(),
   ];
   createConsole(options).result(show(findings), { loads, findings });

@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander';
 import { packageVersion } from '../native.js';
 import { addBench } from './bench.js';
+import { addIndex } from './build_index.js';
 import { reportError } from './console.js';
 import { addDemo } from './demo.js';
 import { addEncode } from './encode.js';
@@ -24,6 +25,7 @@ async function main(): Promise<void> {
     addTrain,
     addMine,
     addEncode,
+    addIndex,
     addSearch,
     addEvaluate,
     addModels,

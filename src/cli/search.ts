@@ -1,9 +1,14 @@
+import { join } from 'node:path';
 import type { Command } from 'commander';
 import { shortened } from '../encoding/corpus/precision.js';
 import { openEmbeddingsFolder } from '../encoding/embeddings_folder.js';
-import { Encoder } from '../encoding/encoder.js';
-import { FlatIndex } from '../search/flat_index.js';
-import { positiveInteger } from './arguments.js';
+import { type Embeddings, Encoder } from '../encoding/encoder.js';
+import { invalidArgument } from '../errors.js';
+import { isFaissFolder, readLabelLines } from '../search/faiss_folder.js';
+import { FaissIndex } from '../search/faiss_index.js';
+import { FlatIndex, type Hit } from '../search/flat_index.js';
+import type { Vectors } from '../search/vectors.js';
+import { namedNumbers, positiveInteger } from './arguments.js';
 import { createConsole } from './console.js';
 import { type ModelFlags, modelFolder, withModel } from './model_option.js';
 
@@ -12,48 +17,45 @@ interface SearchFlags extends ModelFlags {
   query: string[];
   k: number;
   device: string;
+  memoryMap?: boolean;
+  parameters: Record<string, number>;
   json?: boolean;
+}
+
+/** What is searched: the queries as the index wants them, and the texts by id. */
+interface Opened {
+  index: { search(queries: Vectors, k: number): Promise<Hit[][]>; dispose(): void };
+  prepare(queries: Embeddings): Vectors;
+  texts: Map<string, string | undefined>;
 }
 
 export function addSearch(program: Command): void {
   withModel(program.command('search'), 'the model that made the embeddings')
-    .description('Find the passages nearest to a query, exactly')
-    .requiredOption('--index <dir>', 'folder written by xlembed encode')
+    .description('Find the passages nearest to a query: exactly, or with a FAISS index approximately')
+    .requiredOption('--index <dir>', 'folder written by xlembed encode or xlembed index')
     .requiredOption('--query <text...>', 'one or more queries; the query prompt of the model is applied')
     .option('-k <n>', 'passages shown', positiveInteger, 10)
     .option('--device <name>', 'cpu, cuda or cuda:N', 'cpu')
+    .option('--memory-map', 'leave the vectors in their file')
+    .option('--parameters <list>', 'of a FAISS index: nprobe=16,efSearch=64', namedNumbers, {})
     .option('--json', 'print the result as JSON')
     .action(search);
 }
 
 async function search(flags: SearchFlags): Promise<void> {
   const console = createConsole(flags);
-  const folder = await openEmbeddingsFolder(flags.index);
+  const { index, prepare, texts } = (await isFaissFolder(flags.index))
+    ? await openFaiss(flags)
+    : await openFlat(flags);
   const encoder = await Encoder.load(await modelFolder(flags, console), { device: flags.device });
-  const index = FlatIndex.create({ dimensions: folder.dimensions, device: flags.device });
-  let row = 0;
-  for await (const piece of folder.pieces()) {
-    const rows = piece.length / folder.dimensions;
-    await index.add(piece, folder.ids.slice(row, row + rows));
-    row += rows;
-  }
-  const encoded = await encoder.encode(flags.query, { role: 'query' });
-  const { dimensions, modelDimensions, normalized } = folder;
-  const cut = dimensions < modelDimensions && modelDimensions === encoder.dimensions;
-  const queries = cut ? shortened(encoded.data, modelDimensions, dimensions, normalized) : encoded;
-  const hits = await index.search(queries, flags.k);
-  const rowOf = new Map(folder.ids.map((id, position) => [id, position]));
-  const results = flags.query.map((query, q) => ({
-    query,
-    hits: hits[q]!.map(({ id, score }, rank) => ({
-      rank: rank + 1,
-      id,
-      score,
-      text: folder.texts?.[rowOf.get(id)!],
-    })),
-  }));
+  const queries = await encoder.encode(flags.query, { role: 'query' });
+  const hits = await index.search(prepare(queries), flags.k);
   index.dispose();
   await encoder.dispose();
+  const results = flags.query.map((query, q) => ({
+    query,
+    hits: hits[q]!.map(({ id, score }, i) => ({ rank: i + 1, id, score, text: texts.get(id) })),
+  }));
   const text = results.map(({ query, hits }) =>
     [
       query,
@@ -63,4 +65,23 @@ async function search(flags: SearchFlags): Promise<void> {
     ].join('\n'),
   );
   console.result(text.join('\n\n'), results);
+}
+
+async function openFaiss({ index: folder, memoryMap = false, parameters }: SearchFlags): Promise<Opened> {
+  const lines = await readLabelLines(join(folder, 'ids.jsonl'));
+  const index = await FaissIndex.load(folder, { memoryMap });
+  await index.setParameters(parameters);
+  return { index, prepare: (queries) => queries, texts: new Map(lines.map(({ id, text }) => [id, text])) };
+}
+
+async function openFlat({ index: folder, device, memoryMap = false, parameters }: SearchFlags): Promise<Opened> {
+  if (Object.keys(parameters).length > 0)
+    throw invalidArgument('--parameters', 'a FAISS index', folder, 'build one with: xlembed index');
+  const { dimensions, modelDimensions, normalized, ids, texts } = await openEmbeddingsFolder(folder);
+  const index = await FlatIndex.load(folder, { device, memoryMap });
+  const prepare = (queries: Embeddings) => {
+    const isCut = dimensions < modelDimensions && modelDimensions === queries.dimensions;
+    return isCut ? shortened(queries.data, modelDimensions, dimensions, normalized) : queries;
+  };
+  return { index, prepare, texts: new Map(ids.map((id, row) => [id, texts?.[row]])) };
 }

@@ -1,0 +1,189 @@
+#include "core/faiss_index.h"
+
+#include "core/error.h"
+
+#ifdef XLEMBED_WITH_FAISS
+
+#include <faiss/AutoTune.h>
+#include <faiss/IndexIDMap.h>
+#include <faiss/IndexIVF.h>
+#include <faiss/IndexPreTransform.h>
+#include <faiss/impl/FaissException.h>
+#include <faiss/index_factory.h>
+#include <faiss/index_io.h>
+
+namespace xlembed {
+namespace {
+
+// FAISS says "Error in <function> at <file>:<line>: Error: '<condition>' failed: <what is wrong>".
+std::string reason(const faiss::FaissException& error) {
+  std::string text = error.what();
+  for (const char* before : {".cpp:", ".h:"}) {
+    const size_t file = text.find(before);
+    const size_t end = file == std::string::npos ? file : text.find(": ", file + 2);
+    if (end != std::string::npos) text.erase(0, end + 2);
+  }
+  for (const char* before : {"Error: ", "failed: "}) {
+    const size_t at = text.find(before);
+    if (at != std::string::npos && at + 8 < text.size()) text.erase(0, at + std::string(before).size());
+  }
+  return text;
+}
+
+template <typename Call>
+auto coded(const char* code, const std::string& what, Call call) {
+  try {
+    return call();
+  } catch (const faiss::FaissException& error) {
+    throw CodedError(code, what + ": " + reason(error));
+  }
+}
+
+const faiss::Index* within_transform(const faiss::Index* index) {
+  const auto* transform = dynamic_cast<const faiss::IndexPreTransform*>(index);
+  return transform ? within_transform(transform->index) : index;
+}
+
+bool stores_labels(const faiss::Index* index) {
+  const faiss::Index* inner = within_transform(index);
+  return dynamic_cast<const faiss::IndexIVF*>(inner) || dynamic_cast<const faiss::IndexIDMap*>(inner);
+}
+
+}  // namespace
+
+std::string FaissIndex::version() {
+  return std::to_string(FAISS_VERSION_MAJOR) + "." + std::to_string(FAISS_VERSION_MINOR) + "." +
+         std::to_string(FAISS_VERSION_PATCH);
+}
+
+void FaissIndex::Delete::operator()(faiss::Index* index) const { delete index; }
+
+FaissIndex::FaissIndex(Owned index)
+    : index_(std::move(index)), size_(index_->ntotal), trained_(index_->is_trained) {}
+
+// IndexIDMap's own constructor takes empty indexes only.
+FaissIndex::Owned FaissIndex::with_labels(Owned index) {
+  if (stores_labels(index.get())) return index;
+  auto* map = new faiss::IndexIDMap();
+  Owned owner(map);
+  map->d = index->d;
+  map->ntotal = index->ntotal;
+  map->is_trained = index->is_trained;
+  map->metric_type = index->metric_type;
+  map->metric_arg = index->metric_arg;
+  for (int64_t label = 0; label < index->ntotal; ++label) map->id_map.push_back(label);
+  map->index = index.release();
+  map->own_fields = true;
+  return owner;
+}
+
+std::shared_ptr<FaissIndex> FaissIndex::create(int64_t dimensions, const std::string& factory,
+                                               Metric metric) {
+  const auto type = metric == Metric::l2 ? faiss::METRIC_L2 : faiss::METRIC_INNER_PRODUCT;
+  return coded("INVALID_ARGUMENT", "FAISS makes no index of " + factory, [&] {
+    Owned index(faiss::index_factory(static_cast<int>(dimensions), factory.c_str(), type));
+    return std::shared_ptr<FaissIndex>(new FaissIndex(with_labels(std::move(index))));
+  });
+}
+
+std::shared_ptr<FaissIndex> FaissIndex::read(const std::string& path, bool memory_map) {
+  Owned index = coded("MALFORMED_FILE", "FAISS cannot read " + path, [&] {
+    return Owned(faiss::read_index(path.c_str(), memory_map ? faiss::IO_FLAG_MMAP : 0));
+  });
+  if (index->metric_type != faiss::METRIC_INNER_PRODUCT && index->metric_type != faiss::METRIC_L2) {
+    throw CodedError("MALFORMED_FILE", path + " has a metric that is neither inner product nor L2");
+  }
+  return std::shared_ptr<FaissIndex>(new FaissIndex(with_labels(std::move(index))));
+}
+
+void FaissIndex::write(const std::string& path) const {
+  coded("FILE_WRITE_FAILED", path, [&] { faiss::write_index(index_.get(), path.c_str()); });
+}
+
+int64_t FaissIndex::dimensions() const { return index_->d; }
+
+FaissIndex::Metric FaissIndex::metric() const {
+  return index_->metric_type == faiss::METRIC_L2 ? Metric::l2 : Metric::inner_product;
+}
+
+void FaissIndex::train(const float* vectors, int64_t rows) {
+  coded("FAISS_FAILED", "training", [&] { index_->train(rows, vectors); });
+  trained_ = index_->is_trained;
+}
+
+void FaissIndex::add(const float* vectors, const int64_t* labels, int64_t rows) {
+  coded("FAISS_FAILED", "adding", [&] { index_->add_with_ids(rows, vectors, labels); });
+  size_ = index_->ntotal;
+}
+
+int64_t FaissIndex::remove(const int64_t* labels, int64_t count) {
+  const size_t removed = coded("FAISS_FAILED", "removing",
+                               [&] { return index_->remove_ids(faiss::IDSelectorBatch(count, labels)); });
+  size_ = index_->ntotal;
+  return static_cast<int64_t>(removed);
+}
+
+std::vector<int64_t> FaissIndex::labels() const {
+  const faiss::Index* inner = within_transform(index_.get());
+  if (const auto* map = dynamic_cast<const faiss::IndexIDMap*>(inner)) {
+    return {map->id_map.begin(), map->id_map.end()};
+  }
+  const faiss::InvertedLists& lists = *dynamic_cast<const faiss::IndexIVF&>(*inner).invlists;
+  std::vector<int64_t> labels;
+  labels.reserve(index_->ntotal);
+  for (size_t list = 0; list < lists.nlist; ++list) {
+    faiss::InvertedLists::ScopedIds ids(&lists, list);
+    labels.insert(labels.end(), ids.get(), ids.get() + lists.list_size(list));
+  }
+  return labels;
+}
+
+void FaissIndex::set_parameter(const std::string& name, double value) {
+  faiss::Index* index = index_.get();
+  if (auto* map = dynamic_cast<faiss::IndexIDMap*>(index)) index = map->index;
+  coded("INVALID_ARGUMENT", "this index has no parameter " + name,
+        [&] { faiss::ParameterSpace().set_index_parameter(index, name, value); });
+}
+
+FaissResult FaissIndex::search(const float* queries, int64_t count, int64_t k) const {
+  FaissResult result{std::vector<float>(count * k), std::vector<int64_t>(count * k)};
+  coded("FAISS_FAILED", "searching",
+        [&] { index_->search(count, queries, k, result.scores.data(), result.labels.data()); });
+  return result;
+}
+
+}  // namespace xlembed
+
+#else
+
+// The handle of an index can only be had from create() and read(): the rest is never called.
+namespace faiss {
+struct Index {};
+}  // namespace faiss
+
+namespace xlembed {
+namespace {
+
+[[noreturn]] void unavailable() {
+  throw CodedError("FAISS_UNAVAILABLE", "this build of the addon is without FAISS");
+}
+
+}  // namespace
+
+std::string FaissIndex::version() { return ""; }
+void FaissIndex::Delete::operator()(faiss::Index* index) const { delete index; }
+std::shared_ptr<FaissIndex> FaissIndex::create(int64_t, const std::string&, Metric) { unavailable(); }
+std::shared_ptr<FaissIndex> FaissIndex::read(const std::string&, bool) { unavailable(); }
+void FaissIndex::write(const std::string&) const { unavailable(); }
+int64_t FaissIndex::dimensions() const { unavailable(); }
+FaissIndex::Metric FaissIndex::metric() const { unavailable(); }
+void FaissIndex::train(const float*, int64_t) { unavailable(); }
+void FaissIndex::add(const float*, const int64_t*, int64_t) { unavailable(); }
+int64_t FaissIndex::remove(const int64_t*, int64_t) { unavailable(); }
+std::vector<int64_t> FaissIndex::labels() const { unavailable(); }
+void FaissIndex::set_parameter(const std::string&, double) { unavailable(); }
+FaissResult FaissIndex::search(const float*, int64_t, int64_t) const { unavailable(); }
+
+}  // namespace xlembed
+
+#endif

@@ -1,0 +1,83 @@
+import { invalidArgument } from '../errors.js';
+
+/**
+ * Ids for the labels of a FAISS index. Labels count up and are never given twice, and a label keeps its id when it is
+ * removed: a search that began before still finds it.
+ */
+export class LabelTable {
+  readonly #ids = new Map<number, string>();
+  readonly #labels = new Map<string, number>();
+  #next = 0;
+
+  /** The labels of a loaded index, each with its id. Throws INVALID_ARGUMENT for one that comes twice. */
+  static of(entries: Iterable<readonly [label: number, id: string]>): LabelTable {
+    const table = new LabelTable();
+    for (const [label, id] of entries) {
+      if (table.#ids.has(label)) throw invalidArgument('labels', 'each label once', label);
+      if (table.#labels.has(id)) throw invalidArgument('ids', 'each id once', id);
+      table.#put(label, id);
+    }
+    return table;
+  }
+
+  get size(): number {
+    return this.#labels.size;
+  }
+
+  /** Of the vectors in the index, in order of arrival. */
+  get ids(): string[] {
+    return [...this.#labels.keys()];
+  }
+
+  /** Pairs of label and id, likewise. */
+  *entries(): Generator<[label: number, id: string]> {
+    for (const [id, label] of this.#labels) yield [label, id];
+  }
+
+  /** A label without an id of its own stands for itself. */
+  idOf(label: number): string {
+    return this.#ids.get(label) ?? String(label);
+  }
+
+  /** New labels, named by these ids or by themselves. Throws INVALID_ARGUMENT. */
+  add(count: number, ids?: readonly string[]): Float64Array {
+    const labels = Float64Array.from({ length: count }, (_, i) => this.#next + i);
+    const added = ids ?? Array.from(labels, String);
+    if (added.length !== count)
+      throw invalidArgument('ids', `one id for each of ${count} vectors`, added.length);
+    const seen = new Set<string>();
+    for (const id of added) {
+      if (typeof id !== 'string') throw invalidArgument('ids', 'texts', id);
+      if (seen.has(id) || this.#labels.has(id)) throw invalidArgument('ids', 'an id that is not taken', id);
+      seen.add(id);
+    }
+    for (const [i, id] of added.entries()) this.#put(labels[i]!, id);
+    return labels;
+  }
+
+  /** Each once. Throws INVALID_ARGUMENT for an unknown id. */
+  labelsOf(ids: Iterable<string>): Float64Array {
+    const labels = new Set<number>();
+    for (const id of ids) {
+      const label = this.#labels.get(id);
+      if (label === undefined) throw invalidArgument('ids', 'ids that are in the index', id);
+      labels.add(label);
+    }
+    return Float64Array.from(labels);
+  }
+
+  remove(labels: Float64Array): void {
+    for (const label of labels) this.#labels.delete(this.idOf(label));
+  }
+
+  /** Undoes `remove`. */
+  restore(labels: Float64Array): void {
+    for (const label of labels) this.#labels.set(this.idOf(label), label);
+  }
+
+  #put(label: number, id: string): void {
+    this.#ids.set(label, id);
+    this.#labels.set(id, label);
+    this.#next = Math.max(this.#next, label + 1);
+  }
+}
