@@ -89,14 +89,13 @@ void score_rows(const uint8_t* queries, int64_t query_count, const BinaryCorpus&
     const unsigned blocks = blocks_for(panels * (kPanelRows / 4), threads_per_block);
     const uint32_t* x = address(corpus, first);
     if (query_count == 1) {
-      score_bits<1><<<blocks, threads_per_block, 0, stream>>>(x, panels, first, stop, corpus.dimensions,
-                                                              queries, 1, sink);
+      launch(score_bits<1>, blocks, threads_per_block, 0, stream, x, panels, first, stop, corpus.dimensions,
+             queries, int64_t{1}, sink);
     } else {
       const dim3 grid(blocks, blocks_for(query_count, query_tile));
-      score_bits<query_tile><<<grid, threads_per_block, 0, stream>>>(
-          x, panels, first, stop, corpus.dimensions, queries, query_count, sink);
+      launch(score_bits<query_tile>, grid, threads_per_block, 0, stream, x, panels, first, stop,
+             corpus.dimensions, queries, query_count, sink);
     }
-    check(cudaGetLastError());
     first = stop;
   }
 }
@@ -118,9 +117,8 @@ void write_binary(const uint8_t* bits, int64_t first, int64_t count, const Binar
   while (count > 0) {
     const int64_t begin = first % corpus.rows_per_block,
                   rows = std::min(count, corpus.rows_per_block - begin);
-    write_words<<<blocks_for(rows * words, plain_threads), plain_threads, 0, stream>>>(
-        bits, begin, rows, words, bytes, corpus.blocks[first / corpus.rows_per_block]);
-    check(cudaGetLastError());
+    launch(write_words, blocks_for(rows * words, plain_threads), plain_threads, 0, stream, bits, begin, rows,
+           words, bytes, corpus.blocks[first / corpus.rows_per_block]);
     bits += rows * bytes;
     first += rows;
     count -= rows;
