@@ -334,7 +334,7 @@ export interface NativeScriptModule {
 }
 
 export interface NativeBenchmarkOptions {
-  /** copy, read, matmul, pool_mean, normalize, quantize_int8, quantize_binary, info_nce, top_k. */
+  /** copy, read, matmul, pool_mean, normalize, quantize_int8, quantize_binary, info_nce, top_k, top_k_binary. */
   op: string;
   device: string;
   dtype: Dtype;

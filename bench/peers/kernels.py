@@ -56,8 +56,26 @@ class TopK:
         return self.index.search(self.queries, self.k)[0]
 
 
+class TopKBinary:
+    """IndexBinaryFlat over the signs; its distances as inner products of signs."""
+
+    def __init__(self, shape, seed):
+        self.dimensions = shape["dimensions"]
+        self.index = faiss.IndexBinaryFlat(self.dimensions)
+        self.index.add(self.signs(shape["rows"], seed))
+        self.queries = self.signs(shape["queries"], seed + 1)
+        self.k = min(shape["k"], shape["rows"])
+        self.names = ["faiss"]
+
+    def signs(self, rows, seed):
+        return np.packbits(random_values(rows * self.dimensions, seed).reshape(rows, -1) > 0, axis=1)
+
+    def run(self, _name):
+        return self.dimensions - 2 * self.index.search(self.queries, self.k)[0]
+
+
 class Peers:
-    cases = {"top_k": TopK}
+    cases = {"top_k": TopK, "top_k_binary": TopKBinary}
 
     def __init__(self):
         self.case = None

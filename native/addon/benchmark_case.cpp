@@ -24,9 +24,16 @@ int64_t BenchmarkOptions::size(const char* name) const {
 std::vector<Implementation> benchmark_case(const BenchmarkOptions& options) {
   using Case = std::vector<Implementation> (*)(const BenchmarkOptions&);
   static const std::map<std::string, Case> cases = {
-      {"copy", bandwidth_case},           {"read", bandwidth_case},      {"matmul", matmul_case},
-      {"pool_mean", pool_case},           {"normalize", normalize_case}, {"quantize_int8", quantize_case},
-      {"quantize_binary", quantize_case}, {"info_nce", info_nce_case},   {"top_k", top_k_case},
+      {"copy", bandwidth_case},
+      {"read", bandwidth_case},
+      {"matmul", matmul_case},
+      {"pool_mean", pool_case},
+      {"normalize", normalize_case},
+      {"quantize_int8", quantize_case},
+      {"quantize_binary", quantize_case},
+      {"info_nce", info_nce_case},
+      {"top_k", top_k_case},
+      {"top_k_binary", top_k_binary_case},
   };
   const auto found = cases.find(options.op);
   if (found == cases.end()) throw CodedError("INVALID_ARGUMENT", "there is no benchmark of " + options.op);

@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "addon/benchmark_case.h"
+#include "core/error.h"
 #include "core/flat_index.h"
 #include "core/info_nce.h"
 
@@ -67,8 +68,7 @@ struct SearchInputs {
   int64_t k;
 };
 
-Work search_flat(const SearchInputs& inputs, std::optional<kernels::Narrow> narrow) {
-  const auto index = std::make_shared<FlatIndex>(inputs.corpus.size(1), inputs.device, narrow);
+Work search_flat(const SearchInputs& inputs, const std::shared_ptr<FlatIndex>& index) {
   index->add(inputs.corpus.const_data_ptr<float>(), inputs.corpus.size(0));
   return [=](int64_t) -> std::vector<at::Tensor> {
     const int64_t count = inputs.queries.size(0);
@@ -128,8 +128,9 @@ std::vector<Implementation> top_k_case(const BenchmarkOptions& options) {
                             unit_rows(random_values({queries, dimensions}, options.seed + 1)), options.device,
                             std::min(options.size("k"), rows)};
   const double values = static_cast<double>(rows) * dimensions, operations = 2 * values * queries;
-  const auto flat = [inputs](std::optional<kernels::Narrow> narrow) {
-    return [=] { return search_flat(inputs, narrow); };
+  const auto flat = [inputs, dimensions](std::optional<kernels::Narrow> narrow) {
+    return
+        [=] { return search_flat(inputs, std::make_shared<FlatIndex>(dimensions, inputs.device, narrow)); };
   };
   std::vector<Implementation> all = {
       {"xlembed", 4 * values, operations, "float32", flat({})},
@@ -140,6 +141,24 @@ std::vector<Implementation> top_k_case(const BenchmarkOptions& options) {
     all.push_back({"xlembed, int8 first", values, operations, "int8", flat(kernels::Narrow::int8)});
   }
   return all;
+}
+
+// libtorch multiplies the signs. Operations on bits are not counted: what bounds few queries is reading.
+std::vector<Implementation> top_k_binary_case(const BenchmarkOptions& options) {
+  if (!options.device.is_cpu()) throw CodedError("DEVICE_UNAVAILABLE", "sign bits are searched on the CPU");
+  const int64_t rows = options.size("rows"), dimensions = options.size("dimensions");
+  const auto signs = [&](int64_t count, int64_t seed) {
+    return random_values({count, dimensions}, seed).gt(0).to(at::kFloat).mul(2).sub(1);
+  };
+  const SearchInputs inputs{signs(rows, options.seed), signs(options.size("queries"), options.seed + 1),
+                            options.device, std::min(options.size("k"), rows)};
+  const double values = static_cast<double>(rows) * dimensions;
+  const auto ours = [=] {
+    return search_flat(inputs, std::make_shared<FlatIndex>(dimensions, binary_vectors(dimensions)));
+  };
+  const double operations = 2 * values * inputs.queries.size(0);
+  return {{"xlembed", values / 8, 0, "int8", ours},
+          {"libtorch", 4 * values, operations, "float32", [=] { return search_eager(inputs); }}};
 }
 
 }  // namespace xlembed::addon

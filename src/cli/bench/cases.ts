@@ -36,7 +36,7 @@ const rowOps = (rows: number[], dimensions: number, dtypes: Dtype[]): KernelCase
   ];
 };
 
-const quickPlan = (): Plan => ({
+const quickPlan = (isGpu: boolean): Plan => ({
   bounds: bounds(2 ** 26, 1024),
   cases: [
     ...each('pool_mean', 'float32', [{ sequences: 64, tokens: 128, dimensions: 384 }]),
@@ -46,6 +46,7 @@ const quickPlan = (): Plan => ({
       { rows: 50_000, dimensions: 384, queries: 1, k: 10 },
       { rows: 50_000, dimensions: 384, queries: 32, k: 10 },
     ]),
+    ...each('top_k_binary', 'float32', isGpu ? [] : [{ rows: 50_000, dimensions: 384, queries: 1, k: 10 }]),
   ],
   rotatedBytes: 2 ** 26,
 });
@@ -75,6 +76,11 @@ const cpuPlan = (): Plan => ({
       { rows: 1_000_000, dimensions: 384, queries: 32, k: 100 },
       { rows: 1_000_000, dimensions: 384, queries: 1024, k: 10 },
     ]),
+    ...each(
+      'top_k_binary',
+      'float32',
+      [1, 32, 256].map((queries) => ({ rows: 1_000_000, dimensions: 1024, queries, k: 10 })),
+    ),
   ],
   rotatedBytes: 2 ** 28,
 });
@@ -108,8 +114,9 @@ const gpuPlan = (): Plan => ({
 
 /** What is measured on a device: bounds first. `quick` takes seconds a case and fits any machine. */
 export function kernelPlan(device: string, quick: boolean): Plan {
-  if (quick) return quickPlan();
-  return device.startsWith('cuda') ? gpuPlan() : cpuPlan();
+  const isGpu = device.startsWith('cuda');
+  if (quick) return quickPlan(isGpu);
+  return isGpu ? gpuPlan() : cpuPlan();
 }
 
 /** The ops that `--only` may name. */
@@ -118,7 +125,7 @@ export const opNames = [...new Set(cpuPlan().cases.map(({ op }) => op))];
 /** Only what reads its inputs once is timed on several of them. */
 export function inputSets({ op, dtype, shape }: KernelCase, rotatedBytes: number): number {
   const rows = shape.rows ?? (shape.sequences ?? 0) * (shape.tokens ?? 0);
-  if (['top_k', 'info_nce'].includes(op) || rows === 0) return 1;
+  if (['top_k', 'top_k_binary', 'info_nce'].includes(op) || rows === 0) return 1;
   const bytes = rows * (shape.dimensions ?? 1) * (dtype === 'float32' ? 4 : 2);
   return Math.min(64, Math.ceil(rotatedBytes / bytes));
 }

@@ -132,7 +132,7 @@ function judge(
 
 /** Search reads and hardly writes; everything else writes what it computes. */
 function bandwidth(op: string, bounds: Bounds): number {
-  return op === 'top_k' ? bounds.readBytesPerSecond : bounds.copyBytesPerSecond;
+  return op.startsWith('top_k') ? bounds.readBytesPerSecond : bounds.copyBytesPerSecond;
 }
 
 /** int8 is taken at twice the rate of bfloat16: so it is on every processor whose units know both. */
