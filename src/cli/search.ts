@@ -74,7 +74,12 @@ async function openFaiss({ index: folder, memoryMap = false, parameters }: Searc
   return { index, prepare: (queries) => queries, texts: new Map(lines.map(({ id, text }) => [id, text])) };
 }
 
-async function openFlat({ index: folder, device, memoryMap = false, parameters }: SearchFlags): Promise<Opened> {
+async function openFlat({
+  index: folder,
+  device,
+  memoryMap = false,
+  parameters,
+}: SearchFlags): Promise<Opened> {
   if (Object.keys(parameters).length > 0)
     throw invalidArgument('--parameters', 'a FAISS index', folder, 'build one with: xlembed index');
   const { dimensions, modelDimensions, normalized, ids, texts } = await openEmbeddingsFolder(folder);

@@ -58,7 +58,16 @@ export async function openEmbeddingsFolder(folder: string): Promise<EmbeddingsFo
   const kept = texts.some((text) => text !== undefined) ? texts : undefined;
   const pieces = () => readNpyRows(path);
   const array = async () => (dtype === 'float32' ? { path, offset } : undefined);
-  return { rows, dimensions, modelDimensions: dimensions, normalized: false, ids, texts: kept, array, pieces };
+  return {
+    rows,
+    dimensions,
+    modelDimensions: dimensions,
+    normalized: false,
+    ids,
+    texts: kept,
+    array,
+    pieces,
+  };
 }
 
 /** Vectors (rows, D) laid end to end, and the row's id, or id and text, for each. */

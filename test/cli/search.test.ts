@@ -1,0 +1,83 @@
+import assert from 'node:assert/strict';
+import { existsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { loadNative } from '#xlembed/native.js';
+import { temporaryFolder, xlembed } from './run.js';
+
+const MODEL = 'test/reference/encoder/xlm-roberta';
+const folder = temporaryFolder();
+const at = (name: string) => join(folder, name);
+const hasFaiss = loadNative().info().faiss !== '';
+
+writeFileSync(at('corpus.txt'), Array.from({ length: 60 }, (_, n) => `w${n} w${(n * 7) % 90}\n`).join(''));
+const encoded = xlembed(
+  'encode',
+  '--model',
+  MODEL,
+  '--input',
+  at('corpus.txt'),
+  '--output',
+  at('embeddings'),
+);
+
+const search = (index: string, ...more: string[]) =>
+  xlembed(
+    'search',
+    '--model',
+    MODEL,
+    '--index',
+    at(index),
+    '--query',
+    'w12',
+    'w8',
+    '-k',
+    '4',
+    '--json',
+    ...more,
+  );
+const index = (factory: string, output: string, ...more: string[]) =>
+  xlembed(
+    'index',
+    '--input',
+    at('embeddings'),
+    '--factory',
+    factory,
+    '--output',
+    at(output),
+    '--json',
+    ...more,
+  );
+
+test('mapped embeddings and exhaustive FAISS indexes give the hits of an exact search', () => {
+  assert.equal(encoded.status, 0, encoded.stderr);
+  const exact = search('embeddings');
+  assert.equal(exact.status, 0, exact.stderr);
+  assert.match(JSON.parse(exact.stdout)[0].hits[0].text, /^w\d+ w\d+$/);
+  assert.equal(search('embeddings', '--memory-map').stdout, exact.stdout);
+  if (!hasFaiss) return;
+  const built = index('IVF2,Flat', 'approximate', '--training-rows', '40');
+  assert.equal(built.status, 0, built.stderr);
+  const { rows, factory } = JSON.parse(built.stdout);
+  assert.deepEqual([rows, factory], [60, 'IVF2,Flat']);
+  const withoutScores = (text: string) => JSON.parse(text, (key, value) => (key === 'score' ? 0 : value));
+  for (const more of [[], ['--memory-map']]) {
+    const found = search('approximate', '--parameters', 'nprobe=2', ...more);
+    assert.equal(found.status, 0, found.stderr);
+    assert.deepEqual(withoutScores(found.stdout), withoutScores(exact.stdout));
+  }
+});
+
+test('what cannot be built or searched is refused with its code', () => {
+  const codeOf = ({ status, stderr }: { status: number | null; stderr: string }) => [
+    status,
+    /[A-Z]+(_[A-Z]+)+/.exec(stderr)?.[0],
+  ];
+  assert.deepEqual(codeOf(search('embeddings', '--parameters', 'nprobe=2')), [1, 'INVALID_ARGUMENT']);
+  assert.equal(search('embeddings', '--parameters', 'nprobe').status, 2);
+  assert.deepEqual(codeOf(index('rubbish', 'none')), [
+    1,
+    hasFaiss ? 'INVALID_ARGUMENT' : 'FAISS_UNAVAILABLE',
+  ]);
+  assert.equal(existsSync(at('none')), false);
+});
