@@ -80,7 +80,7 @@ test('train from scratch, encode, search, evaluate', () => {
   const stored = json(at('xquad.json'));
   assert.equal(stored.grid.length, 9);
   assert.ok(stored.measures.multilingual_map > 0 && stored.measures.language_bias >= 0);
-  assert.equal(stored.settings.queryPrompt, 'Query: ');
+  assert.equal(stored.settings.prompts.query, 'Query: ');
 });
 
 test('training again gives the same bits; a fine-tuned model keeps its prompts', () => {
