@@ -6,6 +6,12 @@ import { type ErrorCode, XlembedError } from './errors.js';
 /** Element types that tensors can have on disk and in memory. */
 export type Dtype = 'float32' | 'float16' | 'bfloat16';
 
+/**
+ * What an encoder computes in. int8: linear layers in 8-bit integers, weights with a scale for each output, activations
+ * with one for each token; for transformers on the CPU. Its weights stay float32 and are saved so.
+ */
+export type EncoderDtype = Dtype | 'int8';
+
 /** Sequences laid end to end: B sequences, T tokens in all. */
 export interface PackedSequences {
   /** (T) token ids. */
@@ -84,7 +90,7 @@ export interface NativeEncoderOptions {
   /** Tensors by their canonical names (see models/layout.ts), or a seed for fresh weights. */
   weights: { sources: TensorSource[] } | { seed: number; initializerRange: number };
   device: string;
-  dtype: Dtype;
+  dtype: EncoderDtype;
 }
 
 export interface ParameterInfo {

@@ -70,7 +70,9 @@ EncoderOptions parse_options(const Fields& fields) {
     options.initializer_range = weights.number("initializerRange");
   }
   options.device = parse_device(fields.text("device"));
-  options.dtype = parse_dtype(fields.text("dtype"));
+  const std::string dtype = fields.text("dtype");
+  options.int8_layers = dtype == "int8";
+  options.dtype = options.int8_layers ? at::kFloat : parse_dtype(dtype);
   return options;
 }
 

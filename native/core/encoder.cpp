@@ -1,5 +1,7 @@
 #include "core/encoder.h"
 
+#include <optional>
+
 #include "core/error.h"
 #include "core/pool.h"
 
@@ -29,6 +31,29 @@ std::unique_ptr<Backbone> make_backbone(const EncoderOptions& options, Parameter
                                        options.device);
 }
 
+std::optional<InferenceArithmetic> inference_arithmetic(const EncoderOptions& options) {
+  if (options.int8_layers) return InferenceArithmetic::int8;
+  if (options.dtype == at::kFloat) return InferenceArithmetic::float32;
+  if (options.dtype == at::kBFloat16) return InferenceArithmetic::bfloat16;
+  return {};
+}
+
+std::unique_ptr<TransformerInference> make_inference(const EncoderOptions& options, const Backbone& backbone,
+                                                     const Parameters& parameters) {
+  const auto* transformer = dynamic_cast<const Transformer*>(&backbone);
+  const auto arithmetic = inference_arithmetic(options);
+  std::unique_ptr<TransformerInference> inference;
+  if (transformer != nullptr && options.device.is_cpu() && arithmetic) {
+    inference = make_transformer_inference(*transformer, parameters, *arithmetic);
+  }
+  if (options.int8_layers && !inference) {
+    throw CodedError("MODEL_UNSUPPORTED",
+                     "dtype int8 is for transformers on the CPU, with hidden and intermediate sizes that are "
+                     "multiples of 4");
+  }
+  return inference;
+}
+
 }  // namespace
 
 Encoder::Encoder(const EncoderOptions& options)
@@ -42,6 +67,7 @@ Encoder::Encoder(const EncoderOptions& options)
   } else {
     parameters_.load(options.sources);
   }
+  inference_ = make_inference(options, *backbone_, parameters_);
 }
 
 void Encoder::add_adapters(const LoraOptions& options, const std::vector<TensorSource>& sources) {
@@ -69,9 +95,13 @@ at::Tensor Encoder::embed(const PackedBatch& batch, const ForwardMode& mode) con
   return rows.index_select(0, batch.row_of);
 }
 
-std::vector<float> Encoder::encode(std::span<const int32_t> ids, std::span<const int32_t> cumulative) const {
+std::vector<float> Encoder::encode(std::span<const int32_t> ids, std::span<const int32_t> cumulative) {
   const c10::InferenceMode inference;
-  const at::Tensor embeddings = embed(pack(ids, cumulative)).to(at::kCPU).contiguous();
+  const PackedBatch batch = pack(ids, cumulative);
+  const bool ours = inference_ && !adapters_;
+  const at::Tensor hidden = ours ? inference_->forward(batch) : backbone_->forward(batch, {});
+  const at::Tensor embeddings =
+      head_->forward(hidden, batch).index_select(0, batch.row_of).to(at::kCPU).contiguous();
   const float* values = embeddings.const_data_ptr<float>();
   return {values, values + embeddings.numel()};
 }

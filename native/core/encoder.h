@@ -10,7 +10,7 @@
 
 #include "core/head.h"
 #include "core/lstm.h"
-#include "core/transformer.h"
+#include "core/transformer_inference.h"
 
 namespace xlembed {
 
@@ -25,6 +25,7 @@ struct EncoderOptions {
   double initializer_range = 0.02;    // standard deviation of fresh weights
   at::Device device = at::kCPU;
   at::ScalarType dtype = at::kFloat;
+  bool int8_layers = false;  // inference with linear layers in 8-bit integers; for the CPU and float32
 };
 
 class Encoder {
@@ -35,8 +36,9 @@ class Encoder {
   // mode ends at an early layer, the mean of that layer's hidden states takes the head's place.
   at::Tensor embed(const PackedBatch& batch, const ForwardMode& mode = {}) const;
 
-  // Inference: (B * D) float32, rows in the caller's order.
-  std::vector<float> encode(std::span<const int32_t> ids, std::span<const int32_t> cumulative) const;
+  // Inference: (B * D) float32, rows in the caller's order. On the CPU by kernels of our own where they fit
+  // and no adapters are in between.
+  std::vector<float> encode(std::span<const int32_t> ids, std::span<const int32_t> cumulative);
 
   PackedBatch pack(std::span<const int32_t> ids, std::span<const int32_t> cumulative) const {
     return backbone_->pack(ids, cumulative);
@@ -61,6 +63,7 @@ class Encoder {
   std::unique_ptr<Backbone> backbone_;
   std::unique_ptr<Head> head_;
   std::optional<Parameters> adapters_;
+  std::unique_ptr<TransformerInference> inference_;  // null where the backbone itself has to do
 };
 
 }  // namespace xlembed

@@ -125,4 +125,10 @@ void Parameters::require_gradients() {
   for (Leaf& leaf : leaves_) leaf.tensor.requires_grad_(true);
 }
 
+int64_t Parameters::version() const {
+  int64_t version = 0;
+  for (const Leaf& leaf : leaves_) version += leaf.tensor._version();
+  return version;
+}
+
 }  // namespace xlembed

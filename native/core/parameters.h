@@ -67,6 +67,9 @@ class Parameters {
 
   void require_gradients();
 
+  // Grows when a tensor is written to.
+  int64_t version() const;
+
   const std::vector<NamedTensor>& named() const { return named_; }
   const std::vector<Leaf>& leaves() const { return leaves_; }
 

@@ -27,16 +27,6 @@ struct TransformerConfig {
 
 class Transformer final : public Backbone {
  public:
-  Transformer(const TransformerConfig& config, Parameters& parameters, at::Device device);
-
-  at::Tensor forward(const PackedBatch& batch, const ForwardMode& mode) const override;
-  PackedBatch pack(std::span<const int32_t> ids, std::span<const int32_t> cumulative) const override;
-  int64_t hidden_size() const override { return config_.hidden_size; }
-  void add_adapters(const LoraOptions& options, Parameters& parameters) override;
-  void merge_adapters() override;
-  void drop_adapters() override { adapters_.reset(); }
-
- private:
   struct Linear {
     at::Tensor weight, bias;
     // In x's type: float32 weights meet narrower activations in mixed precision.
@@ -52,6 +42,23 @@ class Transformer final : public Backbone {
     LayerNorm attention_norm, output_norm;
   };
 
+  Transformer(const TransformerConfig& config, Parameters& parameters, at::Device device);
+
+  at::Tensor forward(const PackedBatch& batch, const ForwardMode& mode) const override;
+  PackedBatch pack(std::span<const int32_t> ids, std::span<const int32_t> cumulative) const override;
+  int64_t hidden_size() const override { return config_.hidden_size; }
+  void add_adapters(const LoraOptions& options, Parameters& parameters) override;
+  void merge_adapters() override;
+  void drop_adapters() override { adapters_.reset(); }
+
+  const TransformerConfig& config() const { return config_; }
+  const at::Tensor& word_embeddings() const { return word_embeddings_; }
+  const at::Tensor& position_embeddings() const { return position_embeddings_; }
+  const at::Tensor& token_type_embeddings() const { return token_type_embeddings_; }
+  const LayerNorm& embedding_norm() const { return embedding_norm_; }
+  const std::vector<Layer>& layers() const { return layers_; }
+
+ private:
   std::vector<LoraModule> linear_modules() const;
   at::Tensor embed(const PackedBatch& batch, const ForwardMode& mode) const;
   at::Tensor run_layer(int64_t n, const at::Tensor& x, const PackedBatch& batch, bool dropout) const;

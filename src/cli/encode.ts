@@ -10,11 +10,11 @@ import type { Precision } from '../encoding/corpus/precision.js';
 import { type ShardFormatName, shardFormatNames } from '../encoding/corpus/shard_format.js';
 import { Encoder } from '../encoding/encoder.js';
 import type { Role } from '../models/prompts.js';
-import type { Dtype } from '../native.js';
+import type { EncoderDtype } from '../native.js';
 import { positiveInteger } from './arguments.js';
 import { createConsole, settingsLines } from './console.js';
 import { Interrupt } from './interrupt.js';
-import { type ModelFlags, modelFolder, withModel } from './model_option.js';
+import { dtypeOption, type ModelFlags, modelFolder, withModel } from './model_option.js';
 
 interface EncodeFlags extends ModelFlags {
   input: string[];
@@ -34,7 +34,7 @@ interface EncodeFlags extends ModelFlags {
   tokenBudget?: number;
   tokenizerThreads?: number;
   device: string;
-  dtype: Dtype;
+  dtype: EncoderDtype;
   lancedb?: string;
   table: string;
   resume?: boolean;
@@ -85,11 +85,7 @@ export function addEncode(program: Command): void {
     .option('--token-budget <n>', 'tokens in one batch', positiveInteger)
     .option('--tokenizer-threads <n>', 'default: one for each processor', positiveInteger)
     .option('--device <name>', 'cpu, cuda or cuda:N', 'cpu')
-    .addOption(
-      new Option('--dtype <name>', 'of weights and arithmetic')
-        .choices(['float32', 'bfloat16', 'float16'])
-        .default('float32'),
-    )
+    .addOption(dtypeOption())
     .option(
       '--lancedb <uri>',
       'copy the result into a LanceDB table too (needs: npm install @lancedb/lancedb)',

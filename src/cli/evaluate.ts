@@ -2,7 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import { Encoder } from '../encoding/encoder.js';
 import { defaultMeasures } from '../evaluation/grid.js';
 import type { Measure } from '../evaluation/measures/measure.js';
@@ -12,13 +12,13 @@ import type { EvaluationResult } from '../evaluation/results.js';
 import { openTask, taskEntries, taskEntry, taskNames } from '../evaluation/tasks/registry.js';
 import { snapshotCommit } from '../models/hub.js';
 import { writeFileBeside } from '../models/write_beside.js';
-import type { Dtype } from '../native.js';
+import type { EncoderDtype } from '../native.js';
 import { list, positiveInteger } from './arguments.js';
 import { createConsole, settingsLines } from './console.js';
 import { evaluateEncoder } from './evaluate_encoder.js';
 import { evaluationText } from './evaluation_text.js';
 import { modelIdentity } from './model_identity.js';
-import { type ModelFlags, modelFolder, withModel } from './model_option.js';
+import { dtypeOption, type ModelFlags, modelFolder, withModel } from './model_option.js';
 import { versions } from './versions.js';
 
 interface EvaluateFlags extends ModelFlags {
@@ -32,7 +32,7 @@ interface EvaluateFlags extends ModelFlags {
   languages?: string[];
   maxTokens?: number;
   device: string;
-  dtype: Dtype;
+  dtype: EncoderDtype;
   json?: boolean;
 }
 
@@ -58,11 +58,7 @@ export function addEvaluate(program: Command): void {
     .option('--measures <list>', 'for retrieval, such as nDCG@10,AP,R@100 (default: the usual)', list)
     .option('--max-tokens <n>', 'tokens kept of each text (default: what the model takes)', positiveInteger)
     .option('--device <name>', 'cpu, cuda or cuda:N', 'cpu')
-    .addOption(
-      new Option('--dtype <name>', 'of weights and arithmetic')
-        .choices(['float32', 'bfloat16', 'float16'])
-        .default('float32'),
-    )
+    .addOption(dtypeOption())
     .option('--json', 'print the result as JSON')
     .addHelpText('after', `\nTasks:\n${taskLines()}`)
     .action(evaluate);

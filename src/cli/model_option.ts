@@ -1,5 +1,6 @@
 import { type Command, Option } from 'commander';
 import { type DownloadProgress, resolveModel } from '../models/hub.js';
+import type { EncoderDtype } from '../native.js';
 import type { Console, Progress } from './console.js';
 
 export interface ModelFlags {
@@ -22,6 +23,13 @@ export function withSource(command: Command): Command {
   return command
     .option('--revision <name>', 'branch, tag or commit of a model on the hub (default: main)')
     .option('--offline', 'take models from the cache only, as with HF_HUB_OFFLINE=1');
+}
+
+/** --dtype: what an encoder computes in. */
+export function dtypeOption(): Option {
+  return new Option('--dtype <name>', 'of weights and arithmetic; int8 (linear layers) for the CPU alone')
+    .choices(['float32', 'bfloat16', 'float16', 'int8'] satisfies EncoderDtype[])
+    .default('float32');
 }
 
 /** The folder of the model that the flags name, fetched with a progress line where it has to be. */

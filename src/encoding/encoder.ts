@@ -10,7 +10,7 @@ import {
 import { promptFor, type Role } from '../models/prompts.js';
 import { saveModel } from '../models/save_model.js';
 import {
-  type Dtype,
+  type EncoderDtype,
   loadNative,
   type NativeEncoder,
   type NativeEncoderOptions,
@@ -24,8 +24,8 @@ import { encodeSequences, TOKEN_BUDGET, TokenBudget } from './encode_sequences.j
 export interface EncoderOptions {
   /** `cpu` (default), `cuda` or `cuda:N`. */
   device?: string | undefined;
-  /** Of weights and arithmetic; default float32. Embeddings are float32 in any case. */
-  dtype?: Dtype | undefined;
+  /** Of weights and arithmetic; default float32. int8 is for the CPU. Embeddings are float32 in any case. */
+  dtype?: EncoderDtype | undefined;
   /** Tokenizer threads; default: one for each processor. */
   tokenizerThreads?: number | undefined;
   /** Tokens kept of each text, special tokens included; default and upper limit: the model's own. */
@@ -77,7 +77,7 @@ export class Encoder {
   readonly native: NativeEncoder;
   readonly tokenizer: TokenizerPool;
   readonly device: string;
-  readonly dtype: Dtype;
+  readonly dtype: EncoderDtype;
   /** Length of an embedding. */
   readonly dimensions: number;
 

@@ -7,11 +7,15 @@ import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import { Encoder } from '#xlembed/encoding/encoder.js';
 import { describeFreshModel, openModel } from '#xlembed/models/open_model.js';
-import { type Dtype, type HeadModule, loadNative, type NativeEncoder } from '#xlembed/native.js';
+import { type EncoderDtype, type HeadModule, loadNative, type NativeEncoder } from '#xlembed/native.js';
 import { device } from '../device.js';
 import { folderOf, largestDifference, MODELS, packed, readGolden } from './goldens.js';
 
-async function nativeEncoder(name: string, pooling: 'mean' | 'first', dtype: Dtype): Promise<NativeEncoder> {
+async function nativeEncoder(
+  name: string,
+  pooling: 'mean' | 'first',
+  dtype: EncoderDtype,
+): Promise<NativeEncoder> {
   const { backbone, sources } = await openModel(folderOf(name));
   const head: HeadModule[] = [{ type: 'pool', modes: [pooling] }, { type: 'normalize' }];
   return loadNative().createEncoder({ backbone, head, weights: { sources }, device: 'cpu', dtype });
@@ -33,18 +37,33 @@ for (const name of MODELS) {
     }
   }
 
-  test(`${name}: a vector does not depend on the sequences beside it`, async () => {
-    const { sequences } = readGolden(name);
-    const encoder = await nativeEncoder(name, 'mean', 'float32');
-    const together = await encoder.encode(packed(sequences));
+  test(`${name} int8: as near to float32 as eight bits allow`, async () => {
+    const golden = readGolden(name);
+    const encoder = await nativeEncoder(name, 'mean', 'int8');
+    const actual = await encoder.encode(packed(golden.sequences));
     const { dimensions } = encoder;
-    for (const [row, sequence] of sequences.entries()) {
-      const alone = await encoder.encode(packed([sequence]));
-      const beside = together.subarray(row * dimensions, (row + 1) * dimensions);
-      assert.ok(largestDifference(alone, beside) <= 1e-6);
+    for (const [row, expected] of golden.float32.mean.entries()) {
+      const own = actual.subarray(row * dimensions, (row + 1) * dimensions);
+      assert.ok(expected.reduce((sum, value, d) => sum + value * own[d]!, 0) >= 0.999);
     }
     encoder.dispose();
   });
+
+  for (const dtype of ['float32', 'bfloat16', 'int8'] as const) {
+    test(`${name} ${dtype}: the same bits whatever sequences are beside`, async () => {
+      const { sequences } = readGolden(name);
+      const encoder = await nativeEncoder(name, 'mean', dtype);
+      const many = Array.from({ length: 40 }, () => sequences).flat();
+      const together = await encoder.encode(packed(many));
+      const { dimensions } = encoder;
+      for (const [row, sequence] of many.entries()) {
+        if (row % 37 > 0 && row >= sequences.length) continue;
+        const alone = await encoder.encode(packed([sequence]));
+        assert.deepEqual(alone, together.slice(row * dimensions, (row + 1) * dimensions));
+      }
+      encoder.dispose();
+    });
+  }
 }
 
 test('texts: input order over windows and token budgets, counts, prompts', async () => {
@@ -112,6 +131,7 @@ test('wrong input is refused with its code', async () => {
   await assert.rejects(encode(new Array(41).fill(5), [0, 41]), /INVALID_ARGUMENT.*0 to 40/);
   await assert.rejects(Encoder.load(folderOf('bert'), { device: 'cuda:99' }), { code: 'DEVICE_UNAVAILABLE' });
   await assert.rejects(Encoder.load(folderOf('bert'), { device: 'tpu' }), { code: 'DEVICE_UNAVAILABLE' });
+  await assert.rejects(nativeEncoder('bert', 'mean', 'int7' as EncoderDtype), { message: /int7/ });
 });
 
 test('a tokenizer with more ids than the model has embeddings is refused', async () => {

@@ -1,0 +1,188 @@
+#include "kernels/linear.h"
+
+#include <omp.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/row_tile.h"
+#include "kernels/store_rows.h"
+
+namespace xlembed::kernels {
+namespace {
+
+constexpr int64_t kRowBlock =
+    128;  // rows that one thread takes where a single product is shared among threads
+
+template <typename T>
+struct ArithmeticOf;
+template <>
+struct ArithmeticOf<float> {
+  using type = Float32Words;
+};
+template <>
+struct ArithmeticOf<bfloat16> {
+  using type = Bfloat16Pairs;
+};
+template <>
+struct ArithmeticOf<int8_t> {
+  using type = Int8Quads;
+};
+
+// Values (out, in) become panels: the values of one 32-bit word stay together.
+template <typename T, typename Value>
+void pack_panels(int64_t out, int64_t in, T* packed, const Value& value) {
+  constexpr int64_t kValues = 4 / sizeof(T);
+#pragma omp parallel for schedule(static)
+  for (int64_t panel = 0; panel < panels_of(out); ++panel) {
+    T* target = packed + panel * kLanes * in;
+    for (int64_t k = 0; k < in; ++k) {
+      for (int64_t lane = 0; lane < kLanes; ++lane) {
+        const int64_t n = panel * kLanes + lane;
+        target[(k / kValues * kLanes + lane) * kValues + k % kValues] = n < out ? value(n, k) : T{};
+      }
+    }
+  }
+}
+
+void activate(float* values, int64_t count, Activation activation) {
+  const auto apply = [&](auto function) {
+#pragma omp simd
+    for (int64_t n = 0; n < count; ++n) values[n] = function(values[n]);
+  };
+  switch (activation) {
+    case Activation::none:
+      return;
+    case Activation::gelu:
+      return apply([](float x) { return vector_gelu(x); });
+    case Activation::gelu_tanh:
+      return apply([](float x) { return vector_gelu_tanh(x); });
+    case Activation::relu:
+      return apply([](float x) { return vector_relu(x); });
+  }
+}
+
+// Calls finish(row, first column, columns, sums) for every row of every tile; `sums` (kTileColumns).
+template <typename T, typename Packed, typename Finish>
+void multiply(const T* x, const Packed* packed, LinearShape shape, const Finish& finish) {
+  using Arithmetic = typename ArithmeticOf<T>::type;
+  using Word = typename Arithmetic::Word;
+  const int64_t words = shape.in / static_cast<int64_t>(sizeof(Word) / sizeof(T)),
+                panels = panels_of(shape.out);
+  const int64_t groups = (panels + kTileVectors - 1) / kTileVectors;
+  const int64_t blocks = (shape.rows + kRowBlock - 1) / kRowBlock;
+  const auto* rows = reinterpret_cast<const Word*>(x);
+  const auto* weights = reinterpret_cast<const Word*>(packed);
+#pragma omp parallel for collapse(2) schedule(static) if (!omp_in_parallel())
+  for (int64_t group = 0; group < groups; ++group) {
+    for (int64_t block = 0; block < blocks; ++block) {
+      alignas(64) typename Arithmetic::Sum sums[kTileRows * kTileColumns];
+      const int64_t first = group * kTileVectors, vectors = std::min<int64_t>(kTileVectors, panels - first);
+      const int64_t columns = std::min(kTileColumns, shape.out - first * kLanes);
+      const int64_t end = std::min(shape.rows, (block + 1) * kRowBlock);
+      for (int64_t t = block * kRowBlock; t < end; t += kTileRows) {
+        const int64_t height = std::min<int64_t>(kTileRows, end - t);
+        kMultiplyTile<Arithmetic>[vectors - 1][height - 1](
+            rows + t* words, words, weights + first* kLanes* words, words, sums, kTileColumns);
+        for (int64_t r = 0; r < height; ++r) {
+          finish(t + r, first * kLanes, columns, sums + r * kTileColumns);
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+
+int64_t packed_weight_size(int64_t out, int64_t in) { return panels_of(out) * kLanes * in; }
+
+template <typename T>
+void pack_weight(const T* weight, int64_t out, int64_t in, T* packed) {
+  pack_panels(out, in, packed, [&](int64_t n, int64_t k) { return weight[n * in + k]; });
+}
+
+void pack_weight_int8(const float* weight, int64_t out, int64_t in, uint8_t* packed, float* scales) {
+  for (int64_t n = 0; n < out; ++n) {
+    float largest = 0;
+    for (int64_t k = 0; k < in; ++k) largest = std::max(largest, std::fabs(weight[n * in + k]));
+    scales[n] = largest / 127.0f;
+  }
+  pack_panels(out, in, packed, [&](int64_t n, int64_t k) {
+    const float divisor = scales[n] > 0 ? scales[n] : INFINITY;
+    return static_cast<uint8_t>(128 + static_cast<int32_t>(std::nearbyint(weight[n * in + k] / divisor)));
+  });
+}
+
+template <typename T>
+void quantize_rows(const T* input, int64_t rows, int64_t dimensions, int8_t* output,
+                   QuantizedRow* quantized) {
+#pragma omp parallel for schedule(static) if (!omp_in_parallel() && rows * dimensions > 32768)
+  for (int64_t r = 0; r < rows; ++r) {
+    const T* x = input + r * dimensions;
+    int8_t* q = output + r * dimensions;
+    float largest = 0;
+#pragma omp simd reduction(max : largest)
+    for (int64_t d = 0; d < dimensions; ++d) {
+      const float size = std::fabs(to_float(x[d]));
+      largest = size > largest ? size : largest;
+    }
+    // A scale below the smallest normal number has no inverse.
+    const float scale = largest > 127 * 1.1754944e-38f ? largest / 127.0f : 0.0f;
+    const float inverse = scale > 0 ? 1.0f / scale : 0.0f;
+    int32_t sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t d = 0; d < dimensions; ++d) {
+      const auto value = static_cast<int32_t>(std::nearbyint(to_float(x[d]) * inverse));
+      q[d] = static_cast<int8_t>(value);
+      sum += value;
+    }
+    quantized[r] = {scale, -128 * sum};
+  }
+}
+
+void round_rows(const float* input, int64_t rows, int64_t dimensions, bfloat16* output) {
+#pragma omp parallel for schedule(static) if (!omp_in_parallel() && rows * dimensions > 32768)
+  for (int64_t r = 0; r < rows; ++r) {
+    store_row(input + r * dimensions, dimensions, output + r * dimensions);
+  }
+}
+
+template <typename T, typename Out>
+void linear(const T* x, const T* packed_weight, const float* bias, LinearShape shape, Activation activation,
+            Out* y) {
+  multiply(x, packed_weight, shape, [&](int64_t row, int64_t first, int64_t columns, float* sums) {
+#pragma omp simd
+    for (int64_t n = 0; n < columns; ++n) sums[n] += bias[first + n];
+    activate(sums, columns, activation);
+    store_row(sums, columns, y + row * shape.out + first);
+  });
+}
+
+template <typename Out>
+void linear_int8(const int8_t* x, const QuantizedRow* quantized, const uint8_t* packed_weight,
+                 const float* scales, const float* bias, LinearShape shape, Activation activation, Out* y) {
+  multiply(x, packed_weight, shape, [&](int64_t row, int64_t first, int64_t columns, const int32_t* sums) {
+    alignas(64) float values[kTileColumns];
+    const auto [scale, correction] = quantized[row];
+#pragma omp simd
+    for (int64_t n = 0; n < columns; ++n) {
+      values[n] = static_cast<float>(sums[n] + correction) * (scale * scales[first + n]) + bias[first + n];
+    }
+    activate(values, columns, activation);
+    store_row(values, columns, y + row * shape.out + first);
+  });
+}
+
+template void pack_weight(const float*, int64_t, int64_t, float*);
+template void pack_weight(const bfloat16*, int64_t, int64_t, bfloat16*);
+template void quantize_rows(const float*, int64_t, int64_t, int8_t*, QuantizedRow*);
+template void quantize_rows(const bfloat16*, int64_t, int64_t, int8_t*, QuantizedRow*);
+template void linear(const float*, const float*, const float*, LinearShape, Activation, float*);
+template void linear(const bfloat16*, const bfloat16*, const float*, LinearShape, Activation, float*);
+template void linear(const bfloat16*, const bfloat16*, const float*, LinearShape, Activation, bfloat16*);
+template void linear_int8(const int8_t*, const QuantizedRow*, const uint8_t*, const float*, const float*,
+                          LinearShape, Activation, float*);
+template void linear_int8(const int8_t*, const QuantizedRow*, const uint8_t*, const float*, const float*,
+                          LinearShape, Activation, bfloat16*);
+
+}  // namespace xlembed::kernels

@@ -1,0 +1,71 @@
+// A few rows times a few panels, the sums held in vector registers: what linear layers and attention share.
+// Values are handled in 32-bit words (a float32, two bfloat16, four int8) along the dimension that is summed.
+// A matrix of N columns is laid out as panels of kLanes columns: (ceil(N / kLanes), words, kLanes).
+//
+// A sum is one chain over ascending words: its bits depend on its own row and column alone, not on the rows
+// beside it, the number of threads or the place in a batch.
+#pragma once
+
+#include <array>
+#include <utility>
+
+#include "kernels/narrow_arithmetic.h"
+
+namespace xlembed::kernels {
+
+struct Float32Words {
+  using Word = float;
+  using Sum = float;
+  using Words = Floats;
+  using Sums = Floats;
+  static Floats load_words(const float* words) { return load(words); }
+  static Floats broadcast_word(float word) { return broadcast(word); }
+  static void store_sums(float* out, Floats sums) { store(out, sums); }
+  static Floats multiply_add(Floats x, Floats word, Floats sums) { return fma(x, word, sums); }
+};
+
+// Sums, panel words and one word of a row fill the registers: 28 of 32 with AVX-512, else all 16.
+inline constexpr int kTileVectors = 3;
+inline constexpr int kTileRows = kLanes == 16 ? 8 : 4;
+inline constexpr int64_t kTileColumns = kTileVectors * kLanes;
+
+inline int64_t panels_of(int64_t columns) { return (columns + kLanes - 1) / kLanes; }
+
+// sums (R, V * kLanes) = x (R, words) times V panels (V, words, kLanes); strides in elements, from row to
+// row.
+template <typename Arithmetic, int V, int R>
+void multiply_tile(const typename Arithmetic::Word* x, int64_t x_stride,
+                   const typename Arithmetic::Word* panels, int64_t words, typename Arithmetic::Sum* out,
+                   int64_t out_stride) {
+  typename Arithmetic::Sums sums[R][V] = {};
+  for (int64_t w = 0; w < words; ++w) {
+    typename Arithmetic::Words columns[V];
+    for (int v = 0; v < V; ++v) columns[v] = Arithmetic::load_words(panels + (v * words + w) * kLanes);
+    for (int r = 0; r < R; ++r) {
+      const auto word = Arithmetic::broadcast_word(x[r * x_stride + w]);
+      for (int v = 0; v < V; ++v) sums[r][v] = Arithmetic::multiply_add(columns[v], word, sums[r][v]);
+    }
+  }
+  for (int r = 0; r < R; ++r) {
+    for (int v = 0; v < V; ++v) Arithmetic::store_sums(out + r * out_stride + v * kLanes, sums[r][v]);
+  }
+}
+
+template <typename Arithmetic>
+using MultiplyTile = void (*)(const typename Arithmetic::Word*, int64_t, const typename Arithmetic::Word*,
+                              int64_t, typename Arithmetic::Sum*, int64_t);
+
+template <typename Arithmetic, int V, int... R>
+constexpr std::array<MultiplyTile<Arithmetic>, sizeof...(R)> multiply_tiles(
+    std::integer_sequence<int, R...>) {
+  return {multiply_tile<Arithmetic, V, R + 1>...};
+}
+
+// By panels - 1, then by rows - 1.
+template <typename Arithmetic>
+inline constexpr std::array<std::array<MultiplyTile<Arithmetic>, kTileRows>, kTileVectors> kMultiplyTile = {
+    multiply_tiles<Arithmetic, 1>(std::make_integer_sequence<int, kTileRows>()),
+    multiply_tiles<Arithmetic, 2>(std::make_integer_sequence<int, kTileRows>()),
+    multiply_tiles<Arithmetic, 3>(std::make_integer_sequence<int, kTileRows>())};
+
+}  // namespace xlembed::kernels

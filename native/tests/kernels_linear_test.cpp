@@ -1,0 +1,181 @@
+#include <algorithm>
+#include <cmath>
+
+#include "check.h"
+#include "device.h"
+#include "kernels/linear.h"
+
+namespace {
+
+using device::random;
+using device::rounding;
+using namespace xlembed::kernels;
+
+constexpr Activation kActivations[] = {Activation::none, Activation::gelu, Activation::gelu_tanh,
+                                       Activation::relu};
+
+double activated(double x, Activation activation) {
+  switch (activation) {
+    case Activation::none:
+      return x;
+    case Activation::gelu:
+      return 0.5 * x * (1 + std::erf(x / std::sqrt(2.0)));
+    case Activation::gelu_tanh:
+      return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+    case Activation::relu:
+      return std::max(x, 0.0);
+  }
+  return NAN;
+}
+
+// sum_k x_k w_k in float64, and of the sizes of its terms: what rounding errors are measured by.
+struct Sum {
+  double value = 0, size = 0;
+};
+
+template <typename T>
+Sum product(const T* x, const T* w, int64_t count, double start) {
+  Sum sum{start, std::fabs(start)};
+  for (int64_t k = 0; k < count; ++k) {
+    const double term = static_cast<double>(to_float(x[k])) * to_float(w[k]);
+    sum.value += term;
+    sum.size += std::fabs(term);
+  }
+  return sum;
+}
+
+template <typename T, typename Out>
+void matches_float64(LinearShape shape, Activation activation) {
+  const auto x = random<T>(shape.rows * shape.in, 1), w = random<T>(shape.out * shape.in, 2);
+  const auto bias = random<float>(shape.out, 3);
+  std::vector<T> packed(packed_weight_size(shape.out, shape.in));
+  pack_weight(w.data(), shape.out, shape.in, packed.data());
+  std::vector<Out> y(shape.rows * shape.out);
+  linear(x.data(), packed.data(), bias.data(), shape, activation, y.data());
+  for (int64_t t = 0; t < shape.rows; ++t) {
+    for (int64_t n = 0; n < shape.out; ++n) {
+      const Sum sum = product(&x[t * shape.in], &w[n * shape.in], shape.in, bias[n]);
+      CHECK_CLOSE(to_float(y[t * shape.out + n]), activated(sum.value, activation), 4e-7 * sum.size + 4e-7,
+                  rounding<Out>);
+    }
+  }
+}
+
+void every_shape() {
+  for (const int64_t rows : {0, 1, 7, 8, 9, 130}) {
+    for (const int64_t in : {4, 36}) {
+      for (const int64_t out : {1, 15, 16, 47, 48, 49, 100}) {
+        matches_float64<float, float>({rows, in, out}, Activation::none);
+        matches_float64<bfloat16, float>({rows, in, out}, Activation::none);
+        matches_float64<bfloat16, bfloat16>({rows, in, out}, Activation::none);
+      }
+    }
+  }
+  matches_float64<float, float>({3, 7, 20}, Activation::none);
+  matches_float64<bfloat16, float>({3, 6, 20}, Activation::none);
+  matches_float64<float, float>({33, 384, 100}, Activation::none);
+}
+
+void every_activation() {
+  for (const Activation activation : kActivations) {
+    matches_float64<float, float>({33, 12, 50}, activation);
+    matches_float64<bfloat16, bfloat16>({33, 12, 50}, activation);
+  }
+}
+
+// From far below to far above, with x alone: a weight of 1 and no bias.
+void activations_over_their_whole_range() {
+  std::vector<float> x;
+  for (double value = -200; value <= 200; value += 0.0137) x.push_back(static_cast<float>(value));
+  x.insert(x.end(), {0.0f, -0.0f, 1e-30f, -1e-30f, 3e4f, -3e4f});
+  const auto rows = static_cast<int64_t>(x.size());
+  const std::vector<float> one = {1}, zero = {0};
+  std::vector<float> packed(packed_weight_size(1, 1)), y(rows);
+  pack_weight(one.data(), 1, 1, packed.data());
+  for (const Activation activation : kActivations) {
+    linear(x.data(), packed.data(), zero.data(), {rows, 1, 1}, activation, y.data());
+    for (int64_t t = 0; t < rows; ++t) {
+      CHECK_CLOSE(y[t], activated(x[t], activation), 3e-7 * std::min(8.0f, std::fabs(x[t])), 5e-7);
+    }
+  }
+}
+
+// Half a step of x times w's size and the other way round, for each term.
+void integers_within_their_steps() {
+  for (const LinearShape shape : {LinearShape{1, 4, 1}, {9, 36, 50}, {130, 384, 100}}) {
+    const auto x = random<float>(shape.rows * shape.in, 4), w = random<float>(shape.out * shape.in, 5);
+    const auto bias = random<float>(shape.out, 6);
+    std::vector<uint8_t> packed(packed_weight_size(shape.out, shape.in));
+    std::vector<float> scales(shape.out), y(shape.rows * shape.out);
+    pack_weight_int8(w.data(), shape.out, shape.in, packed.data(), scales.data());
+    std::vector<int8_t> q(x.size());
+    std::vector<QuantizedRow> rows(shape.rows);
+    quantize_rows(x.data(), shape.rows, shape.in, q.data(), rows.data());
+    linear_int8(q.data(), rows.data(), packed.data(), scales.data(), bias.data(), shape, Activation::none,
+                y.data());
+    for (int64_t t = 0; t < shape.rows; ++t) {
+      for (int64_t n = 0; n < shape.out; ++n) {
+        const Sum exact = product(&x[t * shape.in], &w[n * shape.in], shape.in, bias[n]);
+        double allowed = 1e-5 * exact.size;
+        int64_t sum = 0;
+        for (int64_t k = 0; k < shape.in; ++k) {
+          const double scale = rows[t].scale, step = scales[n];
+          const int64_t weight = std::lrint(w[n * shape.in + k] / step);
+          sum += weight * q[t * shape.in + k];
+          allowed +=
+              0.5001 * (scale * std::fabs(w[n * shape.in + k]) + step * std::fabs(x[t * shape.in + k])) +
+              0.26 * scale * step;
+        }
+        CHECK_CLOSE(y[t * shape.out + n], exact.value, allowed, 0);
+        // The sum of integers itself is exact.
+        const double product = sum * static_cast<double>(rows[t].scale) * scales[n];
+        CHECK_CLOSE(y[t * shape.out + n], product + bias[n], 1e-6 * (std::fabs(product) + std::fabs(bias[n])),
+                    0);
+      }
+    }
+  }
+}
+
+void quantizes_awkward_rows() {
+  const std::vector<float> x = {0,     0,      0,     0, 1e-44f, -1e-44f, 0,    0,
+                                3e38f, -3e38f, 1e38f, 0, -127,   63.5f,   0.5f, 1.5f};
+  std::vector<int8_t> q(x.size());
+  std::vector<QuantizedRow> rows(4);
+  quantize_rows(x.data(), 4, 4, q.data(), rows.data());
+  CHECK(q == (std::vector<int8_t>{0, 0, 0, 0, 0, 0, 0, 0, 127, -127, 42, 0, -127, 64, 0, 2}));
+  CHECK(rows[0].scale == 0 && rows[1].scale == 0 && rows[3].scale == 1);
+  CHECK(rows[2].correction == -128 * 42 && rows[3].correction == 128 * 61);
+}
+
+// The same row has the same bits in every batch.
+template <typename T>
+void row_alone() {
+  const LinearShape shape{300, 36, 100};
+  const auto x = random<T>(shape.rows * shape.in, 7), w = random<T>(shape.out * shape.in, 8);
+  const auto bias = random<float>(shape.out, 9);
+  std::vector<T> packed(packed_weight_size(shape.out, shape.in));
+  pack_weight(w.data(), shape.out, shape.in, packed.data());
+  std::vector<float> y(shape.rows * shape.out), alone(shape.out);
+  linear(x.data(), packed.data(), bias.data(), shape, Activation::gelu, y.data());
+  for (int64_t t = 0; t < shape.rows; ++t) {
+    linear(x.data() + t * shape.in, packed.data(), bias.data(), {1, shape.in, shape.out}, Activation::gelu,
+           alone.data());
+    CHECK(std::equal(alone.begin(), alone.end(), y.begin() + t * shape.out));
+  }
+}
+
+void bits_do_not_depend_on_the_batch() {
+  row_alone<float>();
+  row_alone<bfloat16>();
+}
+
+}  // namespace
+
+int main() {
+  return check::run({{"every shape", every_shape},
+                     {"every activation", every_activation},
+                     {"activations over their whole range", activations_over_their_whole_range},
+                     {"integers within their steps", integers_within_their_steps},
+                     {"quantizes awkward rows", quantizes_awkward_rows},
+                     {"bits do not depend on the batch", bits_do_not_depend_on_the_batch}});
+}
