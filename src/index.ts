@@ -42,6 +42,7 @@ export { evaluateTask, type TaskOptions } from './evaluation/evaluate_task.js';
 export { judgeRun, type Qrels, type Run } from './evaluation/judgements.js';
 export type { JudgedRanking, Measure } from './evaluation/measures/measure.js';
 export { parseMeasure } from './evaluation/measures/parse.js';
+export { readMtebQrels, readMtebRun } from './evaluation/mteb_files.js';
 export type { EvaluationResult, GridCell, PoolRow } from './evaluation/results.js';
 export { recordsTask } from './evaluation/tasks/records_task.js';
 export { openTask, taskNames } from './evaluation/tasks/registry.js';
@@ -53,6 +54,7 @@ export type {
   Task,
   TaskText,
 } from './evaluation/tasks/task.js';
+export { type JudgementTable, readBeirQrels, readTrecQrels, readTrecRun } from './evaluation/trec_files.js';
 export { type DownloadProgress, type HubOptions, resolveModel } from './models/hub.js';
 export { inspectModel, type ModelInspection } from './models/inspect_model.js';
 export { type ModelDescription, openModel } from './models/open_model.js';

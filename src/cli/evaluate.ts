@@ -1,5 +1,5 @@
 import { mkdir, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import type { Command } from 'commander';
@@ -132,23 +132,15 @@ async function writeMteb(folder: string, taskName: string, result: StoredEvaluat
   const { settings, versions, seconds } = result;
   const names = taskEntry(taskName).mteb;
   const revision = String(settings.revision ?? 'no_revision_available');
-  const name = String(settings.model).replace(/[@/\\]+$/, '');
-  const place = join(
-    folder,
-    'results',
-    name
-      .replace(/^[./]+/, '')
-      .replaceAll('/', '__')
-      .replaceAll(' ', '_'),
-    revision,
-  );
+  const name = mtebModelName(String(settings.model), settings.revision !== undefined);
+  const place = join(folder, 'results', name.replace('/', '__'), revision);
   await mkdir(place, { recursive: true });
   const file = mtebResult(result, {
     datasetRevision: 'published',
     mtebVersion,
     names,
     evaluationSeconds: seconds,
-    run: { settings, versions },
+    run: { mteb: names !== undefined, settings, versions },
   });
   const write = (path: string, value: unknown) =>
     writeFileBeside(join(place, path), (temporary) =>
@@ -158,6 +150,11 @@ async function writeMteb(folder: string, taskName: string, result: StoredEvaluat
   await write('model_meta.json', modelMeta(name, revision, result));
 }
 
+/** mteb wants owner/name: a folder's own name stands under `local`. */
+function mtebModelName(model: string, fromHub: boolean): string {
+  return fromHub ? model.replace(/@.*$/, '') : `local/${basename(resolve(model))}`;
+}
+
 /** The fields that mteb's ModelMeta requires. */
 function modelMeta(
   name: string,
@@ -165,7 +162,7 @@ function modelMeta(
   { dimensions, settings, similarity }: StoredEvaluation,
 ): object {
   return {
-    name: name.includes('/') ? name : `local/${name}`,
+    name,
     revision,
     release_date: null,
     languages: null,

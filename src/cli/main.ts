@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { packageVersion } from '../native.js';
 import { addBench } from './bench.js';
 import { addIndex } from './build_index.js';
+import { addCompare } from './compare.js';
 import { reportError } from './console.js';
 import { addDemo } from './demo.js';
 import { addEncode } from './encode.js';
@@ -28,6 +29,7 @@ async function main(): Promise<void> {
     addIndex,
     addSearch,
     addEvaluate,
+    addCompare,
     addModels,
     addBench,
     addDoctor,

@@ -1,5 +1,5 @@
 import { invalidArgument, XlembedError } from '../errors.js';
-import type { EvaluationResult, QueryScores } from './results.js';
+import type { EvaluationResult, GridCell, PoolRow, QueryScores } from './results.js';
 import {
   type BootstrapOptions,
   bootstrapInterval,
@@ -81,7 +81,8 @@ export function questionScores(
   return new Map([...shares].map(([id, share]) => [id, share * shares.size]));
 }
 
-function cellsOf({ grid, pool }: EvaluationResult, setting: Setting): { queryScores?: QueryScores }[] {
+/** The cells of the grid, or rows of the pool, that make up a kind of setting. */
+export function cellsOf({ grid, pool }: EvaluationResult, setting: Setting): (GridCell | PoolRow)[] {
   if (setting === 'multilingual') return pool;
   return grid.filter((cell) => (cell.queryLanguage === cell.passageLanguage) === (setting === 'monolingual'));
 }

@@ -27,8 +27,7 @@ export function bootstrapInterval(values: readonly number[], options: BootstrapO
   if (!(confidence > 0 && confidence < 1)) {
     throw invalidArgument('confidence', 'a number between 0 and 1', confidence);
   }
-  const random = new RandomStream(seed, 0);
-  const means = Float64Array.from({ length: resamples }, () => resampledMean(values, random)).sort();
+  const means = resampledMeans(values, resamples, seed).sort();
   return {
     mean: mean(values),
     low: quantile(means, (1 - confidence) / 2),
@@ -110,10 +109,32 @@ function extremeTest(differences: readonly number[]): (sum: number) => boolean {
   return (sum) => Math.abs(sum) >= observed - tolerance;
 }
 
-function resampledMean(values: readonly number[], random: RandomStream): number {
-  let sum = 0;
-  for (let i = 0; i < values.length; i++) sum += values[random.below(values.length)]!;
-  return sum / values.length;
+/** Rows drawn last, (resamples, N): a comparison of models asks for the same ones again and again. */
+let drawn = { size: 0, resamples: 0, seed: 0, rows: new Uint32Array(0) };
+/** Drawn rows that are kept; more would cost more memory than the time they save. */
+const mostDrawn = 2 ** 25;
+
+function resampledMeans(values: readonly number[], resamples: number, seed: number): Float64Array {
+  const size = values.length;
+  const random = new RandomStream(seed, 0);
+  if (size * resamples > mostDrawn) return meansOf(values, resamples, () => random.below(size));
+  if (drawn.size !== size || drawn.resamples !== resamples || drawn.seed !== seed) {
+    const rows = Uint32Array.from({ length: size * resamples }, () => random.below(size));
+    drawn = { size, resamples, seed, rows };
+  }
+  let next = 0;
+  const { rows } = drawn;
+  return meansOf(values, resamples, () => rows[next++]!);
+}
+
+function meansOf(values: readonly number[], resamples: number, draw: () => number): Float64Array {
+  const means = new Float64Array(resamples);
+  for (let resample = 0; resample < resamples; resample++) {
+    let sum = 0;
+    for (let i = 0; i < values.length; i++) sum += values[draw()]!;
+    means[resample] = sum / values.length;
+  }
+  return means;
 }
 
 /** Linear between the two nearest order statistics, as numpy does. */

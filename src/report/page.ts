@@ -1,19 +1,28 @@
+import { createHash } from 'node:crypto';
 import { duration, languageName } from './format.js';
 import { Html, html, NOTHING } from './html.js';
 import type { RunFacts } from './results.js';
 import { STYLE } from './style.js';
 
-/** Nothing may be loaded and nothing may run, whatever a text contains. */
-const POLICY = "default-src 'none'; style-src 'unsafe-inline'";
+/** Nothing may be loaded and nothing may run but the page's own script, whatever a text contains. */
+function policy(script: string): string {
+  const own = script && `; script-src 'sha256-${createHash('sha256').update(script).digest('base64')}'`;
+  return `default-src 'none'; style-src 'unsafe-inline'${own}`;
+}
 
 /** A whole document: header with title, summary and languages, then the sections, then the facts. */
-export function page(facts: RunFacts, summary: readonly string[], sections: readonly Html[]): string {
+export function page(
+  facts: RunFacts,
+  summary: readonly string[],
+  sections: readonly Html[],
+  script = '',
+): string {
   return html`<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="${POLICY}">
+<meta http-equiv="Content-Security-Policy" content="${policy(script)}">
 <meta name="color-scheme" content="light dark">
 <title>${facts.title}</title>
 <style>${new Html(STYLE)}</style>
@@ -29,7 +38,7 @@ ${languageLists(facts.languages)}
 ${sections}
 ${factsSection(facts)}
 </main>
-</body>
+${script ? new Html(`<script>${script}</script>\n`) : NOTHING}</body>
 </html>
 `.markup;
 }

@@ -31,6 +31,14 @@ thead th { white-space: normal; min-width: 6.2rem; font-size: .82rem; font-weigh
 tbody th { font-weight: 600; }
 .facts th { position: static; font-weight: 500; color: var(--soft); width: 1%; vertical-align: top; }
 .facts td { text-align: left; white-space: normal; overflow-wrap: anywhere; }
+a { color: var(--accent); }
+.tall { max-height: 32rem; overflow-y: auto; }
+.sortable thead th { position: sticky; top: 0; z-index: 1; background: var(--card); padding: 0; }
+.sortable thead th:first-child { z-index: 2; }
+.sortable button { all: unset; box-sizing: border-box; width: 100%; padding: .5rem .75rem; cursor: pointer; text-align: inherit; }
+.sortable button:focus-visible { outline: 2px solid var(--accent); outline-offset: -2px; }
+.sortable [aria-sort] { color: var(--accent); }
+[aria-sort="ascending"] button::after { content: " ▲"; } [aria-sort="descending"] button::after { content: " ▼"; }
 .best { background: var(--best); color: var(--accent); font-weight: 700; }
 .chance > * { color: var(--soft); font-style: italic; font-weight: 400; }
 .swatch { display: inline-block; width: .7rem; height: .7rem; border-radius: .2rem; margin-right: .5rem; }
@@ -39,6 +47,7 @@ tbody th { font-weight: 600; }
 figure { margin: .6rem 0; padding: .8rem; border: 1px solid var(--line); border-radius: .5rem;
   background: var(--card); min-width: 0; }
 figure.narrow { max-width: 38rem; }
+figure.bars { max-width: 46rem; } figure.bars svg { max-height: none; }
 figure svg { display: block; width: 100%; height: auto; max-height: 36rem; }
 figure svg text { font-family: inherit; }
 .figures > * { margin: 0; }
@@ -64,6 +73,6 @@ pre { overflow-x: auto; padding: .8rem 1rem; border: 1px solid var(--line); bord
   background: var(--card); font-size: .88rem; white-space: pre-wrap; overflow-wrap: anywhere; }
 code { font-family: ui-monospace, monospace; }
 @media (max-width: 40rem) { main { padding: 1.4rem .9rem 3rem; } h1 { font-size: 1.5rem; }
-  th, td { padding: .45rem .55rem; } }
+  th, td { padding: .45rem .55rem; } .sortable tbody th:first-child { position: static; } }
 @media print { .scroll, figure, .search { break-inside: avoid; } }
 `;

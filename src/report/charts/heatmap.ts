@@ -1,7 +1,6 @@
 import { cleanText, type Html } from '../html.js';
 import type { GridCell, RunFacts } from '../results.js';
-import { RAMP } from './palette.js';
-import { renderChart } from './render.js';
+import { rampScale, renderMatrix } from './matrix.js';
 
 /** Languages of a heatmap, trained ones first; `hidden` more would not fit. */
 export interface HeatmapAxis {
@@ -12,8 +11,6 @@ export interface HeatmapAxis {
 
 /** An empty row and column between trained and zero-shot languages. */
 const GAP = ' ';
-/** Up to here the cells are wide enough to print their values. */
-const MOST_WITH_VALUES = 14;
 
 /** Which languages the heatmaps show, at most `most` of them. A language in neither list counts as zero-shot. */
 export function heatmapAxis(
@@ -60,43 +57,12 @@ export async function renderHeatmap(
   const values = grid.flatMap(({ queryLanguage, passageLanguage, measures }) => {
     const [query, passage, map] = [label.get(queryLanguage), label.get(passageLanguage), measures.map];
     const shown = query !== undefined && passage !== undefined && Number.isFinite(map);
-    return shown ? [{ query, passage, map: Number(map!.toFixed(4)) }] : [];
+    return shown ? [{ query, passage, value: Number(map!.toFixed(4)) }] : [];
   });
   const gap = axis.trained.length > 0 && axis.zeroShot.length > 0 ? [GAP] : [];
   const names = [...label.values()];
   const domain = [...names.slice(0, axis.trained.length), ...gap, ...names.slice(axis.trained.length)];
-  return renderChart(heatmapSpec(values, domain, maximum), describeHeatmap(name, grid, axis));
-}
-
-type Row = { query: string; passage: string; map: number };
-
-function heatmapSpec(values: Row[], domain: string[], maximum: number) {
-  const wide = domain.length <= MOST_WITH_VALUES + 1;
-  const step = { step: wide ? 30 : 14 };
-  const scale = { domain, paddingInner: 0.06, paddingOuter: 0 };
-  const axis = { labelOverlap: false, labelFontSize: wide ? 12 : 9, labelPadding: 4, grid: false };
-  const x = { field: 'passage', type: 'nominal' as const, scale, title: 'passage language' };
-  const y = { field: 'query', type: 'nominal' as const, scale, title: 'query language' };
-  const color = {
-    field: 'map',
-    type: 'quantitative' as const,
-    legend: null,
-    scale: { domain: [0, maximum], range: RAMP },
-  };
-  const ink = { condition: { test: `datum.map > ${0.55 * maximum}`, value: '#10131a' }, value: '#ffffff' };
-  const rects = { mark: { type: 'rect' as const }, encoding: { color } };
-  const numbers = {
-    mark: { type: 'text' as const, fontSize: 10 },
-    encoding: { text: { field: 'map', type: 'quantitative' as const, format: '.2f' }, color: ink },
-  };
-  return {
-    ...{ width: step, height: step, data: { values } },
-    encoding: {
-      x: { ...x, axis: { ...axis, orient: 'top' as const, labelAngle: wide ? 0 : -90 } },
-      y: { ...y, axis },
-    },
-    layer: wide ? [rects, numbers] : [rects],
-  };
+  return renderMatrix(values, domain, rampScale(maximum), describeHeatmap(name, grid, axis));
 }
 
 function describeHeatmap(name: string, grid: readonly GridCell[], { hidden }: HeatmapAxis): string {

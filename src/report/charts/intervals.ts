@@ -1,0 +1,62 @@
+import { cleanText, type Html } from '../html.js';
+import { renderChart } from './render.js';
+
+export interface IntervalBar {
+  /** What is measured. */
+  row: string;
+  model: string;
+  value: number;
+  low: number | undefined;
+  high: number | undefined;
+}
+
+/** Rows of one bar a model, each with its confidence interval where there is one. */
+export function renderIntervals(
+  bars: readonly IntervalBar[],
+  colors: ReadonlyMap<string, string>,
+  format: (value: number) => string,
+): Promise<Html> {
+  const models = [...colors.keys()].map(cleanText);
+  const values = bars.map((bar) => {
+    const end = bar.high ?? bar.value;
+    return { ...bar, row: cleanText(bar.row), model: cleanText(bar.model), end, label: format(bar.value) };
+  });
+  const maximum = Math.max(1e-9, ...values.map(({ end }) => end));
+  const x = (field: string) => ({
+    field,
+    type: 'quantitative' as const,
+    title: null,
+    scale: { domain: [0, maximum * 1.15] },
+    axis: { tickCount: 5, format: maximum < 1000 ? '~g' : '~s' },
+  });
+  const names = [...new Set(values.map(({ row }) => row))];
+  const y = {
+    field: 'row',
+    type: 'nominal' as const,
+    sort: names,
+    title: null,
+    scale: { paddingInner: 0.3 },
+  };
+  const yOffset = { field: 'model', type: 'nominal' as const, sort: models };
+  const color = {
+    field: 'model',
+    sort: models,
+    scale: { domain: models, range: [...colors.values()] },
+    legend: { orient: 'top' as const, columns: 2, labelLimit: 300, symbolSize: 120 },
+  };
+  const layer = [
+    { mark: { type: 'bar' as const }, encoding: { x: x('value'), color } },
+    {
+      transform: [{ filter: 'isValid(datum.low)' }],
+      mark: { type: 'rule' as const, strokeWidth: 2, color: 'currentColor' },
+      encoding: { x: x('low'), x2: { field: 'high' } },
+    },
+    {
+      mark: { type: 'text' as const, align: 'left' as const, dx: 5, fontSize: 11 },
+      encoding: { x: x('end'), text: { field: 'label' } },
+    },
+  ];
+  const size = { width: 360, height: { step: 17, for: 'offset' as const } };
+  const said = bars.map(({ row, model, value }) => `${row} of ${model} ${format(value)}`).join(', ');
+  return renderChart({ ...size, data: { values }, encoding: { y, yOffset }, layer }, `${said}.`);
+}

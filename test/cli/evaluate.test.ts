@@ -1,0 +1,97 @@
+import assert from 'node:assert/strict';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { gunzipSync } from 'node:zlib';
+import { temporaryFolder, xlembed } from './run.js';
+
+const folder = temporaryFolder();
+const at = (name: string) => join(folder, name);
+const data = 'test/evaluation/tasks/fixtures/xquad_r';
+const model = (name: string) => ['evaluate', '--model', `test/reference/models/${name}`];
+
+test('an evaluation leaves its result, MTEB’s file and a cache; a second one embeds nothing and says the same', () => {
+  const args = (output: string) => [
+    ...model('labse-version-5'),
+    ...['--task', 'xquad-r', '--data', data, '--cache', at('cache'), '--output', at(output), '--json'],
+  ];
+  const first = xlembed(...args('a.json.gz'), '--mteb', at('mteb'));
+  assert.equal(first.status, 0, first.stderr);
+  const kept = readdirSync(at('cache/embeddings'));
+  assert.equal(kept.length, 6);
+  const stored = JSON.parse(gunzipSync(readFileSync(at('a.json.gz'))).toString());
+  assert.equal(stored.grid.length, 9);
+  assert.deepEqual(Object.keys(stored.settings.prompts), ['query', 'passage']);
+  assert.equal(JSON.parse(first.stdout).grid[0].queryScores, undefined);
+  assert.ok(stored.grid[0].queryScores.scores['nDCG@10'].length > 0);
+  const place = join(at('mteb/results'), 'local__labse-version-5/no_revision_available');
+  assert.deepEqual(readdirSync(place).sort(), ['model_meta.json', 'xquad_r.json']);
+  const second = xlembed(...args('b.json.gz'));
+  assert.deepEqual(readdirSync(at('cache/embeddings')), kept);
+  const { measures } = JSON.parse(second.stdout);
+  for (const [name, value] of Object.entries(measures)) assert.equal(value, stored.measures[name], name);
+});
+
+test('results are compared: a table, a report and CSV beside it', () => {
+  const other = xlembed(
+    ...model('roberta-float16'),
+    '--task',
+    'xquad-r',
+    '--data',
+    data,
+    '--output',
+    at('c.json'),
+  );
+  assert.equal(other.status, 0, other.stderr);
+  const options = ['--resamples', '200', '--output', at('report')];
+  const { status, stdout, stderr } = xlembed('compare', at('a.json.gz'), at('c.json'), ...options);
+  assert.equal(status, 0, stderr);
+  assert.match(stdout, /^xquad_r, macro-averages over settings/);
+  assert.match(stdout, /monolingual AP +a +0\.\d{4} +0\.\d{4} \.\. 0\.\d{4}\n +c +0\.\d{4}/);
+  assert.deepEqual(readdirSync(at('report')).sort(), [
+    'comparison.csv',
+    'language-shares.csv',
+    'report.html',
+    'settings.csv',
+  ]);
+  const { rows } = JSON.parse(
+    xlembed('compare', at('a.json.gz'), at('a.json.gz'), '--json', '--resamples', '50').stdout,
+  );
+  assert.equal(rows[0].models[1].against.test.pValue, 1);
+});
+
+test('what is no result, or one on another task, is refused', () => {
+  writeFileSync(
+    at('other.json'),
+    JSON.stringify({ ...JSON.parse(gunzipSync(readFileSync(at('a.json.gz'))).toString()), task: 'mlqa_r' }),
+  );
+  writeFileSync(at('broken.json'), '{"task": 1}');
+  for (const [paths, code] of [
+    [['other.json'], 'INVALID_ARGUMENT'],
+    [['broken.json'], 'MALFORMED_FILE'],
+    [['none.json'], 'FILE_NOT_FOUND'],
+  ] as const) {
+    const { status, stderr } = xlembed('compare', at('a.json.gz'), ...paths.map(at));
+    assert.equal(status, 1);
+    assert.match(stderr, new RegExp(`^xlembed: ${code}: `, 'm'));
+  }
+});
+
+test('missing data is refused with the command that fetches it, before anything is written', () => {
+  mkdirSync(at('empty'));
+  const { status, stderr } = xlembed(
+    ...model('labse-version-5'),
+    '--task',
+    'tatoeba',
+    '--data',
+    at('empty'),
+    '--output',
+    at('never.json'),
+  );
+  assert.equal(status, 1);
+  assert.match(
+    stderr,
+    /TASK_DATA_INVALID[\s\S]*git clone --depth 1 https:\/\/github\.com\/facebookresearch\/LASER/,
+  );
+  assert.equal(existsSync(at('never.json')), false);
+});
