@@ -93,6 +93,7 @@ void AdamW::zero_gradients() {
 
 std::vector<at::Tensor> AdamW::take_gradients() {
   std::vector<at::Tensor> gradients;
+  gradients.reserve(parameters_.size());
   for (AdamWParameter& parameter : parameters_) {
     gradients.push_back(std::exchange(parameter.tensor.mutable_grad(), at::Tensor()));
   }

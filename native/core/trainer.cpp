@@ -76,6 +76,7 @@ Trainer::Trainer(std::shared_ptr<Encoder> encoder, const TrainerOptions& options
       optimizer_(
           [this] {
             std::vector<AdamWParameter> parameters;
+            parameters.reserve(trained_.size());
             for (const Trained& trained : trained_) {
               parameters.push_back({trained.leaf.tensor, trained.leaf.decay, trained.rate});
             }

@@ -128,7 +128,7 @@ at::Tensor Transformer::run_layer(int64_t n, const at::Tensor& x, const PackedBa
   };
   // The product with the adapters of modules `first` .. `first + count - 1` of this layer.
   const auto project = [&](const Linear& linear, const at::Tensor& y, size_t first, size_t count) {
-    const at::Tensor product = linear(y);
+    at::Tensor product = linear(y);
     if (!adapters_) return product;
     return adapters_->add(product, y, kModules * static_cast<size_t>(n) + first, count, batch, dropout);
   };
