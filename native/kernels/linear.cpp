@@ -67,8 +67,8 @@ template <typename T, typename Packed, typename Finish>
 void multiply(const T* x, const Packed* packed, LinearShape shape, const Finish& finish) {
   using Arithmetic = typename ArithmeticOf<T>::type;
   using Word = typename Arithmetic::Word;
-  const int64_t words = shape.in / static_cast<int64_t>(sizeof(Word) / sizeof(T)),
-                panels = panels_of(shape.out);
+  constexpr auto kValuesInWord = static_cast<int64_t>(sizeof(Word)) / static_cast<int64_t>(sizeof(T));
+  const int64_t words = shape.in / kValuesInWord, panels = panels_of(shape.out);
   const int64_t groups = (panels + kTileVectors - 1) / kTileVectors;
   const int64_t blocks = (shape.rows + kRowBlock - 1) / kRowBlock;
   const auto* rows = reinterpret_cast<const Word*>(x);
@@ -163,7 +163,9 @@ void linear_int8(const int8_t* x, const QuantizedRow* quantized, const uint8_t* 
                  const float* scales, const float* bias, LinearShape shape, Activation activation, Out* y) {
   multiply(x, packed_weight, shape, [&](int64_t row, int64_t first, int64_t columns, const int32_t* sums) {
     alignas(64) float values[kTileColumns];
-    const auto [scale, correction] = quantized[row];
+    const QuantizedRow& by = quantized[row];
+    const float scale = by.scale;
+    const int32_t correction = by.correction;
 #pragma omp simd
     for (int64_t n = 0; n < columns; ++n) {
       values[n] = static_cast<float>(sums[n] + correction) * (scale * scales[first + n]) + bias[first + n];
