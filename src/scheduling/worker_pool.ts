@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import type { Transferable } from 'node:worker_threads';
+import type { Transferable, Worker } from 'node:worker_threads';
 import { Piscina } from 'piscina';
 import { invalidArgument, XlembedError } from '../errors.js';
 import { type Reply, revived } from './worker.js';
@@ -27,6 +27,7 @@ export class WorkerPool<Task, Result> {
   readonly #waiting: (() => void)[] = [];
   readonly #abandon = new Set<(error: XlembedError) => void>();
   readonly #tasks = new Set<Promise<unknown>>();
+  readonly #loading = new Map<Worker, Promise<void>>();
   #pending = 0;
   #closed: Promise<void> | undefined;
   #lastFailure: unknown;
@@ -51,7 +52,13 @@ export class WorkerPool<Task, Result> {
     this.#pool.on('error', (cause) => {
       this.#lastFailure = cause;
     });
-    this.#pool.on('workerDestroy', () => setImmediate(() => this.#abandonWithoutThreads()));
+    this.#pool.on('workerDestroy', () =>
+      setImmediate(() => {
+        this.#abandonWithoutThreads();
+        this.#holdWhileLoading();
+      }),
+    );
+    this.#holdWhileLoading();
   }
 
   /**
@@ -112,8 +119,25 @@ export class WorkerPool<Task, Result> {
     this.#abandon.clear();
   }
 
+  /**
+   * Node 20 aborts the process when a thread ends while it loads its modules: until a thread has loaded (its first
+   * message says so), it keeps the process alive and the pool open.
+   */
+  #holdWhileLoading(): void {
+    for (const thread of this.#pool.threads as Worker[]) {
+      if (this.#loading.has(thread)) continue;
+      thread.ref();
+      const loaded = new Promise<void>((resolve) => thread.once('message', resolve).once('exit', resolve));
+      this.#loading.set(
+        thread,
+        loaded.then(() => thread.unref()),
+      );
+      thread.once('exit', () => this.#loading.delete(thread));
+    }
+  }
+
   async #close(): Promise<void> {
-    await Promise.allSettled(this.#tasks);
+    await Promise.allSettled([...this.#tasks, ...this.#loading.values()]);
     await this.#pool.destroy();
   }
 }
