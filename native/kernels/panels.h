@@ -13,6 +13,7 @@
 
 #include "kernels/lanes.h"
 #include "kernels/top_k.h"
+#include "kernels/transpose.h"
 
 namespace xlembed::kernels {
 
@@ -102,12 +103,17 @@ class RegisterKernel {
   std::vector<Word> values_;
 };
 
+// A panel, and as much memory that is wanted next: it is fetched meanwhile, and never needs to be there.
+template <typename Word>
+struct PanelAndNext {
+  const Word* words;
+  const Word* next;
+};
+
 // Calls visit(thread, query, sums, panel, p) for every query of the kernel and each of the panels p = 0 ..
-// panels - 1, which panel(p, thread) gives; a thread sees panels in ascending order. `stride`: words from a
-// panel to the next.
+// panels - 1, which panel(p, thread) gives; a thread sees panels in ascending order.
 template <typename Kernel, typename Panel, typename Visit>
-void scan(const Kernel& kernel, int64_t panels, int64_t stride, int threads, Panel& panel,
-          const Visit& visit) {
+void scan(const Kernel& kernel, int64_t panels, int threads, Panel& panel, const Visit& visit) {
   const int64_t chunk = std::clamp<int64_t>(panels / (threads * 8), 1, 64);
   std::atomic<int64_t> next_chunk = 0;
 #pragma omp parallel num_threads(threads)
@@ -117,12 +123,11 @@ void scan(const Kernel& kernel, int64_t panels, int64_t stride, int threads, Pan
     kernel.begin_thread();
     for (int64_t begin; (begin = next_chunk.fetch_add(chunk)) < panels;) {
       for (int64_t p = begin; p < std::min(begin + chunk, panels); ++p) {
-        const auto* current = panel(p, thread);
+        const PanelAndNext<typename Kernel::Word> current = panel(p, thread);
         for (int64_t tile = 0; tile < kernel.tiles(); ++tile) {
-          kernel.score(current, current + stride, tile,
-                       sums);  // past a block's end the next panel is a harmless guess
+          kernel.score(current.words, current.next, tile, sums);
           for (int64_t q = 0; q < kernel.size(tile); ++q) {
-            visit(thread, tile * Kernel::kTile + q, sums + q * kPanelRows, current, p);
+            visit(thread, tile * Kernel::kTile + q, sums + q * kPanelRows, current.words, p);
           }
         }
       }
@@ -135,11 +140,23 @@ void scan(const Kernel& kernel, int64_t panels, int64_t stride, int threads, Pan
 // lanes of a panel (W, 48), the first of them at `panel`.
 template <typename Word>
 void write_panel(const Word* const* vectors, int64_t stride, int64_t count, int64_t words, Word* panel) {
+  static_assert(sizeof(Word) == sizeof(uint32_t));
+  int64_t row = 0, squares = stride == 1 ? words / kLanes * kLanes : 0;
+  for (; row + kLanes <= count && squares > 0; row += kLanes) {
+    const void* rows[kLanes];
+    std::copy_n(vectors + row, kLanes, rows);
+    for (int64_t w = 0; w < squares; w += kLanes) {
+      transpose_square(rows, w, reinterpret_cast<uint32_t*>(panel + w * kPanelRows + row), kPanelRows);
+    }
+    for (int64_t lane = row; lane < row + kLanes; ++lane) {
+      for (int64_t w = squares; w < words; ++w) panel[w * kPanelRows + lane] = vectors[lane][w];
+    }
+  }
   constexpr int64_t kStep = 16;  // words whose 16 x 48 values stay in the first cache level
   for (int64_t begin = 0; begin < words; begin += kStep) {
     const int64_t end = std::min(begin + kStep, words);
-    for (int64_t row = 0; row < count; ++row) {
-      for (int64_t w = begin; w < end; ++w) panel[w * kPanelRows + row] = vectors[row][w * stride];
+    for (int64_t lane = row; lane < count; ++lane) {
+      for (int64_t w = begin; w < end; ++w) panel[w * kPanelRows + lane] = vectors[lane][w * stride];
     }
   }
 }

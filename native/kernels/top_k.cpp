@@ -43,16 +43,21 @@ class PanelReader {
   int64_t panels() const { return (rows_ + kPanelRows - 1) / kPanelRows; }
   int64_t valid_rows(int64_t p) const { return std::min(kPanelRows, rows_ - p * kPanelRows); }
 
-  const float* operator()(int64_t p, int thread) {
-    if (direct()) return address(corpus_, p * kPanelRows);
+  PanelAndNext<float> operator()(int64_t p, int thread) {
+    if (direct()) {
+      const float* panel = address(corpus_, p * kPanelRows);
+      return {panel, panel + corpus_.dimensions * kPanelRows};
+    }
     const float* vectors[kPanelRows];
     const int64_t count = valid_rows(p);
     for (int64_t i = 0; i < count; ++i) {
       const int64_t at = p * kPanelRows + i;
       vectors[i] = address(corpus_, subset_.all() ? at : subset_.rows[at]);
     }
+    const float* panel = buffers_[thread].data();
     write_panel(vectors, stride(corpus_), count, corpus_.dimensions, buffers_[thread].data());
-    return buffers_[thread].data();
+    // What follows the last row is the next panel's first one, unless the rows are some here and there.
+    return {panel, subset_.all() ? vectors[count - 1] + corpus_.dimensions : panel};
   }
 
  private:
@@ -70,8 +75,7 @@ void top_k_block(const float* queries, int64_t query_count, const Corpus& corpus
   std::vector<BestK> best;
   best.reserve(threads);
   for (int thread = 0; thread < threads; ++thread) best.emplace_back(query_count, k);
-  scan(RegisterKernel<Float32>(queries, query_count, corpus.dimensions), reader.panels(),
-       corpus.dimensions * kPanelRows, threads, reader,
+  scan(RegisterKernel<Float32>(queries, query_count, corpus.dimensions), reader.panels(), threads, reader,
        [&](int thread, int64_t query, const float* sums, const float*, int64_t p) {
          best[thread].offer(query, sums, p * kPanelRows, reader.valid_rows(p));
        });
@@ -93,8 +97,7 @@ void ranks_block(const float* queries, int64_t query_count, const Corpus& corpus
   }
   std::vector<std::vector<int32_t>> counts(threads, std::vector<int32_t>(total, 0));
   PanelReader reader(corpus, {}, threads);
-  scan(RegisterKernel<Float32>(queries, query_count, corpus.dimensions), reader.panels(),
-       corpus.dimensions * kPanelRows, threads, reader,
+  scan(RegisterKernel<Float32>(queries, query_count, corpus.dimensions), reader.panels(), threads, reader,
        [&](int thread, int64_t query, const float* sums, const float*, int64_t p) {
          count_better(relevant, query, sums, p * kPanelRows, reader.valid_rows(p), counts[thread].data());
        });

@@ -57,12 +57,15 @@ class BinaryPanels {
   int64_t panels() const { return (rows_ + kPanelRows - 1) / kPanelRows; }
   int64_t valid_rows(int64_t p) const { return std::min(kPanelRows, rows_ - p * kPanelRows); }
 
-  const uint32_t* operator()(int64_t p, int thread) {
-    if (subset_.all()) return address(corpus_, p * kPanelRows);
+  PanelAndNext<uint32_t> operator()(int64_t p, int thread) {
+    if (subset_.all()) {
+      const uint32_t* panel = address(corpus_, p * kPanelRows);
+      return {panel, panel + words() * kPanelRows};
+    }
     const uint32_t* rows[kPanelRows];
     for (int64_t i = 0; i < valid_rows(p); ++i) rows[i] = address(corpus_, subset_.rows[p * kPanelRows + i]);
     write_panel(rows, kPanelRows, valid_rows(p), words(), buffers_[thread].data());
-    return buffers_[thread].data();
+    return {buffers_[thread].data(), buffers_[thread].data()};
   }
 
  private:
@@ -78,7 +81,7 @@ void scan_scores(const uint8_t* queries, int64_t count, int64_t dimensions, int 
                  const Visit& visit) {
   const std::vector<uint32_t> words = padded_words(queries, count, dimensions);
   const RegisterKernel<DifferingBits> kernel(words.data(), count, panels.words());
-  scan(kernel, panels.panels(), panels.words() * kPanelRows, threads, panels,
+  scan(kernel, panels.panels(), threads, panels,
        [&](int thread, int64_t query, const int32_t* distances, const uint32_t*, int64_t p) {
          alignas(64) float scores[kPanelRows];
          const auto bits = static_cast<int32_t>(dimensions);

@@ -127,9 +127,12 @@ void shortlist_with(const Kernel& kernel, const NarrowQueries& queries, const Co
   const int64_t panels = (corpus.rows + kPanelRows - 1) / kPanelRows;
   const int64_t words = value_words(narrow.type, corpus.dimensions);
   const int64_t stride = narrow_words(narrow.type, corpus.dimensions) * kPanelRows;
-  const auto panel = [&](int64_t p, int) -> const uint32_t* { return panel_of(corpus, narrow, p); };
+  const auto panel = [&](int64_t p, int) -> PanelAndNext<uint32_t> {
+    const uint32_t* words = panel_of(corpus, narrow, p);
+    return {words, words + stride};
+  };
   const int threads = static_cast<int>(lists.size());
-  scan(kernel, panels, stride, threads, panel,
+  scan(kernel, panels, threads, panel,
        [&](int thread, int64_t query, const typename Kernel::Sum* sums, const uint32_t* current, int64_t p) {
          const int64_t valid = std::min(kPanelRows, corpus.rows - p * kPanelRows);
          if constexpr (std::is_same_v<typename Kernel::Sum, float>) {
