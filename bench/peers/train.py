@@ -4,13 +4,15 @@ One JSON question a line on stdin, one JSON answer a line on stdout.
 {"command": "versions"}                                            -> {"sentence-transformers": "...", ...}
 {"command": "open", "folder": ..., "miniBatch": n, "temperature": t, "learningRate": r, "weightDecay": d,
  "dropout": true}                                                  -> {}      miniBatch 0: the plain loss
-{"command": "step", "queries": [[id, ...], ...], "passages": ...}  -> {"seconds": s, "loss": l}
+{"command": "step", "queries": [[id, ...], ...], "passages": ...}  -> {"seconds": s, "loss": l,
+                                                                                  "peakBytes": of the process}
 Whatever goes wrong is answered with {"error": "..."}.
 """
 
 import argparse
 import json
 import platform
+import resource
 import sys
 import time
 
@@ -56,7 +58,9 @@ class Training:
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad()
-        return {"seconds": time.perf_counter() - begun, "loss": loss.item()}
+        seconds = time.perf_counter() - begun
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        return {"seconds": seconds, "loss": loss.item(), "peakBytes": peak}
 
 
 class Peer:

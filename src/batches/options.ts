@@ -31,6 +31,11 @@ export interface SamplerOptions {
   holdOut?: readonly string[] | undefined;
   /** Data sets that the records consist of, one behind the other. Default: one. */
   datasets?: readonly Dataset[] | undefined;
+  /**
+   * Records that share a query or positive (its text or id): 'avoid' (default) keeps them out of each other's batches,
+   * 'mask' lets them meet, for a loss that does not take them for negatives.
+   */
+  duplicates?: 'avoid' | 'mask' | undefined;
   /** All pairs of a batch from one data set. Default false: every pair draws its own. */
   oneDatasetPerBatch?: boolean | undefined;
 }
@@ -62,6 +67,7 @@ export interface ResolvedOptions {
   languages: string[];
   datasets: readonly (RecordRange & { name: string; weight: number })[];
   oneDatasetPerBatch: boolean;
+  duplicates: 'avoid' | 'mask';
 }
 
 const SAMPLERS = ['monolingual', 'cross_lingual', 'hybrid'] as const;
@@ -97,6 +103,7 @@ export function resolveOptions(
     ...{ batchSize, seed, languages },
     datasets: resolveDatasets(options.datasets, records),
     oneDatasetPerBatch: options.oneDatasetPerBatch ?? false,
+    duplicates: options.duplicates ?? 'avoid',
   };
 }
 

@@ -27,6 +27,7 @@ export interface Sampler {
    * No pair of the batch holds an answer to another one's query, as far as texts can tell: every record
    * comes once, and no two records share a query text, or a positive text, in any language (normalised:
    * NFKC, lower-case, white space folded). The batch is maximal: a short one has no further record to take.
+   * With `duplicates: 'mask'` records that share texts do meet.
    *
    * @throws {XlembedError} INVALID_ARGUMENT unless n is an integer from 0 to 2^53 - 1.
    */

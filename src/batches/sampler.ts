@@ -17,7 +17,7 @@ import { countTexts } from './held_out.js';
 import { type ResolvedOptions, resolveOptions, type SamplerOptions } from './options.js';
 import { RandomStream } from './philox.js';
 import type { BatchPlan, Sampler } from './plan.js';
-import { findSharedTexts, type SharedTexts } from './shared_texts.js';
+import { findSharedTexts, nothingShared, type SharedTexts } from './shared_texts.js';
 
 /**
  * Plans batches over parallel records after Elmahdy et al., arXiv 2408.10536. One idea for all samplers: the
@@ -55,6 +55,8 @@ class MatrixSampler implements Sampler {
   readonly #heldOutTexts: Record<string, number>;
   readonly #presence: Presence;
   readonly #shared: SharedTexts;
+  /** What keeps records out of each other's batches. */
+  readonly #apart: SharedTexts;
   /** Of each data set. */
   readonly #counts: number[][][];
   readonly #monolingual: Draw;
@@ -72,6 +74,7 @@ class MatrixSampler implements Sampler {
     this.#heldOutTexts = heldOutTexts;
     this.#presence = presence;
     this.#shared = shared;
+    this.#apart = options.duplicates === 'mask' ? nothingShared(presence.records) : shared;
     this.#counts = options.datasets.map((range) => countMatrix(presence, range));
     const { least, largest } = alphaBounds(options.alpha);
     this.#monolingual = this.#draw('monolingual', largest > 0);
@@ -84,7 +87,7 @@ class MatrixSampler implements Sampler {
     const random = new RandomStream(seed, n);
     const monolingual = random.nextUint32() < alphaAt(alpha, n, batches) * 2 ** 32;
     const group = drawGroup(monolingual ? this.#monolingual : this.#crossLingual, random);
-    const pairs = fillBatch(group, this.#presence, this.#shared, random, this.batchSize);
+    const pairs = fillBatch(group, this.#presence, this.#apart, random, this.batchSize);
     return { n, kind: monolingual ? 'monolingual' : 'cross_lingual', pairs };
   }
 

@@ -40,7 +40,7 @@ export function hashText(text: string, basis: number): number {
 export const positiveHash = (text: string): number => hashText(text, POSITIVE_BASIS);
 
 /** Hashes of a record's texts, both sides and every language, and of its positive's id; each once. */
-function recordHashes(record: ParallelRecord): number[] {
+export function recordHashes(record: ParallelRecord): number[] {
   const hashes: number[] = [];
   for (const text of Object.values(record.query)) hashes.push(hashText(text, QUERY_BASIS));
   for (const text of Object.values(record.positive)) hashes.push(positiveHash(text));
@@ -84,6 +84,31 @@ export function findSharedTexts(records: readonly ParallelRecord[]): SharedTexts
     ends[r] = end;
   });
   return keepShared(all.subarray(0, end), ends);
+}
+
+/** No record shares anything: what duplicates are to a sampler that lets them meet. */
+export const nothingShared = (records: number): SharedTexts => ({
+  offsets: new Uint32Array(records + 1),
+  hashes: new Uint32Array(0),
+  records: 0,
+});
+
+/**
+ * Numbers records so that those which share a text or a positive's id, directly or through others, have the same
+ * number.
+ */
+export function groupsOfSharing(records: readonly ParallelRecord[]): Int32Array {
+  const groups = Int32Array.from(records, (_, r) => r);
+  const root = (r: number): number => (groups[r] === r ? r : root(groups[r]!));
+  const first = new Map<number, number>();
+  records.forEach((record, r) => {
+    for (const hash of recordHashes(record)) {
+      const earlier = first.get(hash);
+      if (earlier === undefined) first.set(hash, r);
+      else groups[Math.max(root(earlier), root(r))] = Math.min(root(earlier), root(r));
+    }
+  });
+  return groups.map((_, r) => root(r));
 }
 
 function keepShared(all: Uint32Array, ends: Uint32Array): SharedTexts {

@@ -57,6 +57,13 @@ export function probabilities(text: string): { query: number; passage: number } 
   return { query: query!, passage: passage! };
 }
 
+/** `0.9,0.999` */
+export function betas(text: string): [number, number] {
+  const [first, second, ...more] = list(text).map(number);
+  if (first !== undefined && second !== undefined && more.length === 0) return [first, second];
+  throw new InvalidArgumentError('Expected two numbers such as 0.9,0.999.');
+}
+
 function splitLast(text: string, mark: string): [string, string | undefined] {
   const at = text.lastIndexOf(mark);
   return at < 0 ? [text, undefined] : [text.slice(0, at), text.slice(at + 1)];

@@ -1,4 +1,5 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { cpus, loadavg } from 'node:os';
 import { dirname } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
 import { XlembedError } from '../errors.js';
@@ -10,7 +11,7 @@ import { kernelPlan, opNames } from './bench/cases.js';
 import { peerPython } from './bench/python_peer.js';
 import { benchKernels, measureBounds } from './bench/run.js';
 import { boundsText, caseText } from './bench/table.js';
-import { benchTrain, TRAIN_CASES, type TrainResult } from './bench/train.js';
+import { benchTrain, MEMORY_CASE, TRAIN_CASES, type TrainResult } from './bench/train.js';
 import { createConsole, type Progress } from './console.js';
 import { versions } from './versions.js';
 
@@ -44,7 +45,11 @@ export function addBench(program: Command): void {
   bench
     .command('train')
     .description('Time training steps of a 6 x 384 model on short queries with long passages')
-    .option('--batch-size <pairs>', `one case: ${TRAIN_CASES.map((one) => one.batchSize)}`, positiveInteger)
+    .option(
+      '--batch-size <pairs>',
+      `one case: ${TRAIN_CASES.map((one) => one.batchSize)}; ${MEMORY_CASE.batchSize}: memory of the gradient cache, short texts, no peer`,
+      positiveInteger,
+    )
     .option('--threads <n>', 'of the CPU', positiveInteger)
     .option('--peers', 'time sentence-transformers beside, in a Python environment of its own')
     .option('--python <path>', 'with --peers: a Python that has sentence-transformers')
@@ -97,20 +102,42 @@ async function train(flags: TrainBenchFlags): Promise<void> {
   const console = createConsole(flags);
   const { threads, batchSize } = flags;
   if (threads) await nativeCall(() => loadNative().setThreads(threads));
-  const cases = TRAIN_CASES.filter((one) => batchSize === undefined || one.batchSize === batchSize);
-  const python = flags.peers ? peerPython('train_requirements.txt', flags.python, console) : null;
+  const cases =
+    batchSize === undefined
+      ? TRAIN_CASES
+      : [...TRAIN_CASES, MEMORY_CASE].filter((one) => one.batchSize === batchSize);
+  const loadBefore = loadavg()[0]!;
+  const python =
+    flags.peers && !cases.some(({ memory }) => memory)
+      ? peerPython('train_requirements.txt', flags.python, console)
+      : null;
   const bounds = await measureBounds(kernelPlan('cpu', true), 'cpu', true);
   const lines: string[] = [];
+  let peerVersions = {};
   const results = await benchTrain({
     cases,
     operationsPerSecond: bounds.float32OperationsPerSecond,
     python,
+    onPeer: (found) => {
+      peerVersions = found;
+    },
     onResult: (result) => {
       lines.push(trainLine(result));
       console.info(trainLine(result));
     },
   });
-  const all = { createdAt: new Date().toISOString(), versions: versions(), bounds, results };
+  const all = {
+    createdAt: new Date().toISOString(),
+    command: ['xlembed', ...process.argv.slice(2)].join(' '),
+    ...{
+      machine: cpus()[0]?.model,
+      threads: loadNative().info().threads,
+      loadBefore,
+      loadAfter: loadavg()[0]!,
+    },
+    versions: { ...versions(), ...peerVersions },
+    ...{ bounds, results },
+  };
   if (flags.output) await writeText(flags.output, `${JSON.stringify(all, null, 2)}\n`);
   console.result([boundsText(bounds), ...lines].join('\n'), all);
 }
@@ -123,9 +150,10 @@ function trainLine(result: TrainResult): string {
     `batch ${batchSize}${miniBatch > 0 ? ', cached' : ''}: ${pairsPerSecond.toFixed(1)} pairs/s`,
     `${percent(boundShare)} of the products' rate`,
     `optimizer ${percent(optimizerShare)}, outside ${percent(outsideShare)}`,
+    `peak memory ${(result.peakBytes / 2 ** 30).toFixed(2)} GiB`,
     ...(peer
       ? [
-          `${peer.ratio.toFixed(2)} x sentence-transformers (${peer.pairsPerSecond.toFixed(1)} pairs/s, ${percent(result.padding)} padding, losses differ by ${result.lossDifference})`,
+          `${peer.ratio.toFixed(2)} x sentence-transformers (${peer.pairsPerSecond.toFixed(1)} pairs/s, ${(peer.peakBytes / 2 ** 30).toFixed(2)} GiB, ${percent(result.padding)} padding, losses differ by ${result.lossDifference})`,
         ]
       : []),
   ].join('; ');

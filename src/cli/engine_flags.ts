@@ -5,8 +5,9 @@ import { integer, list, number, positiveInteger } from './arguments.js';
 export interface EngineFlags {
   loss: EngineOptions['loss'];
   margin: number;
+  teacherTemperature: number;
   learnTemperature?: number;
-  matryoshka?: number[];
+  matryoshka?: { sizes: number[]; weights: number[] };
   chunkTokens: number;
   graphTokens: number;
   embeddingLayer?: number;
@@ -27,17 +28,30 @@ export function declareEngine(command: Command): Command {
   const defaults = ENGINE_DEFAULTS;
   return command
     .addOption(
-      new Option('--loss <name>', 'in-batch contrastive, or triplets with the hardest negative of the batch')
-        .choices(['info_nce', 'triplet'])
+      new Option(
+        '--loss <name>',
+        "in-batch contrastive; triplets with the hardest negative of the batch; or a teacher's scores in the data, as distributions or as margins",
+      )
+        .choices(['info_nce', 'triplet', 'kl_distillation', 'margin_mse'])
         .default(defaults.loss),
     )
     .option('--margin <x>', 'of the triplet loss', number, defaults.margin)
+    .option(
+      '--teacher-temperature <t>',
+      "kl_distillation: divides the teacher's scores",
+      number,
+      defaults.teacherTemperature,
+    )
     .option(
       '--learn-temperature <factor>',
       'learn it, at the learning rate times this factor (100 is a start)',
       number,
     )
-    .option('--matryoshka <sizes>', 'sum the loss over the first 384, 128, ... dimensions', sizes)
+    .option(
+      '--matryoshka <sizes>',
+      'sum the loss over the first dimensions: 384,128,64, or with weights 384,128=0.5',
+      sizes,
+    )
     .option(
       '--chunk-tokens <n>',
       'gradient cache: tokens in one forward pass (0: whole batch)',
@@ -77,7 +91,9 @@ export function engineOptions(flags: EngineFlags): EngineOptions {
     loss: flags.loss,
     margin: flags.margin,
     temperatureRate: flags.learnTemperature,
-    matryoshkaSizes: flags.matryoshka,
+    teacherTemperature: flags.teacherTemperature,
+    matryoshkaSizes: flags.matryoshka?.sizes,
+    matryoshkaWeights: flags.matryoshka?.weights,
     chunkTokens: flags.chunkTokens,
     graphTokens: flags.graphTokens,
     embeddingLayer: flags.embeddingLayer,
@@ -99,7 +115,14 @@ export function engineOptions(flags: EngineFlags): EngineOptions {
   };
 }
 
-const sizes = (text: string): number[] => list(text).map(positiveInteger);
+/** `384,128=0.5`: sizes, with weights other than 1. */
+function sizes(text: string): { sizes: number[]; weights: number[] } {
+  const parts = list(text).map((item) => item.split('='));
+  return {
+    sizes: parts.map(([size]) => positiveInteger(size!)),
+    weights: parts.map(([, weight = '1']) => number(weight)),
+  };
+}
 
 /** `0-2` or `0,1,5` */
 function layers(text: string): number[] {

@@ -113,7 +113,8 @@ async function writeMined(
   const output = await open(work.records, 'a');
   try {
     for await (const record of mineNegatives(encoder, records, pool, index, options, counts, from)) {
-      const { positiveId, ...fields } = record;
+      // A teacher's scores are of other negatives.
+      const { positiveId, positiveScores: _own, negativeScores: _others, ...fields } = record;
       const line = { ...fields, ...(positiveId !== undefined && { positive_id: positiveId }) };
       await output.write(`${JSON.stringify(line)}\n`);
       progress.update(from + counts.records);

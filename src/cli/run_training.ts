@@ -43,12 +43,17 @@ export async function runTraining(
   const sums = new Sums();
   for (const event of earlier) sums.add(event);
   const shares = new Shares();
+  let chunkTokens = trainer.options.chunkTokens;
   let interrupted = false;
   try {
     for await (const event of trainer.run(run)) {
       sums.add(event);
       shares.add(event);
       progress.update(event.step, `${stepLine(event)} | ${shares.text()}`);
+      if (event.chunkTokens !== chunkTokens) {
+        console.info(memoryLine(event));
+        chunkTokens = event.chunkTokens;
+      }
       if (event.validation) console.info(validationLine(event));
       const goOn = (await onStep?.(event)) ?? true;
       interrupted = !goOn && event.step < trainer.options.steps;
@@ -130,6 +135,9 @@ function stepLine(event: StepEvent): string {
     ...(rate === undefined ? [] : [`switched ${(100 * rate).toFixed(0)} %`]),
   ].join(' | ');
 }
+
+const memoryLine = ({ step, chunkTokens }: StepEvent): string =>
+  `memory ran out in step ${step}: from here on in chunks of ${chunkTokens} tokens (--chunk-tokens); the loss is the same`;
 
 function validationLine({ step, validation, best }: StepEvent): string {
   const shown = Object.entries(validation!).map(([name, value]) => `${name} ${value.toFixed(4)}`);

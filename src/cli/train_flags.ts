@@ -10,7 +10,15 @@ import { taskNames } from '../evaluation/tasks/registry.js';
 import { promptFor } from '../models/prompts.js';
 import { TRAINING_DEFAULTS, type TrainingOptions } from '../training/options.js';
 import { integer, languageWeights, list, number, positiveInteger } from './arguments.js';
-import { alpha, type DataFlag, data, languagePairs, lexicon, probabilities } from './batch_arguments.js';
+import {
+  alpha,
+  betas,
+  type DataFlag,
+  data,
+  languagePairs,
+  lexicon,
+  probabilities,
+} from './batch_arguments.js';
 import type { Console } from './console.js';
 import { declareEngine, type EngineFlags, engineOptions } from './engine_flags.js';
 import { type ModelFlags, modelFolder, withModel } from './model_option.js';
@@ -36,6 +44,8 @@ export interface TrainFlags extends Partial<ModelFlags>, EngineFlags {
   holdOut?: string[];
   languagePairs?: LanguagePair[];
   oneDatasetPerBatch?: boolean;
+  duplicates: TrainingOptions['duplicates'];
+  inBatchNegatives: TrainingOptions['inBatchNegatives'];
   lexicon?: LexiconFile[];
   codeSwitch: { query: number; passage: number };
   codeSwitchMode: CodeSwitchingOptions['mode'];
@@ -43,11 +53,15 @@ export interface TrainFlags extends Partial<ModelFlags>, EngineFlags {
   switchPassagesTo?: string[];
   languageWeights: LanguageWeights;
   batchSize: number;
+  accumulate: number;
   steps: number;
   learningRate?: number;
   warmupSteps?: number;
   schedule: TrainingOptions['schedule'];
   weightDecay: number;
+  betas: [number, number];
+  epsilon: number;
+  maxGradientNorm: number;
   temperature: number;
   symmetric?: boolean;
   lossPrecision: 'float32' | 'bfloat16';
@@ -126,6 +140,19 @@ export function declareTrain(program: Command): Command {
       languagePairs,
     )
     .option('--one-dataset-per-batch', 'each batch from one of the --data files (default: mixed)')
+    .addOption(
+      new Option(
+        '--duplicates <policy>',
+        'records with a common query or positive: never in one batch, or there and masked as negatives',
+      )
+        .choices(['avoid', 'mask'])
+        .default(defaults.duplicates),
+    )
+    .addOption(
+      new Option('--in-batch-negatives <policy>', "by language, seen from the query's")
+        .choices(['any', 'same', 'other'])
+        .default(defaults.inBatchNegatives),
+    )
     .option(
       '--lexicon <pair=file...>',
       'en-de=words.tsv: code switching replaces words by their translations (word<TAB>translation|translation)',
@@ -145,7 +172,13 @@ export function declareTrain(program: Command): Command {
     .option('--switch-queries-to <list>', 'languages (default: those of all lexicons)', list)
     .option('--switch-passages-to <list>', 'languages (default: those of all lexicons)', list)
     .option('--batch-size <pairs>', 'pairs in a batch', positiveInteger, defaults.batchSize)
-    .option('--steps <n>', 'training steps', positiveInteger, defaults.steps)
+    .option(
+      '--accumulate <n>',
+      'batches whose gradients make one step (negatives stay within a batch)',
+      positiveInteger,
+      defaults.accumulate,
+    )
+    .option('--steps <n>', 'training steps: updates of the weights', positiveInteger, defaults.steps)
     .option(
       '--learning-rate <rate>',
       `highest rate (default: ${LEARNING_RATE.pretrained}, with --config ${LEARNING_RATE.fresh})`,
@@ -158,6 +191,14 @@ export function declareTrain(program: Command): Command {
         .default(defaults.schedule),
     )
     .option('--weight-decay <x>', 'AdamW, not on biases and LayerNorm', number, defaults.weightDecay)
+    .option('--betas <first,second>', 'AdamW: decay of its moments', betas, [defaults.beta1, defaults.beta2])
+    .option('--epsilon <x>', 'AdamW', number, defaults.epsilon)
+    .option(
+      '--max-gradient-norm <x>',
+      'longer gradients are scaled down to it (0: never)',
+      number,
+      defaults.maxGradientNorm,
+    )
     .option('--temperature <t>', 'of the contrastive loss', number, defaults.temperature)
     .option('--symmetric', 'also the loss from passages to queries')
     .addOption(
@@ -231,13 +272,20 @@ export function trainingOptions(
     languagePairs: flags.languagePairs ?? [],
     ...(datasets.length > 1 && { datasets }),
     oneDatasetPerBatch: flags.oneDatasetPerBatch ?? false,
+    duplicates: flags.duplicates,
+    inBatchNegatives: flags.inBatchNegatives,
     codeSwitching: codeSwitching(flags),
     batchSize: flags.batchSize,
+    accumulate: flags.accumulate,
     steps: flags.steps,
     learningRate: flags.learningRate ?? fallback,
     ...(flags.warmupSteps !== undefined && { warmupSteps: flags.warmupSteps }),
     schedule: flags.schedule,
     weightDecay: flags.weightDecay,
+    beta1: flags.betas[0],
+    beta2: flags.betas[1],
+    epsilon: flags.epsilon,
+    maxGradientNorm: flags.maxGradientNorm,
     temperature: flags.temperature,
     symmetric: flags.symmetric ?? false,
     lossPrecision: flags.lossPrecision,

@@ -1,7 +1,10 @@
 import { malformed, parseId, parseObject } from './malformed.js';
 import { type ParallelRecord, UNDETERMINED } from './records.js';
 
-const known = new Set(['id', 'query', 'positive', 'positive_id', 'negatives', 'query_lang', 'positive_lang']);
+const known = new Set([
+  ...['id', 'query', 'positive', 'positive_id', 'negatives', 'query_lang', 'positive_lang'],
+  ...['positive_score', 'negative_scores'],
+]);
 /** A language tag as data sets spell them: en, zh-Hant, pt_BR, eng_Latn. */
 const languageTag = /^[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*$/;
 
@@ -27,6 +30,7 @@ export function parseRecord(
   if (fields.negatives !== undefined && fields.negatives !== null) {
     record.negatives = parseNegatives(fields, place);
   }
+  addScores(record, fields, place);
   for (const name of Object.keys(fields)) if (!known.has(name)) ignored.add(name);
   return record;
 }
@@ -53,6 +57,34 @@ function parseNegatives(fields: Record<string, unknown>, place: string): Record<
   return Object.fromEntries(
     entries.map(([key, texts]) => [key, parseTexts(texts, `negatives.${key}`, place)]),
   );
+}
+
+/** A teacher's scores: of the positive one for all languages or `{language: score}`, of negatives in their shape. */
+function addScores(record: ParallelRecord, fields: Record<string, unknown>, place: string): void {
+  const { positive_score: own, negative_scores: others } = fields;
+  if (own !== undefined && own !== null) {
+    record.positiveScores = Object.fromEntries(
+      Object.keys(record.positive).map((language) => {
+        const value = typeof own === 'object' ? (own as Record<string, unknown>)[language] : own;
+        return [language, parseScore(value, 'positive_score', place)];
+      }),
+    );
+  }
+  if (others === undefined || others === null) return;
+  record.negativeScores = Object.fromEntries(
+    Object.entries(record.negatives ?? {}).map(([language, texts]) => {
+      const scores = Array.isArray(others) ? others : (others as Record<string, unknown>)[language];
+      if (!Array.isArray(scores) || scores.length !== texts.length) {
+        throw malformed(place, 'negative_scores', `one number for each of ${texts.length} negatives`, scores);
+      }
+      return [language, scores.map((score) => parseScore(score, 'negative_scores', place))];
+    }),
+  );
+}
+
+function parseScore(value: unknown, name: string, place: string): number {
+  if (typeof value !== 'number' || !Number.isFinite(value)) throw malformed(place, name, 'a number', value);
+  return value;
 }
 
 function languageEntries(value: unknown, name: string, expected: string, place: string): [string, unknown][] {

@@ -23,8 +23,8 @@ export interface RecordCounts {
 /**
  * All records of one or more JSONL files (plain, .gz, .zst), in order. A line is parallel,
  * `{id, query: {language: text}, positive: {language: text}, negatives?: {language: [text]}}`, or flat,
- * `{query, positive, negatives?: [text], query_lang?, positive_lang?, id?}`, either with `positive_id`; the default id
- * is file name and line number. Blank lines are passed over. Throws FILE_NOT_FOUND, FILE_READ_FAILED, MALFORMED_LINE (also for a repeated
+ * `{query, positive, negatives?: [text], query_lang?, positive_lang?, id?}`, either with `positive_id`, and
+ * with a teacher's `positive_score` and `negative_scores`; the default id is file name and line number. Blank lines are passed over. Throws FILE_NOT_FOUND, FILE_READ_FAILED, MALFORMED_LINE (also for a repeated
  * id, naming both lines) and EMPTY_DATASET.
  */
 export async function readRecords(

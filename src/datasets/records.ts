@@ -15,4 +15,8 @@ export interface ParallelRecord {
   positiveId?: string;
   /** Hard negatives: language -> texts. */
   negatives?: Record<string, string[]>;
+  /** A teacher's scores of the positive, by its language, for distillation. */
+  positiveScores?: Record<string, number>;
+  /** A teacher's scores of the negatives, in the shape of `negatives`. */
+  negativeScores?: Record<string, number[]>;
 }

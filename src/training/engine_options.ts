@@ -4,13 +4,18 @@ import type { BackboneConfig, NativeTrainerOptions } from '../native.js';
 
 /** How a step is computed, and what it trains. */
 export interface EngineOptions {
-  loss: 'info_nce' | 'triplet';
+  /** kl_distillation and margin_mse learn a teacher's scores, which the records carry. */
+  loss: 'info_nce' | 'triplet' | 'kl_distillation' | 'margin_mse';
   /** Of the triplet loss. */
   margin: number;
+  /** kl_distillation: divides the teacher's scores. */
+  teacherTemperature: number;
   /** info_nce: learn the temperature, with this factor on the learning rate of its logarithm; undefined: fixed. */
   temperatureRate?: number | undefined;
   /** The loss of the first d dimensions is summed over these d; undefined: all dimensions alone. */
   matryoshkaSizes?: number[] | undefined;
+  /** One for each size; undefined: 1. */
+  matryoshkaWeights?: number[] | undefined;
   /** Gradient cache: tokens in one forward pass; 0: the whole batch in one. */
   chunkTokens: number;
   /** Tokens whose graphs may be in memory at once, and need no second forward pass; 0: chunkTokens. */
@@ -31,6 +36,7 @@ export interface EngineOptions {
 export const ENGINE_DEFAULTS: EngineOptions = {
   loss: 'info_nce',
   margin: 0.4,
+  teacherTemperature: 1,
   chunkTokens: 0,
   graphTokens: 0,
   recomputeActivations: false,
@@ -44,10 +50,12 @@ const positive = z.number().positive();
 const count = z.int().min(0);
 
 export const engineShape = {
-  loss: z.enum(['info_nce', 'triplet']),
+  loss: z.enum(['info_nce', 'triplet', 'kl_distillation', 'margin_mse']),
   margin: z.number(),
+  teacherTemperature: positive,
   temperatureRate: positive.optional(),
   matryoshkaSizes: z.array(z.int().min(1)).min(1).optional(),
+  matryoshkaWeights: z.array(positive).min(1).optional(),
   chunkTokens: count,
   graphTokens: count,
   embeddingLayer: count.optional(),

@@ -22,9 +22,16 @@ export interface TrainingOptions extends EngineOptions {
   /** Data sets that the records consist of, one behind the other; undefined: one. */
   datasets?: Dataset[] | undefined;
   oneDatasetPerBatch: boolean;
+  /** Records that share a query or positive: never in one batch, or there without being negatives to each other. */
+  duplicates: 'avoid' | 'mask';
+  /** Passages of the batch that are negatives of a query, by their language seen from the query's. */
+  inBatchNegatives: 'any' | 'same' | 'other';
   /** Replaces words of training texts by their translations; undefined: none. */
   codeSwitching?: (CodeSwitchingOptions & { lexicons: LexiconFile[] }) | undefined;
   batchSize: number;
+  /** Batches whose gradients are added up to one step; a batch's negatives are its own. */
+  accumulate: number;
+  /** Updates of the weights. */
   steps: number;
   /** Highest learning rate of the schedule. */
   learningRate: number;
@@ -60,7 +67,10 @@ export const TRAINING_DEFAULTS: Omit<TrainingOptions, 'warmupSteps'> = {
   holdOut: [],
   languagePairs: [],
   oneDatasetPerBatch: false,
+  duplicates: 'avoid',
+  inBatchNegatives: 'any',
   batchSize: 100,
+  accumulate: 1,
   steps: 1000,
   learningRate: 3e-5,
   schedule: 'linear',
@@ -103,6 +113,8 @@ const schema = z.strictObject({
     .array(z.strictObject({ name: z.string(), records: z.int().min(1), weight: positive.optional() }))
     .optional(),
   oneDatasetPerBatch: z.boolean(),
+  duplicates: z.enum(['avoid', 'mask']),
+  inBatchNegatives: z.enum(['any', 'same', 'other']),
   codeSwitching: z
     .strictObject({
       mode: z.enum(['bilingual', 'multilingual']),
@@ -112,6 +124,7 @@ const schema = z.strictObject({
     })
     .optional(),
   batchSize: z.int().min(2),
+  accumulate: z.int().min(1),
   steps: z.int().min(1),
   learningRate: positive,
   warmupSteps: z.int().min(0),

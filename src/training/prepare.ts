@@ -5,9 +5,10 @@ import type { ParallelRecord } from '../datasets/records.js';
 import type { PackedSequences } from '../native.js';
 import { pack } from '../tokenizers/packed.js';
 import type { TokenCache } from '../tokenizers/token_cache.js';
+import { type BatchLabels, batchLabels } from './labels.js';
 import type { TrainingOptions } from './options.js';
 
-export interface PreparedBatch extends PackedSequences {
+export interface PreparedBatch extends PackedSequences, BatchLabels {
   plan: BatchPlan;
   /** Sequences 0 .. queries - 1 are queries, the next `queries` their passages, the rest hard negatives. */
   queries: number;
@@ -18,6 +19,13 @@ export interface BatchTexts {
   queries: SideText[];
   /** The positives in the order of the queries, then hard negatives, each text once. */
   passages: SideText[];
+  /** Of each pair, those of its record that are among the passages. */
+  negatives: HardNegative[][];
+}
+
+export interface HardNegative extends SideText {
+  /** A teacher's. */
+  score?: number | undefined;
 }
 
 /** The texts of a planned batch: queries, passages, hard negatives in training languages. */
@@ -35,7 +43,9 @@ export function batchTexts(
     text: records[record]!.positive[language]!,
     language,
   }));
-  return { queries, passages: [...positives, ...hardNegatives(plan.pairs, records, languages, options)] };
+  const negatives = hardNegatives(plan.pairs, records, languages, options);
+  const distinct = new Map(negatives.flat().map(({ text, language }) => [text, { text, language }]));
+  return { queries, passages: [...positives, ...distinct.values()], negatives };
 }
 
 /**
@@ -47,18 +57,15 @@ function hardNegatives(
   records: readonly ParallelRecord[],
   languages: readonly string[],
   options: Pick<TrainingOptions, 'negatives' | 'negativeLanguage'>,
-): SideText[] {
+): HardNegative[][] {
   const candidates = pairs.map((pair) => negativesOf(pair, records, languages, options.negativeLanguage));
-  if (options.negatives === 0 || candidates.every((texts) => texts.length === 0)) return [];
+  if (options.negatives === 0 || candidates.every((texts) => texts.length === 0)) return pairs.map(() => []);
   const answers = new Set(
     pairs.flatMap(({ record }) => Object.values(records[record]!.positive).map(positiveHash)),
   );
-  const found = new Map<string, SideText>();
-  for (const own of candidates) {
-    const usable = own.filter(({ text }) => !answers.has(positiveHash(text))).slice(0, options.negatives);
-    for (const negative of usable) found.set(negative.text, negative);
-  }
-  return [...found.values()];
+  return candidates.map((own) =>
+    own.filter(({ text }) => !answers.has(positiveHash(text))).slice(0, options.negatives),
+  );
 }
 
 /** A record's negatives in the wanted ones of the training languages: first those that stand first in each. */
@@ -67,16 +74,21 @@ function negativesOf(
   records: readonly ParallelRecord[],
   languages: readonly string[],
   policy: TrainingOptions['negativeLanguage'],
-): SideText[] {
-  const { negatives } = records[record]!;
+): HardNegative[] {
+  const { negatives, negativeScores } = records[record]!;
   if (!negatives) return [];
   const wanted = languages.filter(
     (language) => policy === 'any' || (language === positiveLanguage) === (policy === 'same'),
   );
   return wanted
-    .flatMap((language) => (negatives[language] ?? []).map((text, rank) => ({ text, language, rank })))
+    .flatMap((language) =>
+      (negatives[language] ?? []).map((text, rank) => {
+        const score = negativeScores?.[language]?.[rank];
+        return { text, language, rank, ...(score !== undefined && { score }) };
+      }),
+    )
     .sort((a, b) => a.rank - b.rank)
-    .map(({ text, language }) => ({ text, language }));
+    .map(({ rank: _, ...negative }) => negative);
 }
 
 /** Switches, prompts, tokenises and packs a planned batch. */
@@ -89,12 +101,14 @@ export async function prepareBatch(
   switcher?: CodeSwitcher,
 ): Promise<PreparedBatch> {
   const switched = { query: { words: 0, switched: 0 }, passage: { words: 0, switched: 0 } };
-  const { queries, passages } = batchTexts(plan, records, languages, options);
+  const batch = batchTexts(plan, records, languages, options);
+  const { queries, passages } = batch;
   const textsOf = (side: 'query' | 'passage', texts: SideText[]) =>
     switcher?.switchTexts(plan.n, side, texts, switched[side]) ?? texts.map(({ text }) => text);
   const sequences = await cache.tokens([
     ...textsOf('query', queries).map((text) => options.queryPrompt + text),
     ...textsOf('passage', passages).map((text) => options.passagePrompt + text),
   ]);
-  return { ...pack(sequences), plan, queries: plan.pairs.length, switched };
+  const labels = batchLabels(plan.pairs, records, batch, options);
+  return { ...pack(sequences), ...labels, plan, queries: plan.pairs.length, switched };
 }

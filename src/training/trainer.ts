@@ -22,6 +22,7 @@ import {
 import type { Checkpoints } from './checkpoints.js';
 import { learningRateFactors } from './engine_options.js';
 import { type Fingerprints, fingerprintRun } from './fingerprint.js';
+import { distils } from './labels.js';
 import { resolveTrainingOptions, type TrainingOptions } from './options.js';
 import { type PreparedBatch, prepareBatch } from './prepare.js';
 import { learningRateAt } from './schedule.js';
@@ -30,7 +31,7 @@ import { Watch, type WatchOptions, type WatchState } from './watch.js';
 export interface StepEvent extends NativeStepResult {
   /** From 1. */
   step: number;
-  kind: BatchPlan['kind'];
+  kind: BatchPlan['kind'] | 'mixed';
   learningRate: number;
   pairs: number;
   tokens: number;
@@ -100,7 +101,7 @@ export class Trainer {
     lexicons: readonly Lexicon[],
   ) {
     this.options = options;
-    this.sampler = createSampler(records, { ...options, batches: options.steps });
+    this.sampler = createSampler(records, { ...options, batches: options.steps * options.accumulate });
     this.#encoder = encoder;
     this.#native = native;
     this.#records = records;
@@ -119,12 +120,14 @@ export class Trainer {
     given: Partial<TrainingOptions>,
   ): Promise<Trainer> {
     const options = resolveTrainingOptions(given);
+    checkScores(records, options);
     const lexicons = await Promise.all((options.codeSwitching?.lexicons ?? []).map(readLexicon));
     const { lora, seed } = options;
     if (lora) await nativeCall(() => encoder.native.addAdapters({ ...lora, seed }));
     const native = await nativeCall(() =>
       loadNative().createTrainer(encoder.native, {
         ...options,
+        negativeLanguages: options.inBatchNegatives,
         learningRateFactors: learningRateFactors(options, encoder.model.backbone),
         normalize: needsNormalization(encoder.model),
       }),
@@ -149,25 +152,17 @@ export class Trainer {
 
   /**
    * Trains from the step reached to the last one; leave the loop to stop early. Throws LOSS_NOT_FINITE after three such
-   * steps in a row, with the plan of the last batch on disk, and FILE_WRITE_FAILED where a checkpoint cannot be
+   * steps in a row, with the plans of their batches on disk, and FILE_WRITE_FAILED where a checkpoint cannot be
    * written: those before it stay.
    */
   async *run(options: RunOptions = {}): AsyncGenerator<StepEvent, void, undefined> {
     const { steps } = this.options;
     const watch = this.#watch(options.validation);
     if (watch?.exhausted) return;
-    const prepare = (n: number) =>
-      prepareBatch(
-        this.sampler.plan(n),
-        this.#records,
-        this.sampler.languages,
-        this.#cache,
-        this.options,
-        this.#switcher,
-      );
+    const prepare = (step: number) => Promise.all(this.#batchesOf(step).map((n) => this.#prepare(n)));
     let waitingSince = performance.now();
-    for await (const batch of prefetch(prepare, { from: this.#done, to: steps, depth: PREFETCH })) {
-      const event = await this.#step(batch, waitingSince);
+    for await (const batches of prefetch(prepare, { from: this.#done, to: steps, depth: PREFETCH })) {
+      const event = await this.#step(batches, waitingSince);
       await this.#validate(event, options.validation, watch);
       let left = true;
       try {
@@ -177,7 +172,7 @@ export class Trainer {
         if (left) await this.#save(options.checkpoints);
       }
       if (this.#skippedInARow === MOST_SKIPPED) {
-        throw await this.#lossNotFinite(batch, options.failedBatchPath ?? 'failed_batch.json');
+        throw await this.#lossNotFinite(options.failedBatchPath ?? 'failed_batch.json');
       }
       const due = this.#done % (options.checkpoints?.every ?? Number.POSITIVE_INFINITY) === 0;
       if (due || event.best) await this.#save(options.checkpoints);
@@ -237,8 +232,8 @@ export class Trainer {
   }
 
   /**
-   * A function that gives mean loss and in-batch accuracy on held-out records, without dropout, hard negatives or code
-   * switching: over the same batches at every call, at most `batches`.
+   * A function that gives mean loss and in-batch accuracy on held-out records, without dropout, code switching or (but
+   * in distillation) hard negatives: over the same batches at every call, at most `batches`.
    */
   lossOn(
     records: readonly ParallelRecord[],
@@ -252,7 +247,8 @@ export class Trainer {
       for (let n = 0; n < count; n++) {
         const batch = await prepareBatch(sampler.plan(n), records, sampler.languages, this.#cache, {
           ...this.options,
-          negatives: 0,
+          // What a teacher has scored are mostly those.
+          negatives: distils(this.options) ? this.options.negatives : 0,
         });
         const { loss, accuracy } = await nativeCall(() =>
           this.#native.evaluate({ ...batch, step: n, learningRate: 0 }),
@@ -269,21 +265,39 @@ export class Trainer {
     this.#native.dispose();
   }
 
-  async #step(batch: PreparedBatch, waitingSince: number): Promise<StepEvent> {
+  /** Numbers of the batches that step `step` (from 0) adds up. */
+  #batchesOf(step: number): number[] {
+    const { accumulate } = this.options;
+    return Array.from({ length: accumulate }, (_, k) => step * accumulate + k);
+  }
+
+  #prepare(n: number): Promise<PreparedBatch> {
+    const { languages } = this.sampler;
+    const plan = this.sampler.plan(n);
+    return prepareBatch(plan, this.#records, languages, this.#cache, this.options, this.#switcher);
+  }
+
+  async #step(batches: readonly PreparedBatch[], waitingSince: number): Promise<StepEvent> {
     const begun = performance.now();
-    const { n, kind } = batch.plan;
-    const learningRate = learningRateAt(n, this.options);
-    const result = await nativeCall(() => this.#native.step({ ...batch, step: n, learningRate }));
-    this.#done = n + 1;
+    const learningRate = learningRateAt(this.#done, this.options);
+    const results: NativeStepResult[] = [];
+    for (const batch of batches) {
+      const last = results.length === batches.length - 1;
+      const part = { step: batch.plan.n, learningRate, weight: 1 / batches.length, update: last };
+      results.push(await nativeCall(() => this.#native.step({ ...batch, ...part })));
+    }
+    const result = wholeStep(results);
+    this.#done += 1;
     this.#skippedInARow = result.skipped ? this.#skippedInARow + 1 : 0;
+    const kinds = new Set(batches.map(({ plan }) => plan.kind));
     return {
       ...result,
-      step: n + 1,
-      kind,
+      step: this.#done,
+      kind: kinds.size === 1 ? batches[0]!.plan.kind : 'mixed',
       learningRate,
-      pairs: batch.queries,
-      tokens: batch.inputIds.length,
-      ...(this.#switcher && { switched: batch.switched }),
+      pairs: sum(batches, ({ queries }) => queries),
+      tokens: sum(batches, ({ inputIds }) => inputIds.length),
+      ...(this.#switcher && { switched: switchedIn(batches) }),
       waitSeconds: (begun - waitingSince) / 1000,
       seconds: (performance.now() - waitingSince) / 1000,
     };
@@ -332,15 +346,55 @@ export class Trainer {
     return this.#fingerprints;
   }
 
-  async #lossNotFinite({ plan }: PreparedBatch, path: string): Promise<XlembedError> {
-    const pairs = plan.pairs.map((pair) => ({ ...pair, id: this.#records[pair.record]!.id }));
-    await writeFile(path, `${JSON.stringify({ ...plan, pairs }, null, 1)}\n`);
+  async #lossNotFinite(path: string): Promise<XlembedError> {
+    const steps = Array.from({ length: MOST_SKIPPED }, (_, k) => this.#done - MOST_SKIPPED + k);
+    const batches = steps.flatMap((step) => this.#batchesOf(step)).map((n) => this.sampler.plan(n));
+    const named = batches.map(({ pairs, ...plan }) => ({
+      ...plan,
+      pairs: pairs.map((pair) => ({ ...pair, id: this.#records[pair.record]!.id })),
+    }));
+    await writeFile(path, `${JSON.stringify(named, null, 1)}\n`);
     return new XlembedError(
       'LOSS_NOT_FINITE',
-      `loss or gradient was not finite in ${MOST_SKIPPED} steps in a row, the last being step ${plan.n + 1}`,
-      `lower --learning-rate or raise --temperature; the batch's ids are in ${path}`,
+      `loss or gradient was not finite in ${MOST_SKIPPED} steps in a row, the last being step ${this.#done}`,
+      `lower --learning-rate or raise --temperature; the ids of their batches are in ${path}`,
     );
   }
+}
+
+const sum = <Item>(items: readonly Item[], value: (item: Item) => number): number =>
+  items.reduce((total, item) => total + value(item), 0);
+
+/** One result for batches whose gradients were added up: means of loss and accuracy, sums of work, the last state. */
+function wholeStep(results: readonly NativeStepResult[]): NativeStepResult {
+  const mean = (value: (result: NativeStepResult) => number) => sum(results, value) / results.length;
+  return {
+    ...results.at(-1)!,
+    loss: mean(({ loss }) => loss),
+    accuracy: mean(({ accuracy }) => accuracy),
+    skipped: results.some(({ skipped }) => skipped),
+    chunks: sum(results, ({ chunks }) => chunks),
+    modelSeconds: sum(results, ({ modelSeconds }) => modelSeconds),
+    lossSeconds: sum(results, ({ lossSeconds }) => lossSeconds),
+    optimizerSeconds: sum(results, ({ optimizerSeconds }) => optimizerSeconds),
+  };
+}
+
+function switchedIn(batches: readonly PreparedBatch[]): { query: SwitchCounts; passage: SwitchCounts } {
+  const side = (name: 'query' | 'passage') => ({
+    words: sum(batches, ({ switched }) => switched[name].words),
+    switched: sum(batches, ({ switched }) => switched[name].switched),
+  });
+  return { query: side('query'), passage: side('passage') };
+}
+
+function checkScores(records: readonly ParallelRecord[], options: TrainingOptions): void {
+  if (!distils(options) || records.some(({ positiveScores }) => positiveScores)) return;
+  throw new XlembedError(
+    'INVALID_ARGUMENT',
+    `the loss ${options.loss} needs a teacher's scores, and no record has any`,
+    'give the records positive_score and negative_scores',
+  );
 }
 
 /** Training compares as retrieval will: by cosine, whether or not the model's own head normalises. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { BatchPlan } from '#xlembed/batches/plan.js';
-import { findSharedTexts, normalizeText } from '#xlembed/batches/shared_texts.js';
+import { findSharedTexts, groupsOfSharing, normalizeText } from '#xlembed/batches/shared_texts.js';
 import type { ParallelRecord } from '#xlembed/datasets/records.js';
 import { parallel, plans, range, record, sampler } from './datasets.js';
 
@@ -49,6 +49,22 @@ test('a batch is short only when no further record could come', () => {
       assert.throws(() => assertApart({ ...plan, pairs }, records));
     }
   }
+});
+
+test('masked duplicates meet: batches are full, and what shares a text, also by way of others, is one group', () => {
+  const records = crowded(150, 40);
+  const masked = plans(sampler(records, { sampler: 'monolingual', batchSize: 64, duplicates: 'mask' }), 20);
+  assert.ok(masked.every(({ pairs }) => pairs.length === 64));
+  assert.throws(() => {
+    for (const plan of masked) assertApart(plan, records);
+  });
+  const chain = [record(0, 'en'), record(1, 'en'), record(2, 'en'), record(3, 'en'), record(4, 'en')];
+  chain[2]!.query.en = ' QUERY 0 in EN';
+  chain[4]!.query.en = chain[3]!.query.en!;
+  chain[4]!.positive.en = chain[2]!.positive.en!;
+  assert.deepEqual([...groupsOfSharing(chain)], [0, 1, 0, 0, 0]);
+  const byId = [0, 1, 2].map((n) => ({ ...record(n, 'en'), positiveId: n === 1 ? 'other' : 'same' }));
+  assert.deepEqual([...groupsOfSharing(byId)], [0, 1, 0]);
 });
 
 test('a question in two records keeps them apart when each comes in another language', () => {

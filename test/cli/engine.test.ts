@@ -64,3 +64,42 @@ test('learning rates by layer', () => {
   ]);
   assert.deepEqual(learningRateFactors(ENGINE_DEFAULTS, backbone), []);
 });
+
+test('train from scores, with masked duplicates and gradients of several batches added up', () => {
+  const scored = join(folder, 'scored.jsonl');
+  writeFileSync(
+    scored,
+    Array.from({ length: 12 }, (_, n) =>
+      JSON.stringify({
+        ...{ query: `w${10 + n}`, positive: `w${50 + (n % 3)} w9`, positive_score: 0.9 },
+        ...{ negatives: [`w${70 + n}`, 'w8'], negative_scores: [0.3, 0.1] },
+      }),
+    ).join('\n'),
+  );
+  const output = join(folder, 'distilled');
+  const { status, stderr } = xlembed(
+    ...[
+      'train',
+      '--model',
+      folderOf('bert'),
+      '--data',
+      scored,
+      '--output',
+      output,
+      '--sampler',
+      'monolingual',
+    ],
+    ...['--batch-size', '6', '--steps', '4', '--accumulate', '2', '--duplicates', 'mask', '--negatives', '2'],
+    ...['--loss', 'kl_distillation', '--teacher-temperature', '0.5', '--matryoshka', '24,8=0.5'],
+    ...['--betas', '0.9,0.98', '--max-gradient-norm', '0.5', '--in-batch-negatives', 'same'],
+  );
+  assert.equal(status, 0, stderr);
+  const { settings, steps, pairs } = JSON.parse(readFileSync(join(output, 'training.json'), 'utf8'));
+  // Three positives among twelve records: kept apart, batches would hold three pairs.
+  assert.deepEqual([steps, pairs], [4, 48]);
+  assert.deepEqual(
+    [settings.accumulate, settings.beta2, settings.matryoshkaWeights, settings.teacherTemperature],
+    [2, 0.98, [1, 0.5], 0.5],
+  );
+  assert.ok(existsSync(join(output, 'report.html')));
+});

@@ -53,6 +53,30 @@ test('parallel and flat lines become records', async () => {
   assert.deepEqual(counts, { records: 3, skipped: 0, ignoredFields: [] });
 });
 
+test("a teacher's scores: of the positive, and one for each negative", () => {
+  const flat = parse({
+    ...{ query: 'q', positive: 'p', positive_lang: 'en', positive_score: 0.9 },
+    ...{ negatives: ['n', 'm'], negative_scores: [0.2, -1] },
+  });
+  assert.deepEqual([flat.positiveScores, flat.negativeScores], [{ en: 0.9 }, { en: [0.2, -1] }]);
+  const parallel = parse({
+    ...{ query: { en: 'q' }, positive: { en: 'p', de: 'P' }, positive_score: { en: 1, de: 2 } },
+    ...{ negatives: { en: ['n'], de: [] }, negative_scores: { en: [0.5], de: [] } },
+  });
+  assert.deepEqual(parallel.positiveScores, { en: 1, de: 2 });
+  assert.deepEqual(parallel.negativeScores, { en: [0.5], de: [] });
+  const base = { query: 'q', positive: 'p', negatives: ['n', 'm'] };
+  for (const [field, value] of [
+    ['positive_score', 'high'],
+    ['positive_score', { de: 1 }],
+    ['negative_scores', [0.2]],
+    ['negative_scores', [0.2, null]],
+    ['negative_scores', 3],
+  ] as const) {
+    assert.throws(() => parse({ ...base, [field]: value }), new RegExp(`line 17.*${field}`));
+  }
+});
+
 test('several files, compressed or not, make one data set', async () => {
   const plain = await file('one.jsonl', [{ query: 'a', positive: 'b' }]);
   const packed = await file('two.jsonl.gz', [{ query: 'c', positive: 'd' }]);

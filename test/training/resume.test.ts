@@ -89,6 +89,25 @@ test('a run left at any step goes on to the bits of one that was not', async () 
   assert.deepEqual(checkpoints.steps, [11, 12]);
 });
 
+test('resume in a later epoch, with gradients of several batches added up, is exact; batch n is a function of n', async () => {
+  // 24 records, 12 pairs a step: step 3 begins the second epoch, step 7 the fourth.
+  const options = { accumulate: 2 };
+  const whole = await train(undefined, { options });
+  assert.ok(whole.events.every(({ pairs }) => pairs === 12));
+  const checkpoints = await fresh();
+  await train(checkpoints, { options, until: 3 });
+  await train(checkpoints, { options, until: 7 });
+  const last = await train(checkpoints, { options });
+  assert.equal(last.hash, whole.hash);
+  assert.equal(last.events[0]!.step, 8);
+  const { sampler } = last.trainer;
+  const late = sampler.plan(17);
+  for (const n of [3, 40, 0]) sampler.plan(n);
+  assert.deepEqual(sampler.plan(17), late);
+  assert.deepEqual(whole.trainer.sampler.plan(17), late);
+  assert.notDeepEqual(sampler.plan(16).pairs, late.pairs);
+});
+
 test('a run whose process died goes on from the newest checkpoint', async () => {
   const whole = await train(undefined);
   const checkpoints = await fresh();

@@ -7,13 +7,15 @@ import { pack } from '../../tokenizers/packed.js';
 import { PythonPeer } from './python_peer.js';
 import { median, rounded } from './statistics.js';
 import { makeBenchModel, SHAPE } from './train_model.js';
-import { paddingShare, type TokenPairs, tokenPairs } from './train_texts.js';
+import { LONG_PASSAGES, paddingShare, SHORT_TEXTS, type TokenPairs, tokenPairs } from './train_texts.js';
 
 export interface TrainCase {
   batchSize: number;
   /** Of the cached loss, in texts; 0: the plain one. Ours takes as many tokens as that many average texts have. */
   miniBatch: number;
   rounds: number;
+  /** Short texts, no peer: the memory of the gradient cache. */
+  memory?: boolean;
 }
 
 export const TRAIN_CASES: TrainCase[] = [
@@ -21,6 +23,9 @@ export const TRAIN_CASES: TrainCase[] = [
   { batchSize: 256, miniBatch: 0, rounds: 3 },
   { batchSize: 1024, miniBatch: 64, rounds: 1 },
 ];
+
+/** Measured on demand alone: what stands in the way of a large batch is memory, and a peak is of a whole process. */
+export const MEMORY_CASE: TrainCase = { batchSize: 16_384, miniBatch: 64, rounds: 1, memory: true };
 
 export interface TrainResult extends TrainCase {
   tokens: number;
@@ -33,7 +38,9 @@ export interface TrainResult extends TrainCase {
   outsideShare: number;
   optimizerShare: number;
   chunks: number;
-  peer: { pairsPerSecond: number; ratio: number } | null;
+  /** Of the process up to then, its text and tokens included. */
+  peakBytes: number;
+  peer: { pairsPerSecond: number; ratio: number; peakBytes: number } | null;
   /** |a - b| / |b| of the two losses on one batch, dropout off, before training: the same work? */
   lossDifference: number | null;
 }
@@ -44,7 +51,13 @@ export interface BenchTrainOptions {
   operationsPerSecond: number;
   /** Of a Python that has sentence-transformers; null leaves it out. */
   python: string | null;
+  onPeer?: (versions: Record<string, string>) => void;
   onResult?: (result: TrainResult) => void | Promise<void>;
+}
+
+interface PeerStep {
+  seconds: number;
+  peakBytes: number;
 }
 
 const TEMPERATURE = 0.05;
@@ -63,6 +76,7 @@ export async function benchTrain(options: BenchTrainOptions): Promise<TrainResul
   const results: TrainResult[] = [];
   try {
     const model = join(folder, 'model');
+    if (peer) options.onPeer?.(await peer.versions());
     const lossDifference = peer ? await compareLosses(encoder, peer, model) : null;
     for (const one of options.cases) {
       const measured = await measure(one, encoder, peer, model, options.operationsPerSecond);
@@ -85,7 +99,10 @@ async function measure(
   operationsPerSecond: number,
 ): Promise<Omit<TrainResult, 'lossDifference'>> {
   const { batchSize, rounds } = one;
-  const batches = Array.from({ length: rounds + 1 }, (_, n) => tokenPairs(batchSize, SHAPE.vocab_size, n));
+  const lengths = one.memory ? SHORT_TEXTS : LONG_PASSAGES;
+  const batches = Array.from({ length: rounds === 1 ? 1 : rounds + 1 }, (_, n) =>
+    tokenPairs(batchSize, SHAPE.vocab_size, n, lengths),
+  );
   await peer?.ask({ ...peerOptions(one, folder), dropout: true });
   const trainer = await createTrainer(one, encoder, true);
   const ours: number[] = [];
@@ -93,8 +110,9 @@ async function measure(
   const outside: number[] = [];
   const optimizer: number[] = [];
   let chunks = 0;
+  let theirPeak = 0;
   for (const [round, pairs] of batches.entries()) {
-    const peerSeconds = peer ? ((await peer.ask(question(pairs))) as { seconds: number }).seconds : 0;
+    const answer = peer ? ((await peer.ask(question(pairs))) as PeerStep) : { seconds: 0, peakBytes: 0 };
     const begun = performance.now();
     const result = await nativeCall(() => trainer.step(batch(pairs, round)));
     const seconds = (performance.now() - begun) / 1000;
@@ -102,11 +120,11 @@ async function measure(
     // The first round warms up, unless it is the only one that is affordable.
     if (round === 0 && rounds > 1) continue;
     ours.push(seconds);
-    theirs.push(peerSeconds);
+    theirs.push(answer.seconds);
+    theirPeak = answer.peakBytes;
     const inside = result.modelSeconds + result.lossSeconds + result.optimizerSeconds;
     outside.push(1 - inside / seconds);
     optimizer.push(result.optimizerSeconds / seconds);
-    if (rounds === 1) break;
   }
   trainer.dispose();
   const pairs = batches.at(-1)!;
@@ -121,9 +139,11 @@ async function measure(
     outsideShare: rounded(median(outside)),
     optimizerShare: rounded(median(optimizer)),
     chunks,
+    peakBytes: process.resourceUsage().maxRSS * 1024,
     peer: peer && {
       pairsPerSecond: rounded(batchSize / median(theirs)),
       ratio: rounded(median(theirs.map((value, k) => value / ours[k]!))),
+      peakBytes: theirPeak,
     },
   };
 }
