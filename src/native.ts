@@ -340,7 +340,7 @@ export interface NativeScriptModule {
 }
 
 export interface NativeBenchmarkOptions {
-  /** copy, read, matmul, pool_mean, normalize, quantize_int8, quantize_binary, info_nce, top_k, top_k_binary. */
+  /** copy, read, matmul or what native/addon/benchmark_case.h lists. */
   op: string;
   device: string;
   dtype: Dtype;
@@ -370,6 +370,8 @@ export interface NativeKernelBenchmark {
   difference(name: string, reference: string): Promise<number>;
   /** |a|, the Euclidean length of an implementation's results. */
   norm(name: string): Promise<number>;
+  /** Bytes beside inputs and results that its runs on the CPU took at their peak; -1 where the system does not tell. */
+  extraBytes(name: string): Promise<number>;
   dispose(): void;
 }
 

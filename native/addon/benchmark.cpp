@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cmath>
+#include <fstream>
 
 #include "core/encoder.h"
 #include "core/launch.h"
@@ -65,6 +66,28 @@ Napi::Value create_kernel_benchmark(const Napi::CallbackInfo& info) {
       });
 }
 
+// A line of /proc/self/status in bytes; -1 where there is none.
+double status_bytes(const std::string& name) {
+  std::ifstream file("/proc/self/status");
+  for (std::string word; file >> word;) {
+    double kibibytes;
+    if (word == name && file >> kibibytes) return kibibytes * 1024;
+  }
+  return -1;
+}
+
+// Lets the peak of this process's memory begin anew (proc(5), clear_refs) and gives what it holds now; -1 where the
+// system does not allow it.
+double begin_peak() {
+  return (std::ofstream("/proc/self/clear_refs") << "5").flush() ? status_bytes("VmRSS:") : -1;
+}
+
+double bytes_of(const std::vector<at::Tensor>& tensors) {
+  double bytes = 0;
+  for (const at::Tensor& one : tensors) bytes += static_cast<double>(one.nbytes());
+  return bytes;
+}
+
 Napi::Value number(Napi::Env env, double value) { return Napi::Number::New(env, value); }
 
 }  // namespace
@@ -78,30 +101,47 @@ KernelBenchmark::KernelBenchmark(const BenchmarkOptions& options) : options_(opt
   implementations_ = benchmark_case(options);
 }
 
+const Implementation& KernelBenchmark::implementation(const std::string& name) const {
+  for (const Implementation& one : implementations_) {
+    if (one.name == name) return one;
+  }
+  throw CodedError("INVALID_ARGUMENT", "there is no implementation " + name + " of " + options_.op);
+}
+
 const Work& KernelBenchmark::work(const std::string& name) {
   const auto found = prepared_.find(name);
   if (found != prepared_.end()) return found->second;
-  for (const Implementation& one : implementations_) {
-    if (one.name == name) return prepared_[name] = one.prepare();
-  }
-  throw CodedError("INVALID_ARGUMENT", "there is no implementation " + name + " of " + options_.op);
+  return prepared_[name] = implementation(name).prepare();
+}
+
+std::vector<at::Tensor> KernelBenchmark::results(const std::string& name) {
+  std::vector<at::Tensor> found = work(name)(0);
+  const auto& comparable = implementation(name).comparable;
+  for (at::Tensor& one : found) one = comparable ? comparable(one) : one;
+  return found;
 }
 
 double KernelBenchmark::run(const std::string& name, int64_t repeats) {
   const at::NoGradGuard no_grad;
   const c10::DeviceGuard guard(options_.device);
   const Work& call = work(name);
+  const double before = begin_peak();
+  double results = 0;
   const double seconds = seconds_of(options_.device, [&] {
-    for (int64_t i = 0; i < repeats; ++i) call(next_set_++ % options_.input_sets);
+    for (int64_t i = 0; i < repeats; ++i) results = bytes_of(call(next_set_++ % options_.input_sets));
   });
+  if (before >= 0) {
+    double& extra = extra_bytes_.try_emplace(name, 0).first->second;
+    extra = std::max(extra, status_bytes("VmHWM:") - before - results);
+  }
   return seconds / static_cast<double>(repeats);
 }
 
 double KernelBenchmark::difference(const std::string& name, const std::string& reference) {
   const at::NoGradGuard no_grad;
   const c10::DeviceGuard guard(options_.device);
-  if (reference_.first != reference) reference_ = {reference, work(reference)(0)};
-  const std::vector<at::Tensor> found = work(name)(0), &expected = reference_.second;
+  if (reference_.first != reference) reference_ = {reference, results(reference)};
+  const std::vector<at::Tensor> found = results(name), &expected = reference_.second;
   double error = 0, size = 0;
   for (size_t i = 0; i < expected.size(); ++i) {
     const at::Tensor wanted = expected[i].to(at::kCPU, at::kDouble);
@@ -121,12 +161,18 @@ double KernelBenchmark::norm(const std::string& name) {
   return std::sqrt(size);
 }
 
+double KernelBenchmark::extra_bytes(const std::string& name) const {
+  const auto found = extra_bytes_.find(name);
+  return found == extra_bytes_.end() ? -1 : found->second;
+}
+
 void KernelBenchmarkHandle::register_in(Napi::Env env, Napi::Object exports) {
   define(env, {InstanceAccessor<&KernelBenchmarkHandle::implementations>("implementations"),
                InstanceAccessor<&KernelBenchmarkHandle::device_name>("deviceName"),
                InstanceMethod<&KernelBenchmarkHandle::run>("run"),
                InstanceMethod<&KernelBenchmarkHandle::difference>("difference"),
-               InstanceMethod<&KernelBenchmarkHandle::norm>("norm")});
+               InstanceMethod<&KernelBenchmarkHandle::norm>("norm"),
+               InstanceMethod<&KernelBenchmarkHandle::extra_bytes>("extraBytes")});
   exports.Set("createKernelBenchmark", Napi::Function::New(env, create_kernel_benchmark));
 }
 
@@ -166,6 +212,12 @@ Napi::Value KernelBenchmarkHandle::norm(const Napi::CallbackInfo& info) {
   const std::string name = info[0].As<Napi::String>();
   return run_task(
       info.Env(), device(), [benchmark = object(), name] { return benchmark->norm(name); }, number);
+}
+
+Napi::Value KernelBenchmarkHandle::extra_bytes(const Napi::CallbackInfo& info) {
+  const std::string name = info[0].As<Napi::String>();
+  return run_task(
+      info.Env(), device(), [benchmark = object(), name] { return benchmark->extra_bytes(name); }, number);
 }
 
 }  // namespace xlembed::addon

@@ -27,13 +27,20 @@ class KernelBenchmark {
   // |a|, for comparing with what another process computed.
   double norm(const std::string& name);
 
+  // Bytes that a call on the CPU took beside its inputs and results, at the peak over all calls of run(); -1 where the
+  // system does not tell.
+  double extra_bytes(const std::string& name) const;
+
  private:
+  const Implementation& implementation(const std::string& name) const;
   const Work& work(const std::string& name);
+  std::vector<at::Tensor> results(const std::string& name);
 
   BenchmarkOptions options_;
   std::vector<Implementation> implementations_;
   std::map<std::string, Work> prepared_;
   std::pair<std::string, std::vector<at::Tensor>> reference_;  // the last one's name and results
+  std::map<std::string, double> extra_bytes_;
   int64_t next_set_ = 0;
 };
 
@@ -50,6 +57,7 @@ class KernelBenchmarkHandle : public Handle<KernelBenchmarkHandle, KernelBenchma
   Napi::Value run(const Napi::CallbackInfo& info);
   Napi::Value difference(const Napi::CallbackInfo& info);
   Napi::Value norm(const Napi::CallbackInfo& info);
+  Napi::Value extra_bytes(const Napi::CallbackInfo& info);
 };
 
 }  // namespace xlembed::addon

@@ -1,6 +1,9 @@
 #include "addon/benchmark_case.h"
 
+#include <algorithm>
+
 #include "core/error.h"
+#include "kernels/parallel.h"
 
 namespace xlembed::addon {
 namespace {
@@ -28,7 +31,13 @@ std::vector<Implementation> benchmark_case(const BenchmarkOptions& options) {
       {"read", bandwidth_case},
       {"matmul", matmul_case},
       {"pool_mean", pool_case},
+      {"pool_first", pool_case},
+      {"pool_max", pool_case},
+      {"pool_mean_backward", pool_case},
+      {"pool_first_backward", pool_case},
+      {"pool_max_backward", pool_case},
       {"normalize", normalize_case},
+      {"normalize_backward", normalize_case},
       {"quantize_int8", quantize_case},
       {"quantize_binary", quantize_case},
       {"info_nce", info_nce_case},
@@ -44,8 +53,9 @@ at::Tensor random_values(at::IntArrayRef shape, int64_t seed) {
   const at::Tensor values = at::empty(shape, at::kFloat);
   float* out = values.mutable_data_ptr<float>();
   const uint64_t first = (static_cast<uint64_t>(seed) << 40) + 1;
-  at::parallel_for(0, values.numel(), 1 << 16, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
+  constexpr int64_t part = 1 << 16;
+  kernels::for_each((values.numel() + part - 1) / part, at::get_num_threads(), [&](int64_t which, int) {
+    for (int64_t i = which * part; i < std::min(values.numel(), (which + 1) * part); ++i) {
       const auto bits = static_cast<float>(splitmix64(first + i) >> 40);  // 24
       out[i] = bits * 0x1p-23f - 1.0f;
     }

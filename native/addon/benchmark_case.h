@@ -35,6 +35,8 @@ struct Implementation {
   std::string arithmetic;  // what the operations are done in: float32, bfloat16, int8
   // Copies or indexes what it needs of the inputs, before any clock runs.
   std::function<Work()> prepare;
+  // Brings a result into the form of the others', for comparing alone; empty where it has that form.
+  std::function<at::Tensor(const at::Tensor&)> comparable = {};
 };
 
 // Throws INVALID_ARGUMENT for an op that there is not.
@@ -43,8 +45,9 @@ std::vector<Implementation> benchmark_case(const BenchmarkOptions& options);
 // The ops, each in a file of its kind.
 std::vector<Implementation> bandwidth_case(const BenchmarkOptions& options);  // copy, read: bytes
 std::vector<Implementation> matmul_case(const BenchmarkOptions& options);     // size
-std::vector<Implementation> pool_case(const BenchmarkOptions& options);       // sequences, tokens, dimensions
-std::vector<Implementation> normalize_case(const BenchmarkOptions& options);  // rows, dimensions
+// pool_{mean,first,max}: sequences, tokens, dimensions; normalize: rows, dimensions; each also with _backward
+std::vector<Implementation> pool_case(const BenchmarkOptions& options);
+std::vector<Implementation> normalize_case(const BenchmarkOptions& options);
 std::vector<Implementation> quantize_case(const BenchmarkOptions& options);   // rows, dimensions
 std::vector<Implementation> info_nce_case(const BenchmarkOptions& options);   // pairs, dimensions
 std::vector<Implementation> top_k_case(const BenchmarkOptions& options);      // rows, dimensions, queries, k

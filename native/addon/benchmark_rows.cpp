@@ -30,6 +30,8 @@ struct Places {
   at::Tensor counts;    // (B, 1) of the tokens' dtype
   at::Tensor sequence;  // (T) int64
   at::Tensor padded;    // (T) int64
+  at::Tensor starts;    // (B) int64
+  at::Tensor lengths;   // (B) int64
   int64_t longest;
 };
 
@@ -41,30 +43,56 @@ Places places_of(const at::Tensor& cumulative, const at::TensorOptions& type) {
   const at::Tensor inside = at::arange(sequence.size(0)) - starts.index_select(0, sequence);
   const at::Device device = type.device();
   return {lengths.unsqueeze(1).to(type), sequence.to(device), (sequence * longest + inside).to(device),
-          longest};
+          starts.to(device), lengths.to(device), longest};
 }
 
-// Mean pooling as sentence-transformers does it, over padded sequences and a mask.
-Work pool_padded(const Sets& sets, const Places& places) {
-  const int64_t sequences = places.counts.size(0), dimensions = sets[0].size(1);
-  const at::Tensor mask = at::zeros({sequences * places.longest, 1}, sets[0].options());
-  mask.index_fill_(0, places.padded, 1);
-  Sets padded;
-  for (const at::Tensor& tokens : sets) {
-    const at::Tensor rows = at::zeros({sequences * places.longest, dimensions}, tokens.options());
-    padded.push_back(
-        rows.index_copy_(0, places.padded, tokens).view({sequences, places.longest, dimensions}));
-  }
-  return [padded, mask = mask.view({sequences, places.longest, 1})](int64_t set) -> std::vector<at::Tensor> {
-    return {(padded[set] * mask).sum(1) / mask.sum(1).clamp_min(1e-9)};
+// The gradient of op's result, for one upstream gradient, over sets of inputs whose graphs are kept.
+template <typename Op>
+std::function<Work()> backward_over(const Sets& sets, Op op) {
+  return [sets, op]() -> Work {
+    const at::AutoGradMode with_grad(true);
+    Sets inputs, outputs;
+    for (const at::Tensor& set : sets) {
+      inputs.push_back(set.detach().requires_grad_());
+      outputs.push_back(op(inputs.back()));
+    }
+    const at::Tensor upstream = random_values(outputs[0].sizes(), 7).to(outputs[0].options());
+    return [inputs, outputs, upstream](int64_t set) -> std::vector<at::Tensor> {
+      return torch::autograd::grad({outputs[set]}, {inputs[set]}, {upstream}, /*retain_graph=*/true);
+    };
   };
 }
 
-Work pool_index_add(const Sets& sets, const Places& places) {
-  return [sets, places](int64_t set) -> std::vector<at::Tensor> {
-    const at::Tensor sums = at::zeros({places.counts.size(0), sets[set].size(1)}, sets[set].options());
-    return {sums.index_add_(0, places.sequence, sets[set]).div_(places.counts)};
-  };
+template <typename Op>
+std::function<Work()> either_over(bool backward, const Sets& sets, Op op) {
+  return backward ? backward_over(sets, op) : over(sets, op);
+}
+
+// Sequences one after another, filled up with zeros, as libtorch's users hold them; differentiable.
+at::Tensor pad(const at::Tensor& tokens, const Places& places) {
+  const int64_t sequences = places.counts.size(0), dimensions = tokens.size(1);
+  const at::Tensor rows = at::zeros({sequences * places.longest, dimensions}, tokens.options());
+  return rows.index_copy(0, places.padded, tokens).view({sequences, places.longest, dimensions});
+}
+
+// Pooling as sentence-transformers does it, over padded sequences and a mask.
+at::Tensor pool_padded(const at::Tensor& padded, const at::Tensor& mask, PoolMode mode) {
+  if (mode == PoolMode::first) return padded.select(1, 0);
+  if (mode == PoolMode::max) return std::get<0>(padded.masked_fill(mask.eq(0), -1e9).max(1));
+  return (padded * mask).sum(1) / mask.sum(1).clamp_min(1e-9);
+}
+
+// The same over packed ones.
+at::Tensor pool_packed(const at::Tensor& tokens, const Places& places, PoolMode mode) {
+  if (mode == PoolMode::first) return tokens.index_select(0, places.starts);
+  if (mode == PoolMode::max) return at::segment_reduce(tokens, "max", places.lengths);
+  const at::Tensor sums = at::zeros({places.counts.size(0), tokens.size(1)}, tokens.options());
+  return sums.index_add(0, places.sequence, tokens) / places.counts;
+}
+
+const char* packed_name(PoolMode mode) {
+  if (mode == PoolMode::first) return "libtorch, index_select";
+  return mode == PoolMode::max ? "libtorch, segment_reduce" : "libtorch, index_add";
 }
 
 at::Tensor quantize_int8(const at::Tensor& x) {
@@ -96,6 +124,10 @@ at::Tensor quantize_binary_eager(const at::Tensor& x, const at::Tensor& weights)
 }  // namespace
 
 std::vector<Implementation> pool_case(const BenchmarkOptions& options) {
+  const bool backward = options.op.ends_with("_backward");
+  const PoolMode mode = options.op.starts_with("pool_mean")    ? PoolMode::mean
+                        : options.op.starts_with("pool_first") ? PoolMode::first
+                                                               : PoolMode::max;
   const int64_t sequences = options.size("sequences"), dimensions = options.size("dimensions");
   const at::Tensor cumulative = draw_cumulative(sequences, options.size("tokens"), options.seed);
   const auto tokens = cumulative[-1].item<int64_t>();
@@ -103,22 +135,39 @@ std::vector<Implementation> pool_case(const BenchmarkOptions& options) {
   const Places places = places_of(cumulative, sets[0].options());
   const double bytes = static_cast<double>(tokens + sequences) * dimensions * sets[0].element_size();
   const double operations = static_cast<double>(tokens) * dimensions;
-  const auto ours = over(sets, [bounds = cumulative.to(options.device)](const at::Tensor& hidden) {
-    return pool(hidden, bounds, PoolMode::mean);
-  });
+  const auto ours =
+      either_over(backward, sets, [bounds = cumulative.to(options.device), mode](const at::Tensor& hidden) {
+        return pool(hidden, bounds, mode);
+      });
+  // Its users' tensors are padded from the beginning: neither that nor its gradient is timed.
+  const auto padded = [=]() -> Work {
+    Sets wide;
+    for (const at::Tensor& tokens_of_set : sets) wide.push_back(pad(tokens_of_set, places));
+    const at::Tensor mask = pad(at::ones_like(sets[0].narrow(1, 0, 1)), places);
+    return either_over(backward, wide,
+                       [mask, mode](const at::Tensor& x) { return pool_padded(x, mask, mode); })();
+  };
+  const auto packed =
+      either_over(backward, sets, [=](const at::Tensor& x) { return pool_packed(x, places, mode); });
+  const auto unpadded = [places, dimensions](const at::Tensor& x) {
+    return x.dim() == 2 ? x : x.reshape({-1, dimensions}).index_select(0, places.padded);
+  };
   return {{"xlembed", bytes, operations, kSums, ours},
-          {"libtorch, padded", bytes, operations, kSums, [=] { return pool_padded(sets, places); }},
-          {"libtorch, index_add", bytes, operations, kSums, [=] { return pool_index_add(sets, places); }}};
+          {packed_name(mode), bytes, operations, kSums, packed},
+          {"libtorch, padded", bytes, operations, kSums, padded, unpadded}};
 }
 
 std::vector<Implementation> normalize_case(const BenchmarkOptions& options) {
+  const bool backward = options.op.ends_with("_backward");
   const int64_t rows = options.size("rows"), dimensions = options.size("dimensions");
   const Sets sets = random_sets(options, {rows, dimensions});
-  const double bytes = 2.0 * rows * dimensions * sets[0].element_size(), operations = 3.0 * rows * dimensions;
+  const double values = static_cast<double>(rows) * dimensions;
+  const double bytes = (backward ? 3 : 2) * values * sets[0].element_size();
+  const double operations = (backward ? 5 : 3) * values;
   // As torch.nn.functional.normalize.
   const auto eager = [](const at::Tensor& x) { return x / x.norm(2, {1}, true).clamp_min(1e-12); };
-  return {{"xlembed", bytes, operations, kSums, over(sets, normalize_rows)},
-          {"libtorch", bytes, operations, kSums, over(sets, eager)}};
+  return {{"xlembed", bytes, operations, kSums, either_over(backward, sets, normalize_rows)},
+          {"libtorch", bytes, operations, kSums, either_over(backward, sets, eager)}};
 }
 
 std::vector<Implementation> quantize_case(const BenchmarkOptions& options) {

@@ -45,6 +45,7 @@ struct Int8Quads {
   static Words32 load_words(const uint32_t* words) { return load_words32(words); }
   static Words32 broadcast_word(uint32_t word) { return Words32{} + word; }
   static void store_sums(int32_t* out, Sums32 sums) { std::memcpy(out, &sums, sizeof sums); }
+  static constexpr int kLargestQuery = 127;
   static Sums32 multiply_add(Words32 x, Words32 query, Sums32 sums) {
 #if defined(__AVX512VNNI__)
     return (Sums32)_mm512_dpbusd_epi32((__m512i)sums, (__m512i)x, (__m512i)query);
@@ -58,5 +59,20 @@ struct Int8Quads {
 #endif
   }
 };
+
+#if defined(__AVX2__) && !defined(__AVX512F__)
+// The same for queries that leave one bit free: two products fit in 16 bits (2 * 255 * 63 < 2^15), which the
+// instruction before VPDPBUSD wants.
+struct Int8Pairs : Int8Quads {
+  static constexpr int kLargestQuery = 63;
+  static Sums32 multiply_add(Words32 x, Words32 query, Sums32 sums) {
+    const __m256i pairs = _mm256_maddubs_epi16((__m256i)x, (__m256i)query);
+    return sums + (Sums32)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+  }
+};
+using Int8Search = Int8Pairs;
+#else
+using Int8Search = Int8Quads;
+#endif
 
 }  // namespace xlembed::kernels

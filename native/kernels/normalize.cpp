@@ -7,11 +7,20 @@ namespace xlembed::kernels {
 
 namespace {
 
+// Several sums, of which none waits for another.
 template <typename T>
 float dot(const T* a, const T* b, int64_t count) {
+  constexpr int64_t parts = 32;
+  float sums[parts] = {};
+  const int64_t whole = count / parts * parts;
+  for (int64_t d = 0; d < whole; d += parts) {
+    for (int64_t i = 0; i < parts; ++i) sums[i] += to_float(a[d + i]) * to_float(b[d + i]);
+  }
   float sum = 0;
 #pragma omp simd reduction(+ : sum)
-  for (int64_t d = 0; d < count; ++d) sum += to_float(a[d]) * to_float(b[d]);
+  for (int64_t i = 0; i < parts; ++i) sum += sums[i];
+#pragma omp simd reduction(+ : sum)
+  for (int64_t d = whole; d < count; ++d) sum += to_float(a[d]) * to_float(b[d]);
   return sum;
 }
 
@@ -24,9 +33,9 @@ void normalize_forward(const T* input, int64_t rows, int64_t dimensions, T* outp
     const T* x = input + r * dimensions;
     T* y = output + r * dimensions;
     norms[r] = std::sqrt(dot(x, x, dimensions));
-    const float divisor = norms[r] < normalize_epsilon ? normalize_epsilon : norms[r];
+    const float inverse = 1.0f / (norms[r] < normalize_epsilon ? normalize_epsilon : norms[r]);
 #pragma omp simd
-    for (int64_t d = 0; d < dimensions; ++d) store(y + d, to_float(x[d]) / divisor);
+    for (int64_t d = 0; d < dimensions; ++d) store(y + d, to_float(x[d]) * inverse);
   }
 }
 

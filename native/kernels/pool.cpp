@@ -3,7 +3,28 @@
 #include <algorithm>
 #include <vector>
 
+#include "kernels/store_rows.h"
+
 namespace xlembed::kernels {
+
+namespace {
+
+template <typename T>
+bool streams_rows(const int32_t* cumulative, PoolShape shape) {
+  const int64_t bytes = static_cast<int64_t>(sizeof(T)) * shape.dimensions;
+  return (cumulative[shape.sequences] - cumulative[0]) * bytes >= streamed_bytes;
+}
+
+template <typename T>
+void write_row(bool streams, const T* values, int64_t count, T* out) {
+  if (streams) {
+    stream_row(values, count, out);
+  } else {
+    std::copy_n(values, count, out);
+  }
+}
+
+}  // namespace
 
 // Sequences differ in length, so threads take them as they become free; each sequence is one thread's work,
 // which keeps the order of every sum.
@@ -33,6 +54,7 @@ template <typename T>
 void pool_mean_backward(const T* pooled_gradient, const int32_t* cumulative, PoolShape shape,
                         T* hidden_gradient) {
   const int64_t D = shape.dimensions;
+  const bool streams = streams_rows<T>(cumulative, shape);
 #pragma omp parallel
   {
     std::vector<T> part(D);
@@ -43,9 +65,10 @@ void pool_mean_backward(const T* pooled_gradient, const int32_t* cumulative, Poo
       const float share = 1.0f / static_cast<float>(length);
       for (int64_t d = 0; d < D; ++d) store(&part[d], to_float(pooled_gradient[b * D + d]) * share);
       for (int64_t t = cumulative[b]; t < cumulative[b + 1]; ++t) {
-        std::copy_n(part.data(), D, hidden_gradient + t * D);
+        write_row(streams, part.data(), D, hidden_gradient + t * D);
       }
     }
+    if (streams) finish_streaming();
   }
 }
 
@@ -96,7 +119,8 @@ void pool_max_forward(const T* hidden, const int32_t* cumulative, PoolShape shap
 #pragma omp simd
       for (int64_t d = 0; d < D; ++d) {
         const float value = to_float(row[d]), held = to_float(best[d]);
-        const bool wins = value > held || (value != value && held == held);
+        // Larger or a NaN, and the held one is none; without a branch, for vector code.
+        const bool wins = !(value <= held) & (held == held);
         best[d] = wins ? row[d] : best[d];
         winner[d] = wins ? t : winner[d];
       }

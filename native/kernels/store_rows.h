@@ -1,11 +1,12 @@
 // float32 values stored as T, many at once.
 #pragma once
 
+#include <cstdint>
 #include <cstring>
 
 #include "kernels/bfloat16.h"
 
-#if defined(__AVX512BF16__) && defined(__AVX512BW__) && defined(__AVX512VL__)
+#if defined(__AVX2__)
 #include <immintrin.h>
 #endif
 
@@ -26,6 +27,33 @@ inline void store_row(const float* values, int64_t count, bfloat16* out) {
 #else
 #pragma omp simd
   for (int64_t i = 0; i < count; ++i) out[i] = round_to_bfloat16(values[i]);
+#endif
+}
+
+// Output of so many bytes leaves the caches before anybody reads it: it goes past them.
+inline constexpr int64_t streamed_bytes = int64_t{16} << 20;
+
+// Copies `count` values past the caches, where the processor can and `out` is aligned for it: a line that is written
+// whole then need not be read first. finish_streaming() before another thread reads them.
+template <typename T>
+void stream_row(const T* values, int64_t count, T* out) {
+#if defined(__AVX2__)
+  constexpr int64_t vector = sizeof(__m256i) / sizeof(T);
+  if (reinterpret_cast<uintptr_t>(out) % sizeof(__m256i) == 0) {
+    const int64_t whole = count / vector * vector;
+    for (int64_t i = 0; i < whole; i += vector) {
+      _mm256_stream_si256(reinterpret_cast<__m256i*>(out + i),
+                          _mm256_loadu_si256(reinterpret_cast<const __m256i*>(values + i)));
+    }
+    values += whole, out += whole, count -= whole;
+  }
+#endif
+  std::memcpy(out, values, count * sizeof(T));
+}
+
+inline void finish_streaming() {
+#if defined(__AVX2__)
+  _mm_sfence();
 #endif
 }
 

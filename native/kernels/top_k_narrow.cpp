@@ -49,18 +49,18 @@ Distance encode_bfloat16(const float* x, int64_t dimensions, uint32_t* words, in
   return {static_cast<float>(std::sqrt(error)), static_cast<float>(std::sqrt(length))};
 }
 
-// x (D) -> words of integers + offset, scale. The offset makes the corpus unsigned, as the instructions want
-// it.
-Distance encode_int8(const float* x, int64_t dimensions, int offset, uint32_t* words, int64_t count,
+// x (D) -> words of integers in [-most, most] + offset, scale. The offset makes the corpus unsigned, as the
+// instructions want it.
+Distance encode_int8(const float* x, int64_t dimensions, int most, int offset, uint32_t* words, int64_t count,
                      float* scale) {
   std::fill_n(words, count, 0u);
   float largest = 0;
   for (int64_t d = 0; d < dimensions; ++d) largest = std::max(largest, std::fabs(x[d]));
-  *scale = largest / 127;
+  *scale = largest / static_cast<float>(most);
   const float inverse = *scale > FLT_MIN ? 1 / *scale : 0;
   double error = 0, length = 0;
   for (int64_t d = 0; d < dimensions; ++d) {
-    const int integer = std::clamp(static_cast<int>(std::nearbyint(x[d] * inverse)), -127, 127);
+    const int integer = std::clamp(static_cast<int>(std::nearbyint(x[d] * inverse)), -most, most);
     words[d / 4] |= static_cast<uint32_t>((integer + offset) & 255) << (d % 4 * 8);
     const double value = static_cast<double>(*scale) * integer, difference = x[d] - value;
     error += difference * difference;
@@ -99,7 +99,7 @@ NarrowQueries encode_queries(const float* queries, int64_t count, int64_t dimens
     if (narrow.type == Narrow::bfloat16) {
       distance = encode_bfloat16(query, dimensions, out, words);
     } else {
-      distance = encode_int8(query, dimensions, 0, out, words, &unit);
+      distance = encode_int8(query, dimensions, Int8Search::kLargestQuery, 0, out, words, &unit);
       for (int64_t d = 0; d < dimensions; ++d) {
         result.corrections[q] += 128 * static_cast<int8_t>(out[d / 4] >> (d % 4 * 8) & 255);
       }
@@ -166,7 +166,7 @@ void shortlist(const NarrowQueries& queries, int64_t count, const Corpus& corpus
   if (narrow.type == Narrow::bfloat16) {
     shortlist_with(RegisterKernel<Bfloat16Pairs>(values, count, words), queries, corpus, narrow, lists);
   } else {
-    shortlist_with(RegisterKernel<Int8Quads>(values, count, words), queries, corpus, narrow, lists);
+    shortlist_with(RegisterKernel<Int8Search>(values, count, words), queries, corpus, narrow, lists);
   }
 }
 
@@ -274,7 +274,7 @@ void write_narrow(const Corpus& corpus, int64_t first, int64_t count, int thread
         float scale = 0;
         const Distance distance = narrow.type == Narrow::bfloat16
                                       ? encode_bfloat16(x, corpus.dimensions, out, values)
-                                      : encode_int8(x, corpus.dimensions, 128, out, values, &scale);
+                                      : encode_int8(x, corpus.dimensions, 127, 128, out, values, &scale);
         if (narrow.type == Narrow::int8) std::memcpy(out + values, &scale, sizeof scale);
         error = std::max(error, distance.error);
         length = std::max(length, distance.length);

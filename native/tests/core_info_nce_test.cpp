@@ -159,7 +159,8 @@ InfoNceOptions all_rules(int64_t N, int64_t M, NegativeLanguages languages) {
 
 const std::vector<std::vector<int64_t>> shapes = {{1, 1, 1},       {1, 31, 7},       {31, 31, 7},
                                                   {33, 33, 384},   {33, 100, 1},     {33, 64, 384},
-                                                  {1000, 1000, 7}, {1000, 1033, 384}};
+                                                  {1000, 1000, 7}, {1000, 1033, 384},
+                                                  {33, 33, 1024},  {31, 4097, 7}};
 
 void rows_match_the_definition() {
   for (const auto& s : shapes) {
@@ -239,6 +240,9 @@ void several_blocks_match_autograd() {
   options.symmetric = true;
   compare(Inputs(1300, 1301, 16), options, at::kFloat);
 }
+
+// One query more than a power of two: the last block has one row.
+void many_queries_match_autograd() { compare(Inputs(4097, 4097, 7), InfoNceOptions{}, at::kFloat); }
 
 // More than 64 MB of similarities: the symmetric form computes its blocks twice.
 void recomputed_blocks_match_autograd() {
@@ -456,6 +460,7 @@ int main() {
       {"bfloat16 and float16 beat plain libtorch", narrow_types_beat_plain_libtorch},
       {"bfloat16 products are near float32", bfloat16_products_are_near_float32},
       {"several blocks match autograd", several_blocks_match_autograd},
+      {"many queries match autograd", many_queries_match_autograd},
       {"recomputed blocks match autograd", recomputed_blocks_match_autograd},
       {"gradients match finite differences", gradients_match_finite_differences},
       {"a gradient only where asked", gradient_only_where_asked},

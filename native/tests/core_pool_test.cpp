@@ -73,7 +73,7 @@ void compare(const Tensor& input, Op op, Eager eager, double gradient_terms = 0)
 }
 
 void pooling_matches_autograd() {
-  for (const int64_t D : {1, 7, 384}) {
+  for (const int64_t D : {1, 7, 384, 1024}) {
     for (const PoolMode mode : {PoolMode::mean, PoolMode::first}) {
       compare(
           random({bounds.back(), D}, 1), [&](const Tensor& x) { return pool(x, cumulative(), mode); },
@@ -91,11 +91,33 @@ void pooling_matches_autograd() {
 }
 
 void normalising_matches_autograd() {
-  for (const int64_t rows : {0, 1, 31, 33, 1000}) {
-    for (const int64_t D : {1, 7, 384}) {
+  for (const int64_t rows : {0, 1, 31, 33, 1000, 4097}) {
+    for (const int64_t D : {1, 7, 384, 1024}) {
+      if (rows * D > 2'000'000) continue;
       const Tensor x = random({rows, D}, 3);
       const Tensor terms = random({rows, D}, 9) / x.norm(2, {1}, true);
       compare(x, normalize_rows, eager_normalize, terms.norm().item<double>());
+    }
+  }
+}
+
+// Central differences of the op itself: each mode is linear where no maximum changes hands.
+void gradients_match_finite_differences() {
+  const Tensor offsets = at::tensor({0, 3, 3, 4, 9}, at::kInt);
+  const Tensor weights = random({4, 2}, 12);
+  const double h = 1e-2;
+  for (const PoolMode mode : {PoolMode::mean, PoolMode::first, PoolMode::max}) {
+    const Tensor x = at::randperm(18, at::detail::createCPUGenerator(13), at::kFloat).view({9, 2});
+    const auto value = [&](const Tensor& moved) {
+      return (pool(moved, offsets, mode).to(at::kDouble) * weights).sum().item<double>();
+    };
+    const Tensor leaf = x.clone().requires_grad_();
+    (pool(leaf, offsets, mode).to(at::kDouble) * weights).sum().backward();
+    for (int64_t i = 0; i < x.numel(); ++i) {
+      Tensor up = x.clone(), down = x.clone();
+      up.view(-1)[i] += h;
+      down.view(-1)[i] -= h;
+      CHECK_CLOSE(leaf.grad().view(-1)[i].item<double>(), (value(up) - value(down)) / (2 * h), 1e-4, 1e-4);
     }
   }
 }
@@ -153,6 +175,7 @@ int main() {
   return check::run({
       {"pooling matches autograd", pooling_matches_autograd},
       {"normalising matches autograd", normalising_matches_autograd},
+      {"gradients match finite differences", gradients_match_finite_differences},
       {"takes what is not dense", takes_what_is_not_dense},
       {"no graph where none is wanted", no_graph_where_none_is_wanted},
       {"refuses what does not fit", refuses_what_does_not_fit},

@@ -9,13 +9,17 @@ namespace {
 using device::Array;
 using device::Kind;
 
-const int64_t row_counts[] = {0, 1, 31, 33, 1000};
-const int64_t dimension_counts[] = {1, 7, 8, 31, 32, 384, 387};
+const int64_t row_counts[] = {0, 1, 31, 33, 1000, 4097};
+const int64_t dimension_counts[] = {1, 7, 8, 31, 32, 384, 387, 1024};
+
+// The loops' time.
+bool too_large(int64_t rows, int64_t D) { return rows * D > (device::emulated ? 400'000 : 2'000'000); }
 
 void int8_is_within_half_a_step() {
   for (const Kind kind : device::all()) {
     for (const int64_t rows : row_counts) {
       for (const int64_t D : dimension_counts) {
+        if (too_large(rows, D)) continue;
         Array<float> x(kind, device::random<float>(rows * D, 1)), scales(kind, rows);
         Array<int8_t> q(kind, rows * D);
         LAUNCH(kind, quantize_int8, x.data(), rows, D, q.data(), scales.data());
@@ -52,6 +56,7 @@ void binary_is_packbits() {
   for (const Kind kind : device::all()) {
     for (const int64_t rows : row_counts) {
       for (const int64_t D : dimension_counts) {
+        if (too_large(rows, D)) continue;
         const int64_t bytes = (D + 7) / 8;
         Array<float> x(kind, device::random<float>(rows * D, 2));
         Array<uint8_t> packed(kind, rows * bytes);
@@ -77,6 +82,24 @@ void binary_by_hand() {
   }
 }
 
+void equal_bits_on_every_run() {
+  for (const Kind kind : device::all()) {
+    const int64_t rows = 333, D = 384;
+    Array<float> x(kind, device::random<float>(rows * D, 3));
+    std::vector<int8_t> expected;
+    std::vector<uint8_t> expected_bits;
+    for (int run = 0; run < device::repeats; ++run) {
+      Array<float> scales(kind, rows);
+      Array<int8_t> q(kind, rows * D);
+      Array<uint8_t> packed(kind, rows * D / 8);
+      LAUNCH(kind, quantize_int8, x.data(), rows, D, q.data(), scales.data());
+      LAUNCH(kind, quantize_binary, x.data(), rows, D, packed.data());
+      if (run == 0) expected = q.get(), expected_bits = packed.get();
+      CHECK(q.get() == expected && packed.get() == expected_bits);
+    }
+  }
+}
+
 }  // namespace
 
 int main() {
@@ -85,5 +108,6 @@ int main() {
       {"int8 rounds ties to even and keeps zeros", int8_rounds_ties_to_even_and_keeps_zeros},
       {"binary is packbits", binary_is_packbits},
       {"binary by hand", binary_by_hand},
+      {"equal bits on every run", equal_bits_on_every_run},
   });
 }

@@ -73,7 +73,7 @@ void both(void (*body)(Narrow)) {
 }
 
 void agrees_with_float32(Narrow type) {
-  for (const int64_t dimensions : {1, 5, 64, 100, 384}) {
+  for (const int64_t dimensions : {1, 7, 64, 100, 384, 1024}) {
     const Stored stored(random_vectors(3000, dimensions, 1), dimensions, type);
     for (const int64_t queries : {1, 3, 8, 9, 32, 33, 70}) {
       compare(random_vectors(queries, dimensions, 2), stored, 10, 1 + queries % 3);
@@ -130,7 +130,7 @@ void uneven_vectors(Narrow type) {
 }
 
 void few_rows(Narrow type) {
-  for (const int64_t rows : {1, 47, 48, 100}) {
+  for (const int64_t rows : {1, 31, 33, 47, 48, 100}) {
     const Stored stored(random_vectors(rows, 20, 12), 20, type);
     compare(random_vectors(1, 20, 13), stored, 200);
     compare(random_vectors(50, 20, 14), stored, 30);

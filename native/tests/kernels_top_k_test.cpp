@@ -89,7 +89,9 @@ void matches_float64() {
   for (const int64_t queries : {1, 2, 3, 7, 8, 9, 17, 33}) {
     for (const int64_t rows : {1, 47, 48, 49, 500}) compare_with_float64(queries, rows, 20, 10);
   }
-  compare_with_float64(5, 1000, 384, 100);
+  for (const int64_t rows : {1, 31, 33, 1000, 4097}) {
+    for (const int64_t dimensions : {1, 7, 384, 1024}) compare_with_float64(5, rows, dimensions, 100);
+  }
   compare_with_float64(1100, 100, 3, 2);  // more queries than one block holds
 }
 
@@ -105,6 +107,17 @@ void same_bits_in_any_company() {
       CHECK(std::equal(alone.scores.begin(), alone.scores.end(), together.scores.begin() + i * 7));
       CHECK(std::equal(alone.rows.begin(), alone.rows.end(), together.rows.begin() + i * 7));
     }
+  }
+}
+
+void equal_bits_on_every_run() {
+  const int64_t dimensions = 100;
+  const auto q = random_vectors(21, dimensions, 3);
+  const Stored corpus(random_vectors(1000, dimensions, 4), dimensions);
+  const Found first = find(q, corpus, 7);
+  for (int run = 0; run < 100; ++run) {
+    const Found again = find(q, corpus, 7);
+    CHECK(device::equal_bits(again.scores, first.scores) && again.rows == first.rows);
   }
 }
 
@@ -286,6 +299,7 @@ void names_unusable_rows() {
 int main() {
   return check::run({{"matches float64", matches_float64},
                      {"same bits in any company", same_bits_in_any_company},
+                     {"equal bits on every run", equal_bits_on_every_run},
                      {"equal scores by smaller row", equal_scores_by_smaller_row},
                      {"fewer rows than k", fewer_rows_than_k},
                      {"every row has its rank", every_row_has_its_rank},

@@ -1,13 +1,15 @@
+import { existsSync } from 'node:fs';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { cpus, loadavg } from 'node:os';
 import { dirname } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
 import { XlembedError } from '../errors.js';
 import { loadNative, nativeCall } from '../native.js';
-import { parseBenchmarkResults } from '../report/benchmark_results.js';
+import { type BenchmarkResults, parseBenchmarkResults } from '../report/benchmark_results.js';
 import { renderRoofline } from '../report/roofline.js';
-import { positiveInteger } from './arguments.js';
+import { list, namedNumbers, positiveInteger } from './arguments.js';
 import { kernelPlan, opNames } from './bench/cases.js';
+import { mergeResults } from './bench/merge.js';
 import { peerPython } from './bench/python_peer.js';
 import { benchKernels, measureBounds } from './bench/run.js';
 import { boundsText, caseText } from './bench/table.js';
@@ -16,13 +18,16 @@ import { createConsole, type Progress } from './console.js';
 import { versions } from './versions.js';
 
 interface KernelFlags {
-  only?: string;
+  only?: string[];
+  shape?: Record<string, number>;
   quick?: boolean;
+  add?: boolean;
   device: string;
   threads?: number;
   peers?: boolean;
   python?: string;
-  output?: string;
+  /** True: the file named after the machine. */
+  output?: string | true;
   json?: boolean;
 }
 
@@ -33,13 +38,15 @@ export function addBench(program: Command): void {
   bench
     .command('kernels')
     .description('Time the kernels: each op beside libtorch, on the same inputs, in turn')
-    .option('--only <op>', `one op: ${opNames.join(', ')}`, opName)
+    .option('--only <ops>', `some of ${opNames.join(', ')}`, opList)
+    .option('--shape <sizes>', 'cases of these sizes, such as rows=1000000,k=10', namedNumbers)
     .option('--quick', 'small shapes, few rounds: seconds instead of minutes')
     .option('--device <name>', 'cpu, cuda or cuda:N', 'cpu')
     .option('--threads <n>', 'of the CPU', positiveInteger)
     .option('--peers', 'time faiss-cpu beside, in a Python environment of its own')
     .option('--python <path>', 'with --peers: a Python that has faiss-cpu and numpy')
-    .option('--output <file>', 'write the results as JSON')
+    .option('--output [file]', 'write the results as JSON; default bench/results/<machine>.json')
+    .option('--add', 'keep what the file of --output has of other cases')
     .option('--json', 'print the results as JSON')
     .action(kernels);
   bench
@@ -64,27 +71,38 @@ export function addBench(program: Command): void {
     .action(report);
 }
 
-function opName(text: string): string {
-  if (!opNames.includes(text)) throw new InvalidArgumentError(`Expected one of ${opNames.join(', ')}.`);
-  return text;
+function opList(text: string): string[] {
+  const ops = list(text);
+  if (ops.length > 0 && ops.every((op) => opNames.includes(op))) return ops;
+  throw new InvalidArgumentError(`Expected some of ${opNames.join(', ')}.`);
+}
+
+/** `bench/results/amd-epyc-2-threads.json` */
+function resultsPath({ machine, device, threads }: BenchmarkResults): string {
+  const name = device === 'cpu' ? `${machine} ${threads} threads` : machine;
+  return `bench/results/${name.toLowerCase().replace(/[^a-z0-9]+/g, '-').replace(/^-|-$/g, '')}.json`;
 }
 
 async function kernels(flags: KernelFlags): Promise<void> {
   const console = createConsole(flags);
-  const { threads, device, only } = flags;
+  const { threads, device, output } = flags;
   if (threads) await nativeCall(() => loadNative().setThreads(threads));
   let progress: Progress | undefined;
+  let earlier: BenchmarkResults | undefined;
   const results = await benchKernels({
-    device,
-    only: only ?? null,
-    quick: flags.quick ?? false,
+    ...{ device, only: flags.only ?? [], sizes: flags.shape ?? {}, quick: flags.quick ?? false },
     python: flags.peers ? peerPython('requirements.txt', flags.python, console) : null,
     onProgress: async (done, total, soFar) => {
       progress ??= console.progress('benchmarks', total);
       const last = soFar.cases.at(-1);
       progress.update(done, last && `${last.op} ${last.dtype}`);
+      if (!output) return;
+      const path = output === true ? resultsPath(soFar) : output;
+      if (flags.add && done === 0 && existsSync(path))
+        earlier = parseBenchmarkResults(path, await readText(path));
       // After every case: a run that is ended leaves what it has measured.
-      if (flags.output) await writeText(flags.output, `${JSON.stringify(soFar, null, 2)}\n`);
+      const all = earlier ? mergeResults(earlier, soFar) : soFar;
+      await writeText(path, `${JSON.stringify(all, null, 2)}\n`);
     },
   });
   progress?.stop();
@@ -94,8 +112,9 @@ async function kernels(flags: KernelFlags): Promise<void> {
   if (results.failures.length > 0) process.exitCode = 1;
 }
 
-interface TrainBenchFlags extends Omit<KernelFlags, 'only' | 'quick' | 'device'> {
+interface TrainBenchFlags extends Pick<KernelFlags, 'threads' | 'peers' | 'python' | 'json'> {
   batchSize?: number;
+  output?: string;
 }
 
 async function train(flags: TrainBenchFlags): Promise<void> {

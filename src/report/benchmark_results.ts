@@ -59,6 +59,8 @@ export interface ImplementationResult {
   boundBy: 'bytes' | 'operations';
   /** |a - b| / |b| of the results against the first peer's. */
   difference: number;
+  /** Memory beside inputs and results at the peak, where it was measured. */
+  extraBytes?: number | undefined;
   /** How many times faster than each peer: median over the rounds of peer / this. */
   ratios: { peer: string; ratio: number }[];
 }
@@ -76,6 +78,7 @@ const implementationSchema = z.object({
   boundSeconds: positive,
   boundBy: z.enum(['bytes', 'operations']),
   difference: z.number(),
+  extraBytes: z.number().nonnegative().optional(),
   ratios: z.array(z.object({ peer: z.string(), ratio: positive })),
 });
 const caseSchema = z.object({

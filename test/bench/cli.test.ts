@@ -9,12 +9,12 @@ const folder = temporaryFolder();
 const resultsPath = join(folder, 'results.json');
 
 test('bench kernels measures the machine and each op beside libtorch', () => {
-  const args = ['--quick', '--only', 'normalize', '--json', '--output', resultsPath];
+  const args = ['--quick', '--only', 'normalize', '--shape', 'rows=8192', '--json', '--output', resultsPath];
   const { status, stdout, stderr } = xlembed('bench', 'kernels', ...args);
   assert.equal(status, 0, stderr);
   const results = JSON.parse(stdout) as BenchmarkResults;
   assert.deepEqual(results, JSON.parse(readFileSync(resultsPath, 'utf8')));
-  assert.equal(results.command, 'xlembed bench kernels --only normalize --quick');
+  assert.equal(results.command, 'xlembed bench kernels --only normalize --shape rows=8192 --quick');
   assert.deepEqual(results.failures, []);
   for (const bound of Object.values(results.bounds)) assert.ok(bound > 1e6);
   assert.deepEqual(
@@ -41,6 +41,22 @@ test('bench kernels measures the machine and each op beside libtorch', () => {
     assert.equal(ratio?.peer, 'libtorch');
     assert.ok(ratio.ratio > 0);
   }
+});
+
+test('bench kernels --add keeps what another run has measured', () => {
+  const args = ['--quick', '--only', 'quantize_int8', '--add', '--json', '--output', resultsPath];
+  const { status, stdout, stderr } = xlembed('bench', 'kernels', ...args);
+  assert.equal(status, 0, stderr);
+  assert.deepEqual(
+    (JSON.parse(stdout) as BenchmarkResults).cases.map(({ op }) => op),
+    ['quantize_int8'],
+  );
+  const { cases, command } = JSON.parse(readFileSync(resultsPath, 'utf8')) as BenchmarkResults;
+  assert.deepEqual(
+    cases.map(({ op }) => op),
+    ['normalize', 'normalize', 'quantize_int8'],
+  );
+  assert.equal(command.split('\n').length, 2);
 });
 
 test('bench report draws the roofline of its results, and of what gpu-check wrote', () => {

@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { repeatRounds } from '#xlembed/cli/bench/benchmark_js.js';
-import { inputSets, kernelPlan } from '#xlembed/cli/bench/cases.js';
+import { chosenCases, inputSets, kernelPlan } from '#xlembed/cli/bench/cases.js';
+import { mergeResults } from '#xlembed/cli/bench/merge.js';
 import { median, medianDeviation } from '#xlembed/cli/bench/statistics.js';
+import type { BenchmarkResults, CaseResult } from '#xlembed/report/benchmark_results.js';
+import { coded } from '../search/coded.js';
 
 test('median and the median deviation from it', () => {
   assert.equal(median([3, 1, 2]), 2);
@@ -61,4 +64,58 @@ test('every plan measures the machine before the kernels', () => {
     );
     assert.equal(new Set(cases.map((one) => JSON.stringify(one))).size, cases.length);
   }
+});
+
+test('ops and sizes choose cases; a long one is measured only when it is meant', () => {
+  const plan = kernelPlan('cpu', false);
+  const all = chosenCases(plan, [], {});
+  assert.equal(all.length, plan.cases.filter(({ long }) => !long).length);
+  const some = chosenCases(plan, ['top_k', 'info_nce'], { dimensions: 768, k: 100 });
+  assert.deepEqual([...new Set(some.map(({ op, shape }) => `${op} ${shape.rows}`))], ['top_k 1000000']);
+  assert.ok(chosenCases(plan, ['info_nce'], { dimensions: 384 }).every(({ long }) => !long));
+  const long = chosenCases(plan, [], { pairs: 131_072 });
+  assert.deepEqual(
+    long.map(({ op, shape }) => [op, shape.dimensions]),
+    [['info_nce', 384]],
+  );
+});
+
+const resultOf = (rows: number, seconds: number): CaseResult => ({
+  ...{ op: 'normalize', dtype: 'float32', shape: { rows, dimensions: 8 }, rounds: 7, roundMargin: 0 },
+  implementations: [
+    {
+      ...{ name: 'xlembed', kind: 'xlembed', seconds, deviation: 0, fastest: seconds, bytes: 1, operations: 1 },
+      ...{ arithmetic: 'float32', boundSeconds: 1, boundBy: 'bytes', difference: 0, ratios: [] },
+    },
+  ],
+});
+
+const runOf = (command: string, cases: CaseResult[], copy: number): BenchmarkResults => ({
+  ...{ createdAt: '', command, machine: 'processor', device: 'cpu', threads: 2, quick: false },
+  ...{ loadBefore: copy, loadAfter: 0, versions: { [command]: '1' }, cases },
+  bounds: {
+    ...{ copyBytesPerSecond: copy, readBytesPerSecond: 10 - copy },
+    ...{ float32OperationsPerSecond: 1, bfloat16OperationsPerSecond: 1 },
+  },
+  failures: copy === 1 ? [{ case: 'normalize float32, rows 3, dimensions 8', error: 'OUT_OF_MEMORY' }] : [],
+});
+
+test('results of one machine are put together: the later of each case, the most that it reached', () => {
+  const earlier = runOf('a', [resultOf(1, 5), resultOf(2, 5)], 1);
+  const merged = mergeResults(earlier, runOf('b', [resultOf(2, 4), resultOf(3, 4)], 2));
+  assert.deepEqual(
+    merged.cases.map(({ shape, implementations }) => [shape.rows, implementations[0]!.seconds]),
+    [
+      [1, 5],
+      [2, 4],
+      [3, 4],
+    ],
+  );
+  assert.deepEqual(merged.failures, []);
+  assert.equal(merged.command, 'a\nb');
+  assert.equal(merged.loadBefore, 2);
+  assert.deepEqual(Object.keys(merged.versions), ['a', 'b']);
+  assert.deepEqual([merged.bounds.copyBytesPerSecond, merged.bounds.readBytesPerSecond], [2, 9]);
+  const other = { ...earlier, threads: 4 };
+  assert.throws(() => mergeResults(earlier, other), coded('INVALID_ARGUMENT', /threads 2/));
 });

@@ -5,6 +5,8 @@ export interface KernelCase {
   op: string;
   dtype: Dtype;
   shape: Record<string, number>;
+  /** Takes minutes: measured once, and only when its sizes are asked for. */
+  long?: true;
 }
 
 export interface Plan {
@@ -26,21 +28,37 @@ const bounds = (bytes: number, size: number): KernelCase[] => [
   ...each('matmul', 'bfloat16', [{ size }]),
 ];
 
-/** Every row op on the same rows, in each dtype that it takes. */
-const rowOps = (rows: number[], dimensions: number, dtypes: Dtype[]): KernelCase[] => {
+/** Every row op on the same rows; those with a gradient forward and backward. */
+const rowOps = (rows: number[], dimensions: number): KernelCase[] => {
   const shapes = rows.map((count) => ({ rows: count, dimensions }));
   return [
-    ...dtypes.flatMap((dtype) => each('normalize', dtype, shapes)),
+    ...(['float32', 'bfloat16'] as const).flatMap((dtype) => each('normalize', dtype, shapes)),
+    ...each('normalize_backward', 'float32', shapes),
     ...each('quantize_int8', 'float32', shapes),
     ...each('quantize_binary', 'float32', shapes),
+  ];
+};
+
+const poolOps = (sequences: number[], dimensions: number): KernelCase[] => {
+  const shapes = sequences.map((count) => ({ sequences: count, tokens: 128, dimensions }));
+  const middle = shapes.slice(1, 2);
+  return [
+    ...(['float32', 'bfloat16'] as const).flatMap((dtype) => each('pool_mean', dtype, shapes)),
+    ...each('pool_mean_backward', 'float32', shapes),
+    ...each('pool_mean_backward', 'bfloat16', middle),
+    ...['pool_first_backward', 'pool_max', 'pool_max_backward'].flatMap((op) =>
+      each(op, 'float32', middle),
+    ),
   ];
 };
 
 const quickPlan = (isGpu: boolean): Plan => ({
   bounds: bounds(2 ** 26, 1024),
   cases: [
-    ...each('pool_mean', 'float32', [{ sequences: 64, tokens: 128, dimensions: 384 }]),
-    ...rowOps([8192], 384, ['float32', 'bfloat16']),
+    ...['pool_mean', 'pool_mean_backward'].flatMap((op) =>
+      each(op, 'float32', [{ sequences: 64, tokens: 128, dimensions: 384 }]),
+    ),
+    ...rowOps([8192], 384),
     ...each('info_nce', 'float32', [{ pairs: 1024, dimensions: 384 }]),
     ...each('top_k', 'float32', [
       { rows: 50_000, dimensions: 384, queries: 1, k: 10 },
@@ -54,14 +72,8 @@ const quickPlan = (isGpu: boolean): Plan => ({
 const cpuPlan = (): Plan => ({
   bounds: bounds(2 ** 28, 2048),
   cases: [
-    ...(['float32', 'bfloat16'] as const).flatMap((dtype) =>
-      each(
-        'pool_mean',
-        dtype,
-        [16, 64, 256].map((sequences) => ({ sequences, tokens: 128, dimensions: 768 })),
-      ),
-    ),
-    ...rowOps([1024, 8192, 65_536], 768, ['float32', 'bfloat16']),
+    ...poolOps([16, 64, 256], 768),
+    ...rowOps([1024, 8192, 65_536], 768),
     ...each(
       'info_nce',
       'float32',
@@ -70,11 +82,14 @@ const cpuPlan = (): Plan => ({
       ),
     ),
     ...each('info_nce', 'bfloat16', [{ pairs: 4096, dimensions: 384 }]),
+    { op: 'info_nce', dtype: 'float32', shape: { pairs: 131_072, dimensions: 384 }, long: true },
     ...each('top_k', 'float32', [
-      ...[10_000, 100_000, 1_000_000].map((rows) => ({ rows, dimensions: 384, queries: 32, k: 10 })),
-      { rows: 1_000_000, dimensions: 384, queries: 1, k: 10 },
-      { rows: 1_000_000, dimensions: 384, queries: 32, k: 100 },
-      { rows: 1_000_000, dimensions: 384, queries: 1024, k: 10 },
+      ...[10_000, 100_000].map((rows) => ({ rows, dimensions: 384, queries: 32, k: 10 })),
+      ...[384, 768].flatMap((dimensions) =>
+        [1, 32, 1024].flatMap((queries) =>
+          [10, 100].map((k) => ({ rows: 1_000_000, dimensions, queries, k })),
+        ),
+      ),
     ]),
     ...each(
       'top_k_binary',
@@ -88,14 +103,8 @@ const cpuPlan = (): Plan => ({
 const gpuPlan = (): Plan => ({
   bounds: bounds(2 ** 32, 8192),
   cases: [
-    ...(['float32', 'bfloat16'] as const).flatMap((dtype) =>
-      each(
-        'pool_mean',
-        dtype,
-        [256, 1024, 4096].map((sequences) => ({ sequences, tokens: 128, dimensions: 1024 })),
-      ),
-    ),
-    ...rowOps([16_384, 131_072, 1_048_576], 1024, ['float32', 'bfloat16']),
+    ...poolOps([256, 1024, 4096], 1024),
+    ...rowOps([16_384, 131_072, 1_048_576], 1024),
     ...(['float32', 'bfloat16'] as const).flatMap((dtype) =>
       each(
         'info_nce',
@@ -119,6 +128,23 @@ export function kernelPlan(device: string, quick: boolean): Plan {
   return isGpu ? gpuPlan() : cpuPlan();
 }
 
+/**
+ * The cases of these ops (empty: of all) whose shapes have these sizes. Long ones only where a size of theirs that no
+ * other case has is among them.
+ */
+export function chosenCases(plan: Plan, ops: readonly string[], sizes: Sizes): KernelCase[] {
+  const wanted = Object.entries(sizes);
+  return plan.cases.filter(
+    ({ op, shape, long }) =>
+      (ops.length === 0 || ops.includes(op)) &&
+      wanted.every(([name, size]) => shape[name] === size) &&
+      (!long || wanted.some(([name, size]) => isOnlyInLong(plan, name, size))),
+  );
+}
+
+const isOnlyInLong = ({ cases }: Plan, name: string, size: number) =>
+  cases.every(({ shape, long }) => long || shape[name] !== size);
+
 /** The ops that `--only` may name. */
 export const opNames = [...new Set(cpuPlan().cases.map(({ op }) => op))];
 
@@ -140,9 +166,3 @@ export function nativeOptions(
 
 /** Of all inputs: every run, every implementation and every peer sees the same numbers. */
 export const seed = 1;
-
-/** `8,192 x 384` */
-export const shapeText = (shape: Record<string, number>): string =>
-  Object.entries(shape)
-    .map(([name, size]) => `${name} ${size.toLocaleString('en')}`)
-    .join(', ');

@@ -1,7 +1,8 @@
 import { loadNative, type NativeImplementation, nativeCall } from '../../native.js';
 import type { Bounds, CaseResult, ImplementationResult } from '../../report/benchmark_results.js';
 import { type RoundOptions, repeatRounds } from './benchmark_js.js';
-import { type KernelCase, nativeOptions, shapeText } from './cases.js';
+import { type KernelCase, nativeOptions } from './cases.js';
+import { shapeText } from './merge.js';
 import type { PeerProcess } from './peers.js';
 import { median, medianDeviation, rounded } from './statistics.js';
 
@@ -17,6 +18,8 @@ export interface MeasureOptions extends RoundOptions {
 interface Runner extends NativeImplementation {
   run(repeats: number): Promise<number>;
   difference(reference: string): Promise<number>;
+  /** Of its runs, beside inputs and results; -1 where it is not known. */
+  extraBytes(): Promise<number>;
 }
 
 /** A sample lasts at least this long, so that clocks and launches do not show. */
@@ -40,6 +43,7 @@ export async function measureCase(kernel: KernelCase, options: MeasureOptions): 
         ...implementation,
         run: (repeats) => nativeCall(() => native.run(implementation.name, repeats)),
         difference: (reference) => nativeCall(() => native.difference(implementation.name, reference)),
+        extraBytes: () => nativeCall(() => native.extraBytes(implementation.name)),
       }),
     );
     const foreign = peers ? await peers.open(kernel) : [];
@@ -52,6 +56,7 @@ export async function measureCase(kernel: KernelCase, options: MeasureOptions): 
           const expected = await nativeCall(() => native.norm(reference));
           return Math.abs((await peer.norm()) - expected) / expected;
         },
+        extraBytes: async () => -1,
       }),
     );
     return await timeInTurn(kernel, [...own, ...others], options);
@@ -65,6 +70,33 @@ async function timeInTurn(
   runners: Runner[],
   options: MeasureOptions,
 ): Promise<CaseResult> {
+  const { samples, margin } = kernel.long
+    ? { samples: await timeOnce(runners), margin: 0 }
+    : await timeOften(kernel, runners, options);
+  const peers = runners.flatMap(({ name }, i) =>
+    kindOf(name) === 'xlembed' ? [] : [{ name, samples: samples[i]! }],
+  );
+  const reference = peers.find(({ name }) => kindOf(name) === 'peer')?.name;
+  const implementations: ImplementationResult[] = [];
+  for (const [i, runner] of runners.entries()) {
+    // The first peer is always libtorch, in this process.
+    const isCompared = reference && reference !== runner.name && kindOf(runner.name) !== 'products';
+    const difference = isCompared ? await runner.difference(reference) : 0;
+    const extraBytes = measuresMemory(kernel) ? await runner.extraBytes() : -1;
+    implementations.push({
+      ...judge(kernel, runner, samples[i]!, peers, difference, options.bounds),
+      ...(extraBytes >= 0 && { extraBytes }),
+    });
+  }
+  const { op, dtype, shape } = kernel;
+  const rounds = samples[0]!.length;
+  return { op, dtype, shape, rounds, roundMargin: rounded(margin), implementations };
+}
+
+/** Where memory is a reason for the op: of many small ones the system's counters tell nothing. */
+const measuresMemory = ({ op }: KernelCase) => op === 'info_nce';
+
+async function timeOften(kernel: KernelCase, runners: Runner[], options: MeasureOptions) {
   const repeats: number[] = [];
   const begin = performance.now();
   for (const runner of runners) repeats.push(await warmUp(runner));
@@ -77,19 +109,13 @@ async function timeInTurn(
     minimumRounds: isLong ? Math.min(3, options.minimumRounds) : options.minimumRounds,
     seconds: options.seconds,
   });
-  const peers = runners.flatMap(({ name }, i) =>
-    kindOf(name) === 'xlembed' ? [] : [{ name, samples: samples[i]! }],
-  );
-  const reference = peers.find(({ name }) => kindOf(name) === 'peer')?.name;
-  const implementations: ImplementationResult[] = [];
-  for (const [i, runner] of runners.entries()) {
-    // The first peer is always libtorch, in this process.
-    const isCompared = reference && reference !== runner.name && kindOf(runner.name) !== 'products';
-    const difference = isCompared ? await runner.difference(reference) : 0;
-    implementations.push(judge(kernel, runner, samples[i]!, peers, difference, options.bounds));
-  }
-  const rounds = samples[0]!.length;
-  return { ...kernel, rounds, roundMargin: rounded(margin), implementations };
+  return { samples, margin };
+}
+
+async function timeOnce(runners: Runner[]): Promise<number[][]> {
+  const samples: number[][] = [];
+  for (const runner of runners) samples.push([await runner.run(1)]);
+  return samples;
 }
 
 /** Prepares and runs an implementation until it is warm; gives the calls that make one sample. */
@@ -130,9 +156,10 @@ function judge(
   };
 }
 
-/** Search reads and hardly writes; everything else writes what it computes. */
+/** Searching and pooling read and hardly write; everything else writes what it computes. */
 function bandwidth(op: string, bounds: Bounds): number {
-  return op.startsWith('top_k') ? bounds.readBytesPerSecond : bounds.copyBytesPerSecond;
+  const reads = op.startsWith('top_k') || (op.startsWith('pool') && !op.endsWith('_backward'));
+  return reads ? bounds.readBytesPerSecond : bounds.copyBytesPerSecond;
 }
 
 /** int8 is taken at twice the rate of bfloat16: so it is on every processor whose units know both. */

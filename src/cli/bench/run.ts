@@ -3,14 +3,17 @@ import { XlembedError } from '../../errors.js';
 import { loadNative, nativeCall } from '../../native.js';
 import type { BenchmarkResults, Bounds, CaseResult } from '../../report/benchmark_results.js';
 import { versions } from '../versions.js';
-import { type KernelCase, kernelPlan, nativeOptions, type Plan, shapeText } from './cases.js';
+import { chosenCases, type KernelCase, kernelPlan, nativeOptions, type Plan } from './cases.js';
 import { boundsOf, measureCase } from './measure.js';
+import { nameOf } from './merge.js';
 import { PeerProcess } from './peers.js';
 
 export interface BenchKernelsOptions {
   device: string;
-  /** One op, or null for all. */
-  only: string | null;
+  /** Ops; empty: all. */
+  only: string[];
+  /** Cases whose shapes have these sizes. */
+  sizes: Record<string, number>;
   quick: boolean;
   /** Of a Python that has the peers; null leaves them out. */
   python: string | null;
@@ -25,7 +28,7 @@ type Failure = BenchmarkResults['failures'][number];
  * bounds there is nothing to compare with, and their failure is thrown (DEVICE_UNAVAILABLE and the like).
  */
 export async function benchKernels(options: BenchKernelsOptions): Promise<BenchmarkResults> {
-  const { device, quick, only } = options;
+  const { device, quick, only, sizes } = options;
   const plan = kernelPlan(device, quick);
   const loadBefore = load();
   const machine = await machineName(plan, device);
@@ -39,7 +42,7 @@ export async function benchKernels(options: BenchKernelsOptions): Promise<Benchm
     versions: { ...versions(), ...peerVersions },
     ...{ bounds, cases: [], failures: [] },
   };
-  const chosen = plan.cases.filter(({ op }) => only === null || op === only);
+  const chosen = chosenCases(plan, only, sizes);
   const settings = { device, rotatedBytes: plan.rotatedBytes, bounds, peers, ...roundsOf(quick) };
   for (const [done, kernel] of chosen.entries()) {
     await options.onProgress?.(done, chosen.length, results);
@@ -91,9 +94,13 @@ function failureOf(kernel: KernelCase, error: unknown): Failure {
   return { case: nameOf(kernel), error: `${error.code}: ${error.message.split('\n')[0]}` };
 }
 
-const nameOf = ({ op, dtype, shape }: KernelCase) => `${op} ${dtype}, ${shapeText(shape)}`;
-
-function commandOf({ device, only, quick, python }: BenchKernelsOptions): string {
-  const flags = [only && `--only ${only}`, quick && '--quick', device !== 'cpu' && `--device ${device}`];
+function commandOf({ device, only, sizes, quick, python }: BenchKernelsOptions): string {
+  const shape = Object.entries(sizes).map(([name, size]) => `${name}=${size}`);
+  const flags = [
+    only.length > 0 && `--only ${only}`,
+    shape.length > 0 && `--shape ${shape}`,
+    quick && '--quick',
+    device !== 'cpu' && `--device ${device}`,
+  ];
   return ['xlembed bench kernels', ...flags, python && '--peers'].filter(Boolean).join(' ');
 }

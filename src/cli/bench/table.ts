@@ -1,6 +1,6 @@
 import type { Bounds, CaseResult, ImplementationResult } from '../../report/benchmark_results.js';
 import { secondsText } from '../../report/format.js';
-import { shapeText } from './cases.js';
+import { shapeText } from './merge.js';
 
 const giga = (value: number) => (value / 1e9).toPrecision(3);
 
@@ -25,6 +25,8 @@ function implementationLine(one: ImplementationResult, width: number): string {
   const time = `${secondsText(seconds).padStart(9)} ± ${((100 * deviation) / seconds).toFixed(0).padStart(2)} %`;
   const rates = `${giga(bytes / seconds).padStart(8)} GB/s ${giga(operations / seconds).padStart(8)} GFLOP/s`;
   const share = `${((100 * boundSeconds) / seconds).toFixed(0).padStart(4)} % of bound`;
-  const ratios = one.ratios.map(({ peer, ratio }) => `${ratio.toFixed(2)} x ${peer}`).join(', ');
-  return `  ${name.padEnd(width)}  ${time}  ${rates}  ${share}  ${ratios}`.trimEnd();
+  const ratios = one.ratios.map(({ peer, ratio }) => `${ratio.toFixed(2)} x ${peer}`);
+  const memory = one.extraBytes === undefined ? [] : [`${(one.extraBytes / 2 ** 20).toFixed(0)} MB beside`];
+  const others = [...ratios, ...memory].join(', ');
+  return `  ${name.padEnd(width)}  ${time}  ${rates}  ${share}  ${others}`.trimEnd();
 }

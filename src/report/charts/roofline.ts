@@ -90,10 +90,10 @@ function seriesOf(cases: readonly CaseResult[]): Series[] {
       series.set(key, { title, size, cases: [...(series.get(key)?.cases ?? []), result] });
     }
   }
-  return [...series.values()].filter(({ cases }) => cases.length > 1);
+  return [...series.values()].filter(({ cases }) => cases.length > 2);
 }
 
-/** Seconds over a size, one chart for each size that was varied with all others fixed. */
+/** Seconds over a size, one chart for each size that took three values or more with all others fixed. */
 export async function renderScaling(run: BenchmarkResults): Promise<{ title: string; chart: Html }[]> {
   const charts = [];
   for (const one of seriesOf(run.cases)) charts.push({ title: one.title, chart: await renderCurve(one) });
