@@ -76,8 +76,8 @@ double status_bytes(const std::string& name) {
   return -1;
 }
 
-// Lets the peak of this process's memory begin anew (proc(5), clear_refs) and gives what it holds now; -1 where the
-// system does not allow it.
+// Lets the peak of this process's memory begin anew (proc(5), clear_refs) and gives what it holds now; -1
+// where the system does not allow it.
 double begin_peak() {
   return (std::ofstream("/proc/self/clear_refs") << "5").flush() ? status_bytes("VmRSS:") : -1;
 }

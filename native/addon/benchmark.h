@@ -27,8 +27,8 @@ class KernelBenchmark {
   // |a|, for comparing with what another process computed.
   double norm(const std::string& name);
 
-  // Bytes that a call on the CPU took beside its inputs and results, at the peak over all calls of run(); -1 where the
-  // system does not tell.
+  // Bytes that a call on the CPU took beside its inputs and results, at the peak over all calls of run(); -1
+  // where the system does not tell.
   double extra_bytes(const std::string& name) const;
 
  private:

@@ -48,9 +48,9 @@ std::vector<Implementation> matmul_case(const BenchmarkOptions& options);     //
 // pool_{mean,first,max}: sequences, tokens, dimensions; normalize: rows, dimensions; each also with _backward
 std::vector<Implementation> pool_case(const BenchmarkOptions& options);
 std::vector<Implementation> normalize_case(const BenchmarkOptions& options);
-std::vector<Implementation> quantize_case(const BenchmarkOptions& options);   // rows, dimensions
-std::vector<Implementation> info_nce_case(const BenchmarkOptions& options);   // pairs, dimensions
-std::vector<Implementation> top_k_case(const BenchmarkOptions& options);      // rows, dimensions, queries, k
+std::vector<Implementation> quantize_case(const BenchmarkOptions& options);  // rows, dimensions
+std::vector<Implementation> info_nce_case(const BenchmarkOptions& options);  // pairs, dimensions
+std::vector<Implementation> top_k_case(const BenchmarkOptions& options);     // rows, dimensions, queries, k
 std::vector<Implementation> top_k_binary_case(const BenchmarkOptions& options);  // likewise
 
 // Uniform in [-1, 1) and the same on every machine: value i is splitmix64 (G. Steele, D. Lea and C. Flood,

@@ -111,7 +111,8 @@ std::vector<Implementation> info_nce_case(const BenchmarkOptions& options) {
       return info_nce(q, p, loss).loss;
     });
   };
-  const Implementation alone{"3 products alone", bytes, 3 * product, type, [=] { return products_alone(inputs); }};
+  const Implementation alone{"3 products alone", bytes, 3 * product, type,
+                             [=] { return products_alone(inputs); }};
   const Implementation first{"xlembed", bytes, 3 * product, type, ours(at::kFloat)};
   // In eager mode several matrices of similarities are in memory: 4 GB each from here on.
   if (options.device.is_cpu() && pairs > 32768) return {first, alone};

@@ -42,8 +42,12 @@ Places places_of(const at::Tensor& cumulative, const at::TensorOptions& type) {
   const auto longest = lengths.max().item<int64_t>();
   const at::Tensor inside = at::arange(sequence.size(0)) - starts.index_select(0, sequence);
   const at::Device device = type.device();
-  return {lengths.unsqueeze(1).to(type), sequence.to(device), (sequence * longest + inside).to(device),
-          starts.to(device), lengths.to(device), longest};
+  return {lengths.unsqueeze(1).to(type),
+          sequence.to(device),
+          (sequence * longest + inside).to(device),
+          starts.to(device),
+          lengths.to(device),
+          longest};
 }
 
 // The gradient of op's result, for one upstream gradient, over sets of inputs whose graphs are kept.

@@ -11,6 +11,7 @@
 #include <cmath>
 #include <limits>
 
+#include "kernels/lanes.h"
 #include "kernels/vector_exp.h"
 
 namespace xlembed::kernels {
@@ -47,8 +48,9 @@ float largest(const float* s, int64_t count) {
   return result;
 }
 
-// Long sums are float32 within a piece and float64 across pieces: the error stays that of a short sum.
-constexpr int64_t piece = 2048;
+// Long sums are float32 within a piece and float64 across pieces: the error stays that of a sum of the few
+// numbers that a lane of a vector register adds up of a piece.
+constexpr int64_t piece = 16 * kLanes;
 
 float sum_of_exp(const float* s, int64_t count, float maximum, float scale) {
   double total = 0;

@@ -33,8 +33,8 @@ inline void store_row(const float* values, int64_t count, bfloat16* out) {
 // Output of so many bytes leaves the caches before anybody reads it: it goes past them.
 inline constexpr int64_t streamed_bytes = int64_t{16} << 20;
 
-// Copies `count` values past the caches, where the processor can and `out` is aligned for it: a line that is written
-// whole then need not be read first. finish_streaming() before another thread reads them.
+// Copies `count` values past the caches, where the processor can and `out` is aligned for it: a line that is
+// written whole then need not be read first. finish_streaming() before another thread reads them.
 template <typename T>
 void stream_row(const T* values, int64_t count, T* out) {
 #if defined(__AVX2__)

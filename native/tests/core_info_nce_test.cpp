@@ -157,10 +157,9 @@ InfoNceOptions all_rules(int64_t N, int64_t M, NegativeLanguages languages) {
   return options;
 }
 
-const std::vector<std::vector<int64_t>> shapes = {{1, 1, 1},       {1, 31, 7},       {31, 31, 7},
-                                                  {33, 33, 384},   {33, 100, 1},     {33, 64, 384},
-                                                  {1000, 1000, 7}, {1000, 1033, 384},
-                                                  {33, 33, 1024},  {31, 4097, 7}};
+const std::vector<std::vector<int64_t>> shapes = {
+    {1, 1, 1},     {1, 31, 7},      {31, 31, 7},       {33, 33, 384},  {33, 100, 1},
+    {33, 64, 384}, {1000, 1000, 7}, {1000, 1033, 384}, {33, 33, 1024}, {31, 4097, 7}};
 
 void rows_match_the_definition() {
   for (const auto& s : shapes) {

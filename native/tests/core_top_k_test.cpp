@@ -22,7 +22,8 @@ std::pair<Tensor, Tensor> ranking(const Tensor& queries, const Tensor& x) {
   const Tensor block = at::zeros({padded, x.size(1)});
   block.narrow(0, 0, rows).copy_(x);
   const float* blocks[] = {block.const_data_ptr<float>()};
-  const Tensor scores = at::empty({queries.size(0), rows}), order = at::empty({queries.size(0), rows}, at::kInt);
+  const Tensor scores = at::empty({queries.size(0), rows}),
+               order = at::empty({queries.size(0), rows}, at::kInt);
   top_k(queries.const_data_ptr<float>(), queries.size(0), {blocks, padded, rows, x.size(1), Layout::rows}, {},
         rows, 2, scores.mutable_data_ptr<float>(), order.mutable_data_ptr<int32_t>());
   return {scores.to(at::kDouble), order.to(at::kLong)};
@@ -35,7 +36,10 @@ void errors_are_those_of_a_product() {
       const auto [scores, order] = ranking(q, x);
       const Tensor exact = q.to(at::kDouble).mm(x.to(at::kDouble).t()).gather(1, order);
       const Tensor plain = q.mm(x.t()).to(at::kDouble).gather(1, order);
-      CHECK(distance(scores, exact) <= 2 * distance(plain, exact) + 6e-8 * exact.norm().item<double>());
+      // One chain of additions for a score, where a product's are cut every few hundred: from there on its
+      // error grows faster (docs/decisions, 12).
+      const double times = dimensions <= 384 ? 2 : 3;
+      CHECK(distance(scores, exact) <= times * distance(plain, exact) + 6e-8 * exact.norm().item<double>());
     }
   }
 }

@@ -143,7 +143,8 @@ void equal_bits_on_every_run() {
       LAUNCH(kind, pool_mean_forward, hidden, cumulative, c.shape(), mean.data());
       LAUNCH(kind, pool_mean_backward, gradient, cumulative, c.shape(), back.data());
       LAUNCH(kind, pool_max_forward, hidden, cumulative, c.shape(), largest.data(), winners.data());
-      LAUNCH(kind, pool_max_backward, gradient, winners.data(), cumulative, c.shape(), back_of_largest.data());
+      LAUNCH(kind, pool_max_backward, gradient, winners.data(), cumulative, c.shape(),
+             back_of_largest.data());
       std::vector<float> all = mean.get();
       for (Array<float>* more : {&largest, &back, &back_of_largest}) {
         all.insert(all.end(), more->get().begin(), more->get().end());

@@ -80,7 +80,10 @@ function opList(text: string): string[] {
 /** `bench/results/amd-epyc-2-threads.json` */
 function resultsPath({ machine, device, threads }: BenchmarkResults): string {
   const name = device === 'cpu' ? `${machine} ${threads} threads` : machine;
-  return `bench/results/${name.toLowerCase().replace(/[^a-z0-9]+/g, '-').replace(/^-|-$/g, '')}.json`;
+  return `bench/results/${name
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, '-')
+    .replace(/^-|-$/g, '')}.json`;
 }
 
 async function kernels(flags: KernelFlags): Promise<void> {

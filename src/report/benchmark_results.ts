@@ -31,6 +31,10 @@ export interface Bounds {
   bfloat16OperationsPerSecond: number;
 }
 
+/** Operations a second on bfloat16: at least those of float32, which holds every bfloat16. */
+export const bfloat16Rate = ({ float32OperationsPerSecond, bfloat16OperationsPerSecond }: Bounds) =>
+  Math.max(float32OperationsPerSecond, bfloat16OperationsPerSecond);
+
 /** One op on one shape: every way of doing its work, timed in turn, round by round. */
 export interface CaseResult {
   op: string;

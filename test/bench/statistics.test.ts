@@ -84,7 +84,15 @@ const resultOf = (rows: number, seconds: number): CaseResult => ({
   ...{ op: 'normalize', dtype: 'float32', shape: { rows, dimensions: 8 }, rounds: 7, roundMargin: 0 },
   implementations: [
     {
-      ...{ name: 'xlembed', kind: 'xlembed', seconds, deviation: 0, fastest: seconds, bytes: 1, operations: 1 },
+      ...{
+        name: 'xlembed',
+        kind: 'xlembed',
+        seconds,
+        deviation: 0,
+        fastest: seconds,
+        bytes: 1,
+        operations: 1,
+      },
       ...{ arithmetic: 'float32', boundSeconds: 1, boundBy: 'bytes', difference: 0, ratios: [] },
     },
   ],

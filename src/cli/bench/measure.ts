@@ -1,5 +1,10 @@
 import { loadNative, type NativeImplementation, nativeCall } from '../../native.js';
-import type { Bounds, CaseResult, ImplementationResult } from '../../report/benchmark_results.js';
+import {
+  type Bounds,
+  bfloat16Rate,
+  type CaseResult,
+  type ImplementationResult,
+} from '../../report/benchmark_results.js';
 import { type RoundOptions, repeatRounds } from './benchmark_js.js';
 import { type KernelCase, nativeOptions } from './cases.js';
 import { shapeText } from './merge.js';
@@ -162,10 +167,13 @@ function bandwidth(op: string, bounds: Bounds): number {
   return reads ? bounds.readBytesPerSecond : bounds.copyBytesPerSecond;
 }
 
-/** int8 is taken at twice the rate of bfloat16: so it is on every processor whose units know both. */
+/**
+ * int8 is taken at twice the rate of bfloat16: so it is on every processor whose units know both. Where none does,
+ * bfloat16 is computed in float32, and libtorch's own product may be far below that.
+ */
 function rate(arithmetic: string, bounds: Bounds): number {
   if (arithmetic === 'float32') return bounds.float32OperationsPerSecond;
-  return bounds.bfloat16OperationsPerSecond * (arithmetic === 'int8' ? 2 : 1);
+  return bfloat16Rate(bounds) * (arithmetic === 'int8' ? 2 : 1);
 }
 
 /** What the machine can do at most, from the results of copy, read and the two matrix products. */
