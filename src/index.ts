@@ -37,6 +37,7 @@ export {
 } from './encoding/script_encoder.js';
 export { type ErrorCode, XlembedError } from './errors.js';
 export { chanceLevels } from './evaluation/chance.js';
+export { type Comparison, compareResults, questionScores } from './evaluation/compare.js';
 export { type Embed, type EvaluationOptions, evaluateRetrieval } from './evaluation/evaluate.js';
 export { evaluateTask, type TaskOptions } from './evaluation/evaluate_task.js';
 export { judgeRun, type Qrels, type Run } from './evaluation/judgements.js';
@@ -44,6 +45,12 @@ export type { JudgedRanking, Measure } from './evaluation/measures/measure.js';
 export { parseMeasure } from './evaluation/measures/parse.js';
 export { readMtebQrels, readMtebRun } from './evaluation/mteb_files.js';
 export type { EvaluationResult, GridCell, PoolRow } from './evaluation/results.js';
+export {
+  bootstrapInterval,
+  type Interval,
+  type PermutationResult,
+  pairedPermutationTest,
+} from './evaluation/statistics.js';
 export { recordsTask } from './evaluation/tasks/records_task.js';
 export { openTask, taskNames } from './evaluation/tasks/registry.js';
 export type {
