@@ -128,6 +128,12 @@ export function paperTable() {
   return table([['the paper', 'mono mAP', 'cross mAP', 'multi mAP', 'language bias'], ...rows]);
 }
 
+/** Of the training; a launcher's processes are not counted. */
+function processor(list) {
+  const seconds = list.map(({ training }) => training.processorSeconds);
+  return seconds.includes(undefined) ? '–' : mean(seconds).toFixed(0);
+}
+
 /** Processor seconds, and wall time of what may have been a busy machine. */
 export function costsTable(results) {
   const rows = encodersOf(results).flatMap((encoder) =>
@@ -137,8 +143,8 @@ export function costsTable(results) {
       const of = (read) => mean(list.map(read));
       const { parameters, steps, options } = list[0].training;
       return [[
-        `${nameOf(encoder)}, ${name}`, `${(parameters.encoder / 1e6).toFixed(2)} + ${(parameters.embeddings / 1e6).toFixed(2)}`, String(steps), String(options.batchSize),
-        of(({ training }) => training.tokens).toFixed(0), of(({ training }) => training.processorSeconds).toFixed(0), of(({ training }) => training.seconds).toFixed(0),
+        `${nameOf(encoder)}, ${name}`, parameters ? `${(parameters.encoder / 1e6).toFixed(2)} + ${(parameters.embeddings / 1e6).toFixed(2)}` : '–', String(steps), String(options.batchSize),
+        of(({ training }) => training.tokens).toFixed(0), processor(list), of(({ training }) => training.seconds).toFixed(0),
         of(({ evaluation }) => evaluation.processorSeconds).toFixed(0), of(({ training }) => training.lastLoss).toFixed(3),
       ]];
     }),
