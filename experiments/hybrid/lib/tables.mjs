@@ -151,7 +151,9 @@ export function costsTable(results) {
   );
   const total = results.reduce((sum, { processorSeconds }) => sum + processorSeconds, 0);
   const head = ['', 'M parameters (encoder + embeddings)', 'steps', 'pairs a step', 'tokens', 'training, processor s', 'training, wall s', 'evaluation, processor s', 'last loss'];
-  return `${table([head, ...rows])}\n\n${results.length} units took ${(total / 60).toFixed(0)} processor minutes in all.`;
+  const machines = [...new Set(results.map(({ machine: { processor, threads } }) => `${processor}, ${threads} threads`))];
+  const units = `${results.length} units took ${(total / 60).toFixed(0)} processor minutes in all; seeds ${[...new Set(results.map(({ seed }) => seed))].sort().join(', ')}`;
+  return `${table([head, ...rows])}\n\n${units} (${machines.join('; ')}).`;
 }
 
 /** Texts by source and language. */
