@@ -5,7 +5,7 @@ import type { Embed } from './evaluate.js';
 import { FinishedParts } from './finished_parts.js';
 import type { MeasureNames } from './measures/measure.js';
 import { chosenParts, createFlatIndex, embedRows, type PartOptions } from './part_options.js';
-import { type Projection, ProjectionSample } from './projection.js';
+import { mostLanguages, mostTexts, type Projection, ProjectionSample } from './projection.js';
 import type { RankingIndex } from './ranking_index.js';
 import type { EvaluationResult, GridCell } from './results.js';
 import { summarize } from './summary.js';
@@ -50,6 +50,7 @@ export async function evaluateBitext(
     cells.push(...measured.cells);
     run.dimensions = measured.dimensions;
     for (const language of [pair.source, pair.target]) sentences[language] = texts.ids.length;
+    run.sample(pair, texts);
     options.onProgress?.({
       stage: 'part',
       part: `${pair.source}-${pair.target}`,
@@ -68,7 +69,7 @@ export async function evaluateBitext(
     groups: {},
     grid: cells,
     pool: [],
-    ...run.projection(),
+    ...(await run.projection()),
   };
 }
 
@@ -92,7 +93,8 @@ function choosePairs(task: BitextTask, { languages, allPairs }: BitextOptions): 
 /** Measures pair after pair; the side that the next pair shares is not embedded again. */
 class BitextRun {
   dimensions = 0;
-  #sample: ProjectionSample | undefined;
+  /** Language -> the texts of the projection. */
+  readonly #sampled = new Map<string, { ids: string[]; texts: string[] }>();
   #sides = new Map<string, Float32Array>();
 
   constructor(
@@ -108,7 +110,6 @@ class BitextRun {
     const source = await this.#side(texts.source, sides);
     const target = await this.#side(texts.target, sides);
     this.#sides = sides;
-    this.#addToSample(pair, texts, source, target);
     const forward = await this.#nearest(source, target);
     const backward = await this.#nearest(target, source);
     const cell = (from: string, to: string, scores: BitextScores) => this.#cell(from, to, texts.ids, scores);
@@ -121,8 +122,30 @@ class BitextRun {
     };
   }
 
-  projection(): { projection?: Projection } {
-    return this.#sample?.project() ?? {};
+  /** Notes what the projection will show of a pair, also of one that was measured before. */
+  sample(pair: BitextPair, { ids, source, target }: ParallelSentences): void {
+    const [first] = this.#sampled.values();
+    const wanted = new Set(first?.ids ?? ids.slice(0, mostTexts));
+    const rows = [...ids.keys()].filter((row) => wanted.has(ids[row]!));
+    for (const [language, texts] of [
+      [pair.source, source],
+      [pair.target, target],
+    ] as const) {
+      if (this.#sampled.has(language) || this.#sampled.size >= mostLanguages) continue;
+      this.#sampled.set(language, {
+        ids: rows.map((row) => ids[row]!),
+        texts: rows.map((row) => texts[row]!),
+      });
+    }
+  }
+
+  /** Embeds the few texts once more, so that it is the same however many pairs were measured before. */
+  async projection(): Promise<{ projection?: Projection }> {
+    const sample = new ProjectionSample(this.dimensions);
+    for (const [language, { ids, texts }] of this.#sampled) {
+      if (ids.length > 0) sample.add(language, ids, (await this.embed(texts, undefined)).data);
+    }
+    return sample.project();
   }
 
   async #side(texts: readonly string[], sides: Map<string, Float32Array>): Promise<Float32Array> {
@@ -134,17 +157,6 @@ class BitextRun {
     this.dimensions = dimensions;
     sides.set(key, vectors);
     return vectors;
-  }
-
-  #addToSample(
-    pair: BitextPair,
-    { ids }: ParallelSentences,
-    source: Float32Array,
-    target: Float32Array,
-  ): void {
-    this.#sample ??= new ProjectionSample(this.dimensions);
-    this.#sample.add(pair.source, ids, source);
-    this.#sample.add(pair.target, ids, target);
   }
 
   /** The nearest rows of `target` for each row of `source`: k lists, never the matrix. */

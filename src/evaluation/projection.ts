@@ -6,8 +6,9 @@ export interface Projection {
   points: { language: string; text: string; x: number; y: number }[];
 }
 
-const mostTexts = 24;
-const mostLanguages = 20;
+/** More would not be told apart on the plane. */
+export const mostTexts = 24;
+export const mostLanguages = 20;
 const iterations = 60;
 
 /** Gathers the embeddings of the same few texts in several languages. */

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
-import { test } from 'node:test';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
 import { pearson, spearman } from '#xlembed/evaluation/correlation.js';
 import type { Embed } from '#xlembed/evaluation/evaluate.js';
 import { evaluateBitext } from '#xlembed/evaluation/evaluate_bitext.js';
@@ -85,6 +87,22 @@ test('a pivot restricts the pairs, unless all are asked for; languages restrict 
   assert.equal((await measured({ allPairs: true })).length, 6);
   assert.deepEqual(await measured({ languages: ['de', 'fr'] }), ['de-fr', 'fr-de']);
   await assert.rejects(measured({ languages: ['de'] }), { code: 'INVALID_ARGUMENT' });
+});
+
+test('a second run with a cache embeds nothing and says the same, its plane of parallel texts included', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'xlembed-bitext-'));
+  after(() => rmSync(folder, { recursive: true }));
+  let embedded = 0;
+  const counting: Embed = (texts, role) => {
+    embedded += texts.length;
+    return embedRow(texts, role);
+  };
+  const run = () => evaluateTask(task, counting, { cache: { folder, identity: 'model' } });
+  const first = await run();
+  const before = embedded;
+  assert.equal(first.projection!.points.length, 2 * 24);
+  assert.deepEqual(await run(), first);
+  assert.equal(embedded, before);
 });
 
 test('correlations are those of scipy, ties at their mean rank', () => {

@@ -7,7 +7,7 @@ import { taskDataInvalid } from './squad_sentences.js';
 import type { BitextTask } from './task.js';
 
 /** The source, the references, and second references (`ref-2.spa`), whose language is then `spa-2`. */
-const file = /^newstest2019-(?:src|ref(-\d)?)\.([a-z]{3}(?:-[A-Za-z]+)?)\.txt$/;
+const file = /^newstest2019-(?:src|ref(-\d)?)\.([a-z]{3}(?:[-_][A-Za-z]+)?)\.txt$/;
 const publishedSentences = 1997;
 
 /** NTREX-128 (Federmann, Kocmi and Xin, 2022): the sentences of WMT's newstest2019 in 128 languages. */

@@ -193,9 +193,10 @@ test('FLORES and NTREX: all pairs of their languages, sentence by line', async (
       'NTREX-128/newstest2019-src.eng.txt': 'a\n',
       'NTREX-128/newstest2019-ref.aze-Latn.txt': 'b\n',
       'NTREX-128/newstest2019-ref-2.spa.txt': 'c\n',
+      'NTREX-128/newstest2019-ref.zho_Hans.txt': 'd\n',
     }),
   })) as BitextTask;
-  assert.deepEqual(ntrex.languages, ['aze-Latn', 'eng', 'spa-2']);
+  assert.deepEqual(ntrex.languages, ['aze-Latn', 'eng', 'spa-2', 'zho_Hans']);
 });
 
 test('Tatoeba: both sides of each language, in their published numbers', async () => {
