@@ -58,7 +58,9 @@ function summary({ models, rows }: EvaluationComparison): string[] {
     const values = compared.map(({ value, against }, m) => {
       const p =
         against &&
-        (against.test.pValue < 0.05 ? ', significantly different' : ', not significantly different');
+        (against.test.pValue < 0.05
+          ? `, significantly ${against.interval.mean < 0 ? 'worse' : 'better'}`
+          : ', not significantly different');
       return `${models[m]!.name} ${value === undefined ? 'not measured' : score(value)}${p ?? ''}`;
     });
     return `${words(setting)} ${measure}: ${list(values)}.`;

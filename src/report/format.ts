@@ -1,6 +1,12 @@
 /** A score of 0..1: three digits, as papers print them. */
 export const score = (value: number) => value.toFixed(3);
 
+/** A difference of scores, with its sign; nothing that rounds to zero has one. */
+export function signedScore(value: number): string {
+  const text = score(Math.abs(value));
+  return Number(text) === 0 ? text : `${value < 0 ? '−' : '+'}${text}`;
+}
+
 /** A number of ranks, or of anything else that may be large. */
 export const amount = (value: number) => (Math.abs(value) < 100 ? value.toFixed(1) : value.toFixed(0));
 

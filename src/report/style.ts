@@ -3,9 +3,9 @@ import { RAMP } from './charts/palette.js';
 /** The report's whole appearance: system fonts, one column, light or dark as the reader's system asks. */
 export const STYLE = `
 :root { color-scheme: light dark; --page: #fbfbfa; --card: #fff; --ink: #1c2126; --soft: #5d6670; --line: #e2e4e7;
-  --accent: #0b7a55; --best: #e3f4ec; --wrong: #b3402f; }
+  --accent: #0b7a55; --best: #e3f4ec; --wrong: #b3402f; --worse: #fbe9e5; }
 @media (prefers-color-scheme: dark) { :root { --page: #121518; --card: #1a1e23; --ink: #e4e7ea; --soft: #9aa4ae;
-  --line: #2d333a; --accent: #4fc798; --best: #17382c; --wrong: #e98a79; } }
+  --line: #2d333a; --accent: #4fc798; --best: #17382c; --wrong: #e98a79; --worse: #40231d; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--page); color: var(--ink); font: 16px/1.55 system-ui, sans-serif; }
 main { max-width: 66rem; margin: 0 auto; padding: 2.5rem 1.25rem 4rem; }
@@ -40,6 +40,7 @@ a { color: var(--accent); }
 .sortable [aria-sort] { color: var(--accent); }
 [aria-sort="ascending"] button::after { content: " ▲"; } [aria-sort="descending"] button::after { content: " ▼"; }
 .best { background: var(--best); color: var(--accent); font-weight: 700; }
+.worse { background: var(--worse); color: var(--wrong); font-weight: 700; }
 .chance > * { color: var(--soft); font-style: italic; font-weight: 400; }
 .swatch { display: inline-block; width: .7rem; height: .7rem; border-radius: .2rem; margin-right: .5rem; }
 .hidden { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
@@ -47,7 +48,7 @@ a { color: var(--accent); }
 figure { margin: .6rem 0; padding: .8rem; border: 1px solid var(--line); border-radius: .5rem;
   background: var(--card); min-width: 0; }
 figure.narrow { max-width: 38rem; }
-figure.bars { max-width: 46rem; } figure.bars svg { max-height: none; }
+figure.bars { max-width: 38rem; } figure.bars svg { max-height: none; }
 figure svg { display: block; width: 100%; height: auto; max-height: 36rem; }
 figure svg text { font-family: inherit; }
 .figures > * { margin: 0; }
@@ -73,6 +74,8 @@ pre { overflow-x: auto; padding: .8rem 1rem; border: 1px solid var(--line); bord
   background: var(--card); font-size: .88rem; white-space: pre-wrap; overflow-wrap: anywhere; }
 code { font-family: ui-monospace, monospace; }
 @media (max-width: 40rem) { main { padding: 1.4rem .9rem 3rem; } h1 { font-size: 1.5rem; }
-  th, td { padding: .45rem .55rem; } .sortable tbody th:first-child { position: static; } }
+  th, td { padding: .45rem .55rem; } .sortable tbody th:first-child { position: static; }
+  .sortable { font-size: .84rem; } .sortable :is(th, td), .sortable button { padding: .4rem; }
+  .sortable thead th { min-width: 0; } .sortable tbody :is(th, td:nth-child(2)) { white-space: normal; } }
 @media print { .scroll, figure, .search { break-inside: avoid; } }
 `;

@@ -112,6 +112,30 @@ test('correlations are those of scipy, ties at their mean rank', () => {
   assert.ok(Number.isNaN(spearman([1, 1], [1, 2])));
 });
 
+test('pairs of equal texts have equal similarities, whatever rounding does to their lengths', async () => {
+  const equal: SimilarityTask = {
+    kind: 'similarity',
+    name: 'sts',
+    languages: ['de'],
+    sets: [
+      {
+        source: 'de',
+        target: 'de',
+        read: async () => ({
+          first: texts('source'),
+          second: ids.map((id, row) => (row < 40 ? `source ${id}` : `target ${id}`)),
+          grades: ids.map((_, row) => (row < 40 ? 5 : 0)),
+        }),
+      },
+    ],
+  };
+  const expected = spearman(
+    ids.map((_, row) => (row < 40 ? 1 : -row)),
+    ids.map((_, row) => (row < 40 ? 5 : 0)),
+  );
+  near((await evaluateTask(equal, embedRow)).grid[0]!.measures.Spearman!, expected);
+});
+
 test('a similarity task correlates cosines with grades', async () => {
   const cosines = ids.map((_, row) => {
     const [a, b] = [golden.source, golden.target].map((side) =>

@@ -58,6 +58,23 @@ test('one file: every part is there, texts are escaped, nothing is loaded and on
   assert.equal(settings!.length, 1 + 16);
 });
 
+test('drawings cut no label short and sign no zero; what is significant says in which direction', () => {
+  const page = parseMarkup(html);
+  const labels = all(page, 'svg').flatMap((drawing) => all(drawing, 'text').map(textOf));
+  assert.deepEqual(
+    labels.filter((label) => /…|[+−-]0?\.00$/.test(label)),
+    [],
+  );
+  const marked = all(page, 'td').filter((cell) => /best|worse/.test(cell.attributes.get('class') ?? ''));
+  const differences = comparison.rows.flatMap(({ models }) => models[1]!.against ?? []);
+  const significant = differences.filter(({ test }) => test.pValue < 0.05);
+  assert.ok(significant.length > 0);
+  assert.deepEqual(
+    marked.map((cell) => cell.attributes.get('class')),
+    significant.map(({ interval }) => (interval.mean < 0 ? 'worse' : 'best')),
+  );
+});
+
 test('the CSV files hold every setting and quote what must be', () => {
   const lines = files['settings.csv']!.trimEnd().split('\r\n');
   assert.equal(lines.length, 1 + 2 * (16 + 4));
@@ -100,6 +117,11 @@ test('in a browser: no complaint, nothing fetched, fits desktop and phone, table
         (await browser.evaluate<number>('document.documentElement.scrollWidth')) <= width,
         `${width} px`,
       );
+      const letters =
+        '[...document.querySelectorAll("svg text")].map((text) => parseFloat(getComputedStyle(text).fontSize) * Math.hypot(text.getScreenCTM().a, text.getScreenCTM().b))';
+      const sizes = await browser.evaluate<number[]>(letters);
+      const [smallest, largest] = [Math.min(...sizes), Math.max(...sizes)];
+      assert.ok(smallest >= 8 && largest <= 22, `letters of ${smallest} to ${largest} px`);
       const picture = await browser.screenshot();
       assert.equal(picture.subarray(1, 4).toString(), 'PNG');
       if (process.env.XLEMBED_SCREENSHOTS)

@@ -26,8 +26,8 @@ export function renderIntervals(
     field,
     type: 'quantitative' as const,
     title: null,
-    scale: { domain: [0, maximum * 1.15] },
-    axis: { tickCount: 5, format: maximum < 1000 ? '~g' : '~s' },
+    scale: { domain: [0, maximum * 1.3] },
+    axis: { tickCount: 4, format: maximum < 1000 ? '~g' : ',d' },
   });
   const names = [...new Set(values.map(({ row }) => row))];
   const y = {
@@ -35,6 +35,7 @@ export function renderIntervals(
     type: 'nominal' as const,
     sort: names,
     title: null,
+    axis: { labelLimit: 0 },
     scale: { paddingInner: 0.3 },
   };
   const yOffset = { field: 'model', type: 'nominal' as const, sort: models };
@@ -56,7 +57,12 @@ export function renderIntervals(
       encoding: { x: x('end'), text: { field: 'label' } },
     },
   ];
-  const size = { width: 360, height: { step: 17, for: 'offset' as const } };
+  // The whole drawing has one width, whatever its labels take, so that letters are as large in all of them.
+  const size = {
+    width: 440,
+    height: { step: 17, for: 'offset' as const },
+    autosize: { type: 'fit-x' as const, contains: 'padding' as const },
+  };
   const said = bars.map(({ row, model, value }) => `${row} of ${model} ${format(value)}`).join(', ');
   return renderChart({ ...size, data: { values }, encoding: { y, yOffset }, layer }, `${said}.`);
 }

@@ -15,20 +15,20 @@ export interface MatrixScale {
   range: string[];
   /** A Vega expression over `datum.value` that says where the ground is light. */
   lightWhere: string;
-  /** d3's format of the numbers. */
-  format: string;
+  /** What a cell says; five characters fit. */
+  text(value: number): string;
   interpolate?: 'rgb';
 }
 
 /** Up to here the cells are wide enough to print their values. */
 const MOST_WITH_VALUES = 15;
 
-export function rampScale(maximum: number, format = '.2f'): MatrixScale {
+export function rampScale(maximum: number): MatrixScale {
   return {
     domain: [0, maximum],
     range: RAMP,
     lightWhere: `datum.value > ${0.55 * maximum}`,
-    format,
+    text: (value) => value.toFixed(2),
   };
 }
 
@@ -38,9 +38,16 @@ export function differenceScale(extreme: number): MatrixScale {
     domain: [-extreme, 0, extreme],
     range: ['#b3402f', '#f4f2ec', '#1f5fa8'],
     lightWhere: `abs(datum.value) < ${0.6 * extreme}`,
-    format: '+.2f',
+    text: differenceText,
     interpolate: 'rgb',
   };
+}
+
+/** `+.02`, `−.13`; nothing that rounds to zero has a sign. */
+function differenceText(value: number): string {
+  const size = Math.abs(value).toFixed(2);
+  if (Number(size) === 0) return '0';
+  return `${value < 0 ? '−' : '+'}${size.replace(/^0/, '')}`;
 }
 
 /** `order` lists the labels of both axes; ' ' leaves an empty row and column. */
@@ -56,17 +63,21 @@ export function renderMatrix(
   const axis = { labelOverlap: false, labelFontSize: wide ? 12 : 9, labelPadding: 4, grid: false };
   const x = { field: 'passage', type: 'nominal' as const, scale: band, title: 'passage language' };
   const y = { field: 'query', type: 'nominal' as const, scale: band, title: 'query language' };
-  const { lightWhere, format, ...colors } = scale;
+  const { lightWhere, text, ...colors } = scale;
   const color = { field: 'value', type: 'quantitative' as const, legend: null, scale: colors };
   const ink = { condition: { test: lightWhere, value: '#10131a' }, value: '#ffffff' };
   const rects = { mark: { type: 'rect' as const }, encoding: { color } };
   const numbers = {
     mark: { type: 'text' as const, fontSize: 10 },
-    encoding: { text: { field: 'value', type: 'quantitative' as const, format }, color: ink },
+    encoding: { text: { field: 'label' }, color: ink },
   };
   const long = order.some((name) => name.length > 4);
   const spec = {
-    ...{ width: step, height: step, data: { values: [...cells] } },
+    ...{
+      width: step,
+      height: step,
+      data: { values: cells.map((cell) => ({ ...cell, label: text(cell.value) })) },
+    },
     encoding: {
       x: { ...x, axis: { ...axis, orient: 'top' as const, labelAngle: wide && !long ? 0 : -90 } },
       y: { ...y, axis },

@@ -33,8 +33,15 @@ function tidyTags(svg: string): string {
   return svg.replace(/<[^>]*>/g, (tag) => tag.replace(UNUSED, '').replace(/-?\d+\.\d{3,}/g, shorter));
 }
 
+/** A drawing grows with the page up to here, so that small ones do not shout. */
+const MOST_ENLARGED = 1.6;
+
 function embed(svg: string, label: string): Html {
-  return new Html(tidyTags(svg).replace('<svg ', `<svg role="img" aria-label="${escapeHtml(label)}" `));
+  const width = Number(/ width="([\d.]+)"/.exec(svg)?.[1]);
+  const style = `max-width:${Math.round(MOST_ENLARGED * width)}px`;
+  return new Html(
+    tidyTags(svg).replace('<svg ', `<svg role="img" style="${style}" aria-label="${escapeHtml(label)}" `),
+  );
 }
 
 /** Draws a Vega-Lite chart as inline SVG. `label` says in words what the drawing shows. */

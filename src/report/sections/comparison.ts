@@ -1,7 +1,7 @@
 import type { ComparedModel, ComparisonRow } from '../../evaluation/comparison_table.js';
 import { type IntervalBar, renderIntervals } from '../charts/intervals.js';
 import type { EvaluationComparison } from '../evaluation_results.js';
-import { score, words } from '../format.js';
+import { score, signedScore, words } from '../format.js';
 import { type Html, html, NOTHING } from '../html.js';
 import { sortableTable, type TableCell } from './sortable_table.js';
 
@@ -35,7 +35,7 @@ export async function comparisonSection(
   );
   const against =
     models.length > 1
-      ? ` Differences are against ${models[0]!.name}; p is two-sided, by a paired permutation test, not corrected for the number of tests; below 0.05 it is marked.`
+      ? ` Differences are against ${models[0]!.name}; p is two-sided, by a paired permutation test, not corrected for the number of tests; below 0.05 it is marked green where the model is better than ${models[0]!.name}, red where it is worse.`
       : '';
   return html`<section>
 <h2>Measures</h2>
@@ -48,25 +48,23 @@ ${bars.length === 0 ? NOTHING : html`<figure class="bars">${await renderInterval
 
 function cells({ value, interval, against }: ComparedModel, several: boolean): TableCell[] {
   const range = (of: { low: number; high: number } | undefined): TableCell =>
-    of
-      ? { text: `${minus(score(of.low))} to ${minus(score(of.high))}`, value: of.low }
-      : { text: '–', value: '' };
+    of ? { text: `${score(of.low)} to ${score(of.high)}`, value: of.low } : { text: '–', value: '' };
   const one: TableCell[] = [
     value === undefined ? { text: '–', value: '' } : { text: score(value), value },
     range(interval),
   ];
   if (!several) return one;
-  const difference = against?.interval.mean;
-  const p = against?.test.pValue;
+  if (!against) return [...one, ...Array.from({ length: 3 }, () => ({ text: '–', value: '' }))];
+  const { mean, low, high } = against.interval;
+  const p = against.test.pValue;
   return [
     ...one,
-    difference === undefined ? { text: '–', value: '' } : { text: signed(difference), value: difference },
-    range(against?.interval),
-    p === undefined
-      ? { text: '–', value: '' }
-      : { text: p < 0.001 ? '< 0.001' : p.toFixed(3), value: p, marked: p < 0.05 },
+    { text: signedScore(mean), value: mean },
+    { text: `${signedScore(low)} to ${signedScore(high)}`, value: low },
+    {
+      text: p < 0.001 ? '< 0.001' : p.toFixed(3),
+      value: p,
+      ...(p < 0.05 && { marked: mean < 0 ? 'worse' : 'best' }),
+    },
   ];
 }
-
-const minus = (text: string) => text.replace('-', '−');
-const signed = (value: number) => `${value < 0 ? '−' : '+'}${score(Math.abs(value))}`;

@@ -2,7 +2,7 @@ import type { EvaluationResult } from '../../evaluation/results.js';
 import { differenceScale, type MatrixCell, rampScale, renderMatrix } from '../charts/matrix.js';
 import type { EvaluatedModel } from '../evaluation_results.js';
 import { MAIN_MEASURE } from '../evaluation_results.js';
-import { score } from '../format.js';
+import { score, signedScore } from '../format.js';
 import { cleanText, type Html, html, NOTHING } from '../html.js';
 import { sortableTable, type TableCell } from './sortable_table.js';
 
@@ -103,8 +103,8 @@ function settingsTable(models: readonly EvaluatedModel[], grids: readonly Grid[]
     ...models.map(({ name }) => `${measure}, ${name}`),
     ...(several ? ['Last − first'] : []),
   ];
-  const number = (value: number | undefined): TableCell =>
-    value === undefined ? { text: '–', value: '' } : { text: score(value), value };
+  const number = (value: number | undefined, format: (value: number) => string): TableCell =>
+    value === undefined ? { text: '–', value: '' } : { text: format(value), value };
   const rows = first!.result.grid.slice(0, MOST_ROWS).map(({ queryLanguage, passageLanguage }) => {
     const values = grids.map((grid) => grid.get(key(queryLanguage, passageLanguage)));
     const [start, end] = [values[0], values.at(-1)];
@@ -112,8 +112,8 @@ function settingsTable(models: readonly EvaluatedModel[], grids: readonly Grid[]
     return [
       { text: queryLanguage, value: queryLanguage },
       { text: passageLanguage, value: passageLanguage },
-      ...values.map(number),
-      ...(several ? [number(difference)] : []),
+      ...values.map((value) => number(value, score)),
+      ...(several ? [number(difference, signedScore)] : []),
     ];
   });
   const left = first!.result.grid.length - rows.length;

@@ -4,7 +4,7 @@ export interface TableCell {
   text: string;
   /** What sorts the rows. */
   value: string | number;
-  marked?: boolean;
+  marked?: 'best' | 'worse';
 }
 
 /** A table whose headings sort it, where scripts run. The first cell of a row is its heading. */
@@ -14,7 +14,7 @@ export function sortableTable(caption: string, heads: readonly string[], rows: r
     const [first, ...others] = row;
     const cells = others.map(({ text, value, marked }) =>
       marked
-        ? html`<td class="best" data-value="${value}">${text}</td>`
+        ? html`<td class="${marked}" data-value="${value}">${text}</td>`
         : html`<td data-value="${value}">${text}</td>`,
     );
     return html`<tr><th scope="row" data-value="${first!.value}">${first!.text}</th>${cells}</tr>\n`;
