@@ -129,7 +129,7 @@ export class Trainer {
         ...options,
         negativeLanguages: options.inBatchNegatives,
         learningRateFactors: learningRateFactors(options, encoder.model.backbone),
-        normalize: needsNormalization(encoder.model),
+        normalize: needsNormalization(encoder.model, options),
       }),
     );
     return new Trainer(encoder, native, records, options, lexicons);
@@ -397,9 +397,12 @@ function checkScores(records: readonly ParallelRecord[], options: TrainingOption
   );
 }
 
-/** Training compares as retrieval will: by cosine, whether or not the model's own head normalises. */
-function needsNormalization({ head, similarity }: ModelDescription): boolean {
-  return similarity === 'cosine' && head.at(-1)?.type !== 'normalize';
+/** Training compares as retrieval will: by cosine, whether or not the model's own head normalises, or is passed by. */
+function needsNormalization(
+  { head, similarity }: ModelDescription,
+  { embeddingLayer }: TrainingOptions,
+): boolean {
+  return similarity === 'cosine' && (head.at(-1)?.type !== 'normalize' || embeddingLayer !== undefined);
 }
 
 function watchedValue(measures: Record<string, number>, name: string): number {

@@ -77,6 +77,8 @@ test('killed at random steps and while writing checkpoints, a run ends with the 
   const weights = (path: string) => readFileSync(join(path, 'model.safetensors'));
   assert.ok(weights(output).equals(weights(whole)));
   assert.deepEqual(lossesOf(output), lossesOf(whole));
+  assert.deepEqual([lossesOf(output).length, json(join(output, 'training.json')).steps], [STEPS, STEPS]);
+  assert.match(readFileSync(join(output, 'report.html'), 'utf8'), /Evaluation during training/);
   assert.ok(!existsSync(`${output}.partial`));
   assert.deepEqual(
     readdirSync(folder).filter((name) => name.startsWith('.killed')),

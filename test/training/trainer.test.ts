@@ -179,6 +179,29 @@ test('a run learns, repeats bit by bit, and stops early without harm', async () 
   await encoder.dispose();
 });
 
+test("an early layer's mean is compared by cosine too: the last layer's gives the loss of the model's own head", async () => {
+  const model = {
+    configPath: `${folderOf('bert')}/config.json`,
+    tokenizerPath: `${folderOf('bert')}/tokenizer.json`,
+  };
+  const losses = [];
+  for (const embeddingLayer of [undefined, 2]) {
+    const encoder = await Encoder.fresh(model, 1);
+    const given = {
+      batchSize: 6,
+      steps: 1,
+      seed: 5,
+      ...(embeddingLayer !== undefined && { embeddingLayer }),
+    };
+    const trainer = await Trainer.create(encoder, RECORDS, given);
+    for await (const { loss } of trainer.run()) losses.push(loss);
+    trainer.dispose();
+    await encoder.dispose();
+  }
+  assert.equal(losses.length, 2);
+  assert.ok(Math.abs(losses[0]! - losses[1]!) < 1e-4, losses.join(' '));
+});
+
 test('three steps in a row without a finite loss end the run, the batch on disk', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'xlembed-'));
   const encoder = await Encoder.load(folderOf('bert'), { device });

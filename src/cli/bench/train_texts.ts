@@ -25,8 +25,8 @@ export const LONG_PASSAGES = {
 
 /** For the memory of many texts, in little time. */
 export const SHORT_TEXTS = {
-  query: { median: 5, spread: 0.2, longest: 16 },
-  passage: { median: 8, spread: 0.3, longest: 32 },
+  query: { median: 4, spread: 0.2, longest: 16 },
+  passage: { median: 5, spread: 0.3, longest: 32 },
 };
 
 /** Pairs of random tokens, the same on every machine. */
