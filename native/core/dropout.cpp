@@ -67,10 +67,15 @@ void seed_dropout(PackedBatch& batch, uint64_t seed, std::span<const int64_t> se
   batch.dropout_keys = keys.to(batch.input_ids.device());
 }
 
+DropoutRule dropout_rule(uint32_t site, double probability) {
+  const auto threshold = static_cast<uint32_t>(std::min(probability * kTwoTo32, kTwoTo32 - 1));
+  return {threshold, site, static_cast<float>(1 / (1 - probability))};
+}
+
 at::Tensor dropout(const at::Tensor& x, const at::Tensor& keys, uint32_t site, double probability) {
-  const auto threshold = static_cast<int64_t>(std::min(probability * kTwoTo32, kTwoTo32 - 1));
-  return DropoutFunction::apply(x.contiguous(), keys, threshold, static_cast<int64_t>(site),
-                                1 / (1 - probability));
+  const DropoutRule rule = dropout_rule(site, probability);
+  return DropoutFunction::apply(x.contiguous(), keys, static_cast<int64_t>(rule.threshold),
+                                static_cast<int64_t>(site), 1 / (1 - probability));
 }
 
 at::Tensor attention_keys(const PackedBatch& batch, const LengthGroup& group, int64_t heads) {

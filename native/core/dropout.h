@@ -4,6 +4,7 @@
 #include <span>
 
 #include "core/packed_batch.h"
+#include "kernels/dropout.h"
 
 namespace xlembed {
 
@@ -15,6 +16,8 @@ void seed_dropout(PackedBatch& batch, uint64_t seed, std::span<const int64_t> se
 // x (..., columns), dense, with one key for each of its rows in order. `site` tells the model's dropouts
 // apart.
 at::Tensor dropout(const at::Tensor& x, const at::Tensor& keys, uint32_t site, double probability);
+
+kernels::DropoutRule dropout_rule(uint32_t site, double probability);
 
 // (sequences, heads, length) keys for the rows of a length group's attention probabilities.
 at::Tensor attention_keys(const PackedBatch& batch, const LengthGroup& group, int64_t heads);

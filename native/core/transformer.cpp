@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "core/attention.h"
 #include "core/dropout.h"
 #include "core/error.h"
 #include "core/recompute.h"
@@ -157,6 +158,10 @@ at::Tensor Transformer::attend(const at::Tensor& query_key_value, const PackedBa
                                bool dropout) const {
   const int64_t width = config_.hidden_size / config_.heads;
   const bool drops = dropout && config_.attention_dropout > 0;
+  if (has_attention_kernel(query_key_value)) {
+    return packed_attention(query_key_value, batch, config_.heads, site,
+                            drops ? config_.attention_dropout : 0);
+  }
   std::vector<int64_t> rows;
   rows.reserve(batch.groups.size());
   for (const LengthGroup& group : batch.groups) rows.push_back(group.sequences * group.length);
