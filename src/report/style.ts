@@ -24,7 +24,7 @@ p { margin: .5rem 0; max-width: 46rem; }
 .scroll { overflow-x: auto; margin: .6rem 0; border: 1px solid var(--line); border-radius: .5rem;
   background: var(--card); }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { padding: .5rem .75rem; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--line); vertical-align: middle; }
+th, td { padding: .5rem .6rem; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--line); vertical-align: middle; }
 tr:last-child > * { border-bottom: 0; }
 th:first-child { text-align: left; position: sticky; left: 0; background: var(--card); }
 thead th { white-space: normal; min-width: 6.2rem; font-size: .82rem; font-weight: 500; color: var(--soft); vertical-align: bottom; line-height: 1.25; }
@@ -51,6 +51,8 @@ figure.narrow { max-width: 38rem; }
 figure.bars { max-width: 38rem; } figure.bars svg { max-height: none; }
 figure svg { display: block; width: 100%; height: auto; max-height: 36rem; }
 figure svg text { font-family: inherit; }
+.legend { display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; list-style: none; margin: 0 0 .5rem; padding: 0;
+  font-size: .88rem; overflow-wrap: anywhere; }
 .figures > * { margin: 0; }
 figcaption { margin-top: .5rem; }
 figcaption strong { color: var(--ink); }

@@ -43,7 +43,7 @@ export function renderIntervals(
     field: 'model',
     sort: models,
     scale: { domain: models, range: [...colors.values()] },
-    legend: { orient: 'top' as const, columns: 2, labelLimit: 300, symbolSize: 120 },
+    legend: null,
   };
   const layer = [
     { mark: { type: 'bar' as const }, encoding: { x: x('value'), color } },

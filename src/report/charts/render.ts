@@ -1,4 +1,4 @@
-import { Error as ERRORS, parse, View } from 'vega';
+import { Error as ERRORS, logger, parse, View } from 'vega';
 import { compile, type TopLevelSpec } from 'vega-lite';
 import { escapeHtml, Html } from '../html.js';
 
@@ -46,7 +46,7 @@ function embed(svg: string, label: string): Html {
 
 /** Draws a Vega-Lite chart as inline SVG. `label` says in words what the drawing shows. */
 export async function renderChart(spec: TopLevelSpec, label: string): Promise<Html> {
-  const compiled = compile({ ...spec, config: CONFIG } as TopLevelSpec);
+  const compiled = compile({ ...spec, config: CONFIG } as TopLevelSpec, { logger: logger(ERRORS) });
   const view = new View(parse(compiled.spec), { renderer: 'none', logLevel: ERRORS });
   try {
     return embed(await view.toSVG(), label);

@@ -3,6 +3,7 @@ import { type IntervalBar, renderIntervals } from '../charts/intervals.js';
 import type { EvaluationComparison } from '../evaluation_results.js';
 import { score, signedScore, words } from '../format.js';
 import { type Html, html, NOTHING } from '../html.js';
+import { legend } from './legend.js';
 import { sortableTable, type TableCell } from './sortable_table.js';
 
 const label = ({ setting, measure }: ComparisonRow) => `${words(setting)} ${measure}`;
@@ -42,7 +43,7 @@ export async function comparisonSection(
 ${sortableTable('Measures of every model', heads, body)}
 <p class="soft">Means over the settings. Intervals are bootstrapped over the questions, each with all its languages.${against}
 Press a heading to sort.</p>
-${bars.length === 0 ? NOTHING : html`<figure class="bars">${await renderIntervals(bars, colors, score)}</figure>`}
+${bars.length === 0 ? NOTHING : html`<figure class="bars">${legend(colors)}${await renderIntervals(bars, colors, score)}</figure>`}
 </section>`;
 }
 

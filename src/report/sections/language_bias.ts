@@ -3,6 +3,7 @@ import { rampScale, renderMatrix } from '../charts/matrix.js';
 import type { EvaluatedModel } from '../evaluation_results.js';
 import { amount } from '../format.js';
 import { cleanText, type Html, html, NOTHING } from '../html.js';
+import { legend } from './legend.js';
 
 /** Rank distance by query language, and which languages stand in the first ranks; nothing without a pool. */
 export async function languageBiasSection(
@@ -29,7 +30,7 @@ ${await Promise.all(models.map(shares))}</div>
 }
 
 async function distances(bars: readonly IntervalBar[], colors: ReadonlyMap<string, string>): Promise<Html> {
-  return html`<figure class="bars">${await renderIntervals(bars, colors, amount)}<figcaption>How many ranks lie between
+  return html`<figure class="bars">${legend(colors)}${await renderIntervals(bars, colors, amount)}<figcaption>How many ranks lie between
 the first and the last of a query’s answers, one per language, in the pool of all languages; mean over the queries of a
 language. Lower is better.</figcaption></figure>`;
 }
