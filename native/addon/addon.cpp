@@ -1,6 +1,8 @@
 // What require() of the addon gives: one registration per handle (NativeAddon of src/native.ts).
 #include <napi.h>
 
+#include <cstdlib>
+
 #include "addon/benchmark.h"
 #include "addon/encoder.h"
 #include "addon/faiss_index.h"
@@ -13,6 +15,11 @@
 
 namespace xlembed::addon {
 namespace {
+
+// Before libtorch allocates its first tensor: those of 2 MB and more then lie in huge pages where the system
+// has them (c10/core/impl/alloc_cpu.cpp). A large result comes from the system anew each time, and one page
+// fault for every 4 KB takes longer than filling it. Who has set the variable keeps it.
+[[maybe_unused]] const int huge_pages = setenv("THP_MEM_ALLOC_ENABLE", "1", /*overwrite=*/0);
 
 Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   register_info(env, exports);

@@ -87,6 +87,12 @@ test('inputs are those that every machine and every peer draws', async () => {
   benchmark.dispose();
 });
 
+test('large tensors may lie in huge pages, unless the user has decided otherwise', () => {
+  const chosen = process.env.THP_MEM_ALLOC_ENABLE;
+  loadNative();
+  assert.equal(process.env.THP_MEM_ALLOC_ENABLE, chosen ?? '1');
+});
+
 test('what cannot be timed is refused by name', async () => {
   await assert.rejects(
     create('sorting', { shape: {} }),
