@@ -162,27 +162,34 @@ function judge(outcomes) {
   };
 }
 
+/** Whether a file of this name is the test of a kernel that has a CUDA twin. */
+function runsOnGpu(name) {
+  const op = /^kernels_(\w+)_test$/.exec(name)?.[1];
+  return op !== undefined && existsSync(join(root, 'native', 'kernels', `${op}.cu`));
+}
+
 /** The stages by name; each gives { status, ... }. */
 function stagesOf(options, env, log, benchmarksPath) {
-  const run = async (command, args, seconds) => ({
+  const run = async (command, args, seconds, extra = {}) => ({
     name: [
       basename(command),
       ...args.map((arg) => (arg.startsWith(root) ? arg.slice(root.length + 1) : arg)),
     ].join(' '),
-    ...(await runProgram(command, args, { env, seconds, log })),
+    ...(await runProgram(command, args, { env: { ...env, ...extra }, seconds, log })),
   });
   const node = (seconds, ...args) => run(process.execPath, args, seconds);
   const sanitize = async (tool, seconds) => {
     if (!options.isCuda) return skipped('needs a GPU');
     const sanitizer = which('compute-sanitizer') ?? which('/usr/local/cuda/bin/compute-sanitizer');
     if (!sanitizer) return skipped('compute-sanitizer was not found');
-    const programs = listFiles(join(root, 'build'), (name) => /^kernels_\w+_test$/.test(name));
+    const programs = listFiles(join(root, 'build'), runsOnGpu);
     if (programs.length === 0) return skipped('no native tests are built');
     const end = Date.now() + seconds * 1000;
     const outcomes = [];
     for (const program of programs) {
       const left = Math.max(1, (end - Date.now()) / 1000);
-      outcomes.push(await run(sanitizer, ['--tool', tool, '--error-exitcode', '9', program], left));
+      const args = ['--tool', tool, '--error-exitcode', '9', program];
+      outcomes.push(await run(sanitizer, args, left, { XLEMBED_TEST_SMALL: '1' }));
     }
     return judge(outcomes);
   };

@@ -242,6 +242,7 @@ export interface NativeTrainer {
 }
 
 export type SearchScan = 'float32' | 'bfloat16' | 'int8';
+export type IndexStorage = SearchScan | 'binary';
 
 export interface NativeSearchResult {
   /** (Q, k) descending. */
@@ -410,10 +411,13 @@ export interface NativeAddon {
   setThreads(threads: number): Promise<void>;
   createEncoder(options: NativeEncoderOptions): Promise<NativeEncoder>;
   createTrainer(encoder: NativeEncoder, options: NativeTrainerOptions): Promise<NativeTrainer>;
-  /** `scan`: what a search reads first, see search/flat_index.ts; default float32. */
-  createFlatIndex(dimensions: number, device: string, scan?: SearchScan): NativeFlatIndex;
-  /** Over sign bits: scores are inner products of signs. */
-  createBinaryIndex(dimensions: number): NativeFlatIndex;
+  /** `scan`: what a search reads first; `storage`: what is kept of a vector: see search/flat_index.ts. */
+  createFlatIndex(
+    dimensions: number,
+    device: string,
+    scan: SearchScan,
+    storage: IndexStorage,
+  ): NativeFlatIndex;
   /** Over the float32 rows of a file from byte `offset` on, a multiple of 4. */
   mapFlatIndex(options: { path: string; offset: number; rows: number; dimensions: number }): NativeFlatIndex;
   createFaissIndex(dimensions: number, factory: string, metric: string): Promise<NativeFaissIndex>;

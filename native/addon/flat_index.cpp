@@ -12,16 +12,23 @@ std::optional<kernels::Narrow> parse_scan(const std::string& scan) {
   throw CodedError("INVALID_ARGUMENT", "expected scan float32, bfloat16 or int8, received " + scan);
 }
 
+Storage parse_storage(const std::string& storage) {
+  if (storage == "float32") return Storage::float32;
+  if (storage == "bfloat16") return Storage::bfloat16;
+  if (storage == "int8") return Storage::int8;
+  if (storage == "binary") return Storage::binary;
+  throw CodedError("INVALID_ARGUMENT",
+                   "expected storage float32, bfloat16, int8 or binary, received " + storage);
+}
+
 Napi::Value create_flat_index(const Napi::CallbackInfo& info) {
   const int64_t dimensions = info[0].As<Napi::Number>().Int64Value();
   const at::Device device = parse_device(info[1].As<Napi::String>());
-  const auto narrow = info[2].IsUndefined() ? std::nullopt : parse_scan(info[2].As<Napi::String>());
-  return FlatIndexHandle::create(std::make_shared<FlatIndex>(dimensions, device, narrow), device.str());
-}
-
-Napi::Value create_binary_index(const Napi::CallbackInfo& info) {
-  const int64_t dimensions = info[0].As<Napi::Number>().Int64Value();
-  return FlatIndexHandle::create(std::make_shared<FlatIndex>(dimensions, binary_vectors(dimensions)), "cpu");
+  const auto narrow = parse_scan(info[2].As<Napi::String>());
+  const Storage storage = parse_storage(info[3].As<Napi::String>());
+  auto index = storage == Storage::float32 ? std::make_shared<FlatIndex>(dimensions, device, narrow)
+                                           : std::make_shared<FlatIndex>(dimensions, device, storage);
+  return FlatIndexHandle::create(std::move(index), device.str());
 }
 
 Napi::Value map_flat_index(const Napi::CallbackInfo& info) {
@@ -49,7 +56,6 @@ void FlatIndexHandle::register_in(Napi::Env env, Napi::Object exports) {
        InstanceMethod<&FlatIndexHandle::vectors>("vectors"),
        InstanceMethod<&FlatIndexHandle::search>("search"), InstanceMethod<&FlatIndexHandle::ranks>("ranks")});
   exports.Set("createFlatIndex", Napi::Function::New(env, create_flat_index));
-  exports.Set("createBinaryIndex", Napi::Function::New(env, create_binary_index));
   exports.Set("mapFlatIndex", Napi::Function::New(env, map_flat_index));
 }
 

@@ -23,15 +23,10 @@ class BinaryVectors : public VectorStore {
   }
 
   void remove(const int32_t* rows, int64_t count) override {
-    int64_t kept = rows[0], removed = 0;
-    for (int64_t row = kept; row < rows_; ++row) {
-      if (removed < count && rows[removed] == row) {
-        ++removed;
-      } else {
-        copy(row, kept++);
-      }
-    }
-    rows_ = kept;
+    rows_ = close_gaps(rows, count, rows_, [this](int64_t from, int64_t to) {
+      copy_in_panels(kernels::address(corpus(), from), kernels::address(corpus(), to),
+                     kernels::binary_words(dimensions_));
+    });
   }
 
   // Signs: +1 and -1.
@@ -65,14 +60,6 @@ class BinaryVectors : public VectorStore {
     std::vector<uint8_t> bits(count * kernels::binary_bytes(dimensions_));
     kernels::quantize_binary(vectors, count, dimensions_, bits.data());
     return bits;
-  }
-
-  void copy(int64_t from, int64_t to) {
-    const uint32_t* source = kernels::address(corpus(), from);
-    uint32_t* target = kernels::address(corpus(), to);
-    for (int64_t w = 0; w < kernels::binary_words(dimensions_); ++w) {
-      target[w * kernels::kPanelRows] = source[w * kernels::kPanelRows];
-    }
   }
 
   int64_t dimensions_;

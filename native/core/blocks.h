@@ -15,6 +15,28 @@
 
 namespace xlembed {
 
+// After `removed` (count, ascending) of so many rows are gone: calls move(from, to) for each row that moves
+// up, in order; returns how many rows are left.
+template <typename Move>
+int64_t close_gaps(const int32_t* removed, int64_t count, int64_t rows, const Move& move) {
+  if (count == 0) return rows;
+  int64_t kept = removed[0], passed = 0;
+  for (int64_t row = kept; row < rows; ++row) {
+    if (passed < count && removed[passed] == row) {
+      ++passed;
+    } else {
+      move(row, kept++);
+    }
+  }
+  return kept;
+}
+
+// Copies a row of `words` words within panels of 48 rows.
+template <typename T>
+void copy_in_panels(const T* from, T* to, int64_t words) {
+  for (int64_t w = 0; w < words; ++w) to[w * kernels::kPanelRows] = from[w * kernels::kPanelRows];
+}
+
 template <typename T>
 class Blocks {
  public:

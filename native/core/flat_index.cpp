@@ -23,11 +23,25 @@ std::unique_ptr<VectorStore> store_on(at::Device device, int64_t dimensions,
   throw CodedError("DEVICE_UNAVAILABLE", "there is no such search for device " + device.str());
 }
 
+std::unique_ptr<VectorStore> store_on(at::Device device, int64_t dimensions, Storage storage) {
+  if (storage == Storage::float32) return store_on(device, dimensions, {}, /*budget_bytes=*/0);
+  if (storage == Storage::binary) {
+    return device.is_cpu() ? binary_vectors(dimensions) : binary_device_vectors(dimensions, device);
+  }
+  const kernels::Narrow narrow =
+      storage == Storage::bfloat16 ? kernels::Narrow::bfloat16 : kernels::Narrow::int8;
+  return device.is_cpu() ? narrow_host_vectors(dimensions, narrow)
+                         : narrow_device_vectors(dimensions, device, narrow);
+}
+
 }  // namespace
 
 FlatIndex::FlatIndex(int64_t dimensions, at::Device device, std::optional<kernels::Narrow> narrow,
                      int64_t budget_bytes)
     : dimensions_(dimensions), store_(store_on(device, dimensions, narrow, budget_bytes)) {}
+
+FlatIndex::FlatIndex(int64_t dimensions, at::Device device, Storage storage)
+    : dimensions_(dimensions), store_(store_on(device, dimensions, storage)) {}
 
 void FlatIndex::add(const float* vectors, int64_t rows) {
   require_usable(vectors, rows, dimensions_, "vector");

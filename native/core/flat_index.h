@@ -16,6 +16,9 @@ struct SearchResult {
   std::vector<int32_t> ids;   // (Q, k) rows of the index; -1 where it holds fewer than k
 };
 
+// What is kept of a vector: its float32 values, these in fewer bits, or their signs.
+enum class Storage { float32, bfloat16, int8, binary };
+
 class FlatIndex {
  public:
   // With `narrow`, a search reads a narrow copy of the vectors first (kernels/top_k_narrow.h): the same
@@ -24,6 +27,10 @@ class FlatIndex {
   // streamed. Throws DEVICE_UNAVAILABLE for a device that this build cannot search on.
   FlatIndex(int64_t dimensions, at::Device device, std::optional<kernels::Narrow> narrow = {},
             int64_t budget_bytes = 0);
+
+  // Keeps nothing but `storage` of the vectors; the results are those over what is kept, and the same on
+  // every device.
+  FlatIndex(int64_t dimensions, at::Device device, Storage storage);
 
   // Over a store that holds `rows` vectors.
   FlatIndex(int64_t dimensions, std::unique_ptr<VectorStore> store, int64_t rows = 0)

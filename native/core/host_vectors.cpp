@@ -8,39 +8,54 @@ namespace {
 
 int threads() { return std::max(1, at::get_num_threads()); }
 
+// In float32, with or without a narrow copy that a search reads first, or in narrow numbers alone.
 class HostVectors : public VectorStore {
  public:
-  HostVectors(int64_t dimensions, std::optional<kernels::Narrow> narrow)
-      : dimensions_(dimensions), rows_per_block_(Blocks<float>::rows_per_block(dimensions * sizeof(float))) {
+  HostVectors(int64_t dimensions, std::optional<kernels::Narrow> narrow, bool keeps_float32)
+      : dimensions_(dimensions),
+        rows_per_block_(Blocks<float>::rows_per_block(dimensions * sizeof(float))),
+        // A narrow copy is read in order; the float32 vectors beside it then only a row here and there.
+        layout_(!keeps_float32 ? kernels::Layout::narrow
+                : narrow       ? kernels::Layout::rows
+                               : kernels::Layout::panels) {
     if (narrow) narrow_ = kernels::NarrowCorpus{*narrow, nullptr, 0, 0};
   }
 
   void add(const float* vectors, int64_t rows) override {
-    vectors_.reserve(rows_ + rows, rows_per_block_, dimensions_);
-    if (narrow_) {
-      narrow_words_.reserve(rows_ + rows, rows_per_block_, kernels::narrow_words(narrow_->type, dimensions_));
+    if (keeps_float32()) {
+      vectors_.reserve(rows_ + rows, rows_per_block_, dimensions_);
+      kernels::write_vectors(vectors, rows_, rows, corpus(), threads());
     }
-    kernels::write_vectors(vectors, rows_, rows, corpus(), threads());
-    write_narrow(rows_, rows);
+    if (narrow_) {
+      narrow_words_.reserve(rows_ + rows, rows_per_block_, words());
+      narrow_->blocks = narrow_words_.addresses();
+      kernels::write_narrow(vectors, rows_, rows, corpus(), threads(), *narrow_);
+    }
     rows_ += rows;
   }
 
   void remove(const int32_t* rows, int64_t count) override {
-    int64_t kept = rows[0], removed = 0;
-    for (int64_t row = kept; row < rows_; ++row) {
-      if (removed < count && rows[removed] == row) {
-        ++removed;
-      } else {
-        copy(row, const_cast<float*>(kernels::address(corpus(), kept++)), kernels::stride(corpus()));
+    rows_ = close_gaps(rows, count, rows_, [this](int64_t from, int64_t to) {
+      if (keeps_float32()) {
+        copy(from, const_cast<float*>(kernels::address(corpus(), to)), kernels::stride(corpus()));
       }
-    }
-    write_narrow(rows[0], kept - rows[0]);
-    rows_ = kept;
+      if (narrow_) {
+        copy_in_panels(kernels::address(corpus(), *narrow_, from), kernels::address(corpus(), *narrow_, to),
+                       words());
+      }
+    });
   }
 
   std::vector<float> vectors(int64_t first, int64_t count) const override {
     std::vector<float> result(count * dimensions_);
-    for (int64_t row = 0; row < count; ++row) copy(first + row, &result[row * dimensions_], 1);
+    for (int64_t row = 0; row < count; ++row) {
+      float* vector = &result[row * dimensions_];
+      if (keeps_float32()) {
+        copy(first + row, vector, 1);
+      } else {
+        kernels::read_row(corpus(), first + row, vector);
+      }
+    }
     return result;
   }
 
@@ -59,10 +74,12 @@ class HostVectors : public VectorStore {
   }
 
  private:
-  // A narrow copy is read in order; the float32 vectors beside it then only a row here and there.
+  bool keeps_float32() const { return layout_ != kernels::Layout::narrow; }
+  int64_t words() const { return kernels::narrow_words(narrow_->type, dimensions_); }
+
   kernels::Corpus corpus() const {
-    return {vectors_.addresses(), rows_per_block_, rows_, dimensions_,
-            narrow_ ? kernels::Layout::rows : kernels::Layout::panels};
+    return {vectors_.addresses(), rows_per_block_, rows_,
+            dimensions_,          layout_,         narrow_ ? &*narrow_ : nullptr};
   }
 
   void copy(int64_t row, float* to, int64_t to_stride) const {
@@ -71,14 +88,9 @@ class HostVectors : public VectorStore {
     for (int64_t d = 0; d < dimensions_; ++d) to[d * to_stride] = from[d * from_stride];
   }
 
-  void write_narrow(int64_t first, int64_t count) {
-    if (!narrow_) return;
-    narrow_->blocks = narrow_words_.addresses();
-    kernels::write_narrow(corpus(), first, count, threads(), *narrow_);
-  }
-
   int64_t dimensions_;
   int64_t rows_per_block_;
+  kernels::Layout layout_;
   int64_t rows_ = 0;
   Blocks<float> vectors_;
   Blocks<uint32_t> narrow_words_;
@@ -88,7 +100,11 @@ class HostVectors : public VectorStore {
 }  // namespace
 
 std::unique_ptr<VectorStore> host_vectors(int64_t dimensions, std::optional<kernels::Narrow> narrow) {
-  return std::make_unique<HostVectors>(dimensions, narrow);
+  return std::make_unique<HostVectors>(dimensions, narrow, /*keeps_float32=*/true);
+}
+
+std::unique_ptr<VectorStore> narrow_host_vectors(int64_t dimensions, kernels::Narrow narrow) {
+  return std::make_unique<HostVectors>(dimensions, narrow, /*keeps_float32=*/false);
 }
 
 }  // namespace xlembed

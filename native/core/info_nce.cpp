@@ -13,14 +13,19 @@
 namespace xlembed {
 namespace {
 
-// Rows of the similarity matrix in memory at a time: the products run at full rate from 512 rows on, and a
-// smaller block stays in a cache. Up to whole_bytes the symmetric form keeps the matrix from its first pass
-// to its second instead of computing it again.
+// Rows of the similarity matrix in memory at a time: on the CPU the products run at full rate from 512 rows
+// on, and a smaller block stays in a cache. A GPU's run at full rate from some 2,048 rows on: what they read
+// and write besides falls as 1 / rows (the passages, and their gradient, once for each block). Up to
+// whole_bytes the symmetric form keeps the matrix from its first pass to its second instead of computing it
+// again.
 constexpr int64_t cached_bytes = int64_t{16} << 20;
 constexpr int64_t block_bytes = int64_t{64} << 20;
 constexpr int64_t whole_bytes = int64_t{64} << 20;
+constexpr int64_t device_block_bytes = int64_t{1} << 30;
+constexpr int64_t device_block_rows = 4096;
 
-int64_t rows_in_block(int64_t row_bytes) {
+int64_t rows_in_block(int64_t row_bytes, bool is_cuda) {
+  if (is_cuda) return std::clamp<int64_t>(device_block_bytes / row_bytes / 128 * 128, 128, device_block_rows);
   const int64_t fast = std::clamp<int64_t>(cached_bytes / row_bytes, 512, 1024);
   return std::max<int64_t>(std::min(fast, block_bytes / row_bytes), 128);
 }
@@ -58,7 +63,7 @@ class Blocks {
         columns_(passages.size(0)),
         stride_((columns_ + 15) / 16 * 16) {
     const int64_t row_bytes = stride_ * static_cast<int64_t>(sizeof(float));
-    rows_per_block_ = std::min(count_, rows_in_block(row_bytes));
+    rows_per_block_ = std::min(count_, rows_in_block(row_bytes, queries.is_cuda()));
     whole_ = options.symmetric && wanted.any() && count_ * row_bytes <= whole_bytes;
     const at::TensorOptions floats = queries_.options().dtype(at::kFloat);
     values_ = at::empty({whole_ ? count_ : rows_per_block_, stride_}, floats);

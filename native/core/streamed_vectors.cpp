@@ -2,6 +2,8 @@
 // pinned buffers. While the GPU searches one piece the next one is copied, and the one after that is brought
 // to pinned memory. A piece's k best are merged with those of the pieces before: the results are those of a
 // search that has all on the device.
+#include "core/blocks.h"
+#include "core/device_store.h"
 #include "core/error.h"
 #include "core/vector_store.h"
 
@@ -55,15 +57,9 @@ class StreamedVectors : public VectorStore {
   }
 
   void remove(const int32_t* rows, int64_t count) override {
-    int64_t kept = rows[0], removed = 0;
-    for (int64_t row = kept; row < rows_; ++row) {
-      if (removed < count && rows[removed] == row) {
-        ++removed;
-      } else {
-        std::copy_n(row_at(row), dimensions_, row_at(kept++));
-      }
-    }
-    rows_ = kept;
+    rows_ = close_gaps(rows, count, rows_, [this](int64_t from, int64_t to) {
+      std::copy_n(row_at(from), dimensions_, row_at(to));
+    });
   }
 
   std::vector<float> vectors(int64_t first, int64_t count) const override {
@@ -79,11 +75,7 @@ class StreamedVectors : public VectorStore {
       kernels::top_k(queries, count, corpus(), subset, k, threads(), scores, rows);
       return;
     }
-    if (k > kernels::cuda::top_k_list / 4) {
-      throw CodedError("INVALID_ARGUMENT", "expected k of at most " +
-                                               std::to_string(kernels::cuda::top_k_list / 4) + " on " +
-                                               device_.str() + ", received " + std::to_string(k));
-    }
+    require_device_k(k, device_);
     for (int64_t begin = 0; begin < count; begin += kQueryBlock) {
       search_block(queries + begin * dimensions_, std::min(kQueryBlock, count - begin), k, scores + begin * k,
                    rows + begin * k);

@@ -34,6 +34,9 @@ class VectorStore {
 // In memory, for the CPU.
 std::unique_ptr<VectorStore> host_vectors(int64_t dimensions, std::optional<kernels::Narrow> narrow);
 
+// In narrow numbers alone, for the CPU: the results over the vectors that these stand for, bit by bit.
+std::unique_ptr<VectorStore> narrow_host_vectors(int64_t dimensions, kernels::Narrow narrow);
+
 // Their signs alone, for the CPU: scores are inner products of signs, each +1 or -1.
 std::unique_ptr<VectorStore> binary_vectors(int64_t dimensions);
 
@@ -46,8 +49,13 @@ std::unique_ptr<VectorStore> mapped_vectors(const std::string& path, int64_t off
 // CUDA.
 std::unique_ptr<VectorStore> device_vectors(int64_t dimensions, at::Device device, bool narrow);
 
-// The same while they take no more than budget_bytes of the GPU's memory (0: 80 % of what is free now); from
-// then on in the host's memory, streamed through the GPU by each search, in float32.
+// What narrow_host_vectors() and binary_vectors() give, on a GPU; all must fit in its memory (OUT_OF_MEMORY).
+std::unique_ptr<VectorStore> narrow_device_vectors(int64_t dimensions, at::Device device,
+                                                   kernels::Narrow narrow);
+std::unique_ptr<VectorStore> binary_device_vectors(int64_t dimensions, at::Device device);
+
+// What device_vectors() gives while they take no more than budget_bytes of the GPU's memory (0: 80 % of what
+// is free now); from then on in the host's memory, streamed through the GPU by each search, in float32.
 std::unique_ptr<VectorStore> fitting_vectors(int64_t dimensions, at::Device device, bool narrow,
                                              int64_t budget_bytes);
 

@@ -56,7 +56,7 @@ __global__ void mean_forward(const T* hidden, const int32_t* cumulative, int64_t
 template <typename T, int width>
 __global__ void first_forward(const T* hidden, const int32_t* cumulative, int64_t D, T* pooled) {
   const int64_t d = first_column<width>();
-  if (d >= D) return;
+  if (d >= D || threadIdx.y != 0) return;
   const int64_t begin = cumulative[blockIdx.x];
   Vector<T, width> result = {};
   if (begin < cumulative[blockIdx.x + 1]) result = load_vector<T, width>(hidden + begin * D + d);

@@ -5,6 +5,7 @@
 #include "kernels/best_k.h"
 #include "kernels/panels.h"
 #include "kernels/rank_counts.h"
+#include "kernels/top_k_narrow.h"
 
 namespace xlembed::kernels {
 namespace {
@@ -25,20 +26,26 @@ struct Float32 {
 
 // The same sum for one pair.
 float score_pair(const Corpus& corpus, int64_t row, const float* query) {
-  const float* x = address(corpus, row);
-  const int64_t step = stride(corpus);
+  const bool is_narrow = corpus.layout == Layout::narrow;
+  std::vector<float> vector(is_narrow ? corpus.dimensions : 0);
+  if (is_narrow) read_row(corpus, row, vector.data());
+  const float* x = is_narrow ? vector.data() : address(corpus, row);
+  const int64_t step = is_narrow ? 1 : stride(corpus);
   float sum = 0;
   for (int64_t d = 0; d < corpus.dimensions; ++d) sum = fma(x[d * step], query[d], sum);
   return sum;
 }
 
 // Gives the corpus, or the rows of it that a search is confined to, panel by panel: from where they lie if
-// they lie as panels, else gathered into a buffer of the thread.
+// they lie as panels, else gathered or widened into a buffer of the thread.
 class PanelReader {
  public:
   PanelReader(const Corpus& corpus, const Subset& subset, int threads)
       : corpus_(corpus), subset_(subset), rows_(subset.all() ? corpus.rows : subset.count) {
     if (!direct()) buffers_.resize(threads, std::vector<float>(corpus.dimensions * kPanelRows, 0.f));
+    if (is_narrow() && !subset.all()) {
+      widened_.resize(threads, std::vector<float>(corpus.dimensions * kPanelRows));
+    }
   }
   int64_t panels() const { return (rows_ + kPanelRows - 1) / kPanelRows; }
   int64_t valid_rows(int64_t p) const { return std::min(kPanelRows, rows_ - p * kPanelRows); }
@@ -48,25 +55,38 @@ class PanelReader {
       const float* panel = address(corpus_, p * kPanelRows);
       return {panel, panel + corpus_.dimensions * kPanelRows};
     }
+    float* panel = buffers_[thread].data();
+    if (is_narrow() && subset_.all()) {
+      read_panel(corpus_, p, panel);
+      return {panel, panel};
+    }
     const float* vectors[kPanelRows];
     const int64_t count = valid_rows(p);
     for (int64_t i = 0; i < count; ++i) {
       const int64_t at = p * kPanelRows + i;
-      vectors[i] = address(corpus_, subset_.all() ? at : subset_.rows[at]);
+      vectors[i] = vector_of(subset_.all() ? at : subset_.rows[at], i, thread);
     }
-    const float* panel = buffers_[thread].data();
-    write_panel(vectors, stride(corpus_), count, corpus_.dimensions, buffers_[thread].data());
+    write_panel(vectors, is_narrow() ? 1 : stride(corpus_), count, corpus_.dimensions, panel);
     // What follows the last row is the next panel's first one, unless the rows are some here and there.
     return {panel, subset_.all() ? vectors[count - 1] + corpus_.dimensions : panel};
   }
 
  private:
   bool direct() const { return subset_.all() && corpus_.layout == Layout::panels; }
+  bool is_narrow() const { return corpus_.layout == Layout::narrow; }
+
+  const float* vector_of(int64_t row, int64_t lane, int thread) {
+    if (!is_narrow()) return address(corpus_, row);
+    float* vector = &widened_[thread][lane * corpus_.dimensions];
+    read_row(corpus_, row, vector);
+    return vector;
+  }
 
   Corpus corpus_;
   Subset subset_;
   int64_t rows_;
   std::vector<std::vector<float>> buffers_;
+  std::vector<std::vector<float>> widened_;  // by thread: (48, D), of narrow rows here and there
 };
 
 void top_k_block(const float* queries, int64_t query_count, const Corpus& corpus, const Subset& subset,

@@ -1,5 +1,6 @@
 #include <cuda_pipeline.h>
 
+#include "kernels/rank_counts.cuh"
 #include "kernels/top_k.h"
 #include "kernels/top_k_lists.cuh"
 
@@ -8,34 +9,6 @@
 // float32 arithmetic.
 namespace xlembed::kernels::cuda {
 namespace {
-
-struct CountBetter {
-  const int32_t* relevant;
-  const int32_t* offsets;
-  const float* relevant_scores;
-  int32_t* ranks;
-
-  template <int width, int count>
-  __device__ void operator()(int64_t query, const int64_t (&rows)[count], const float (&scores)[count],
-                             int64_t end) const {
-    const unsigned together =
-        width == warp_lanes ? whole_warp : 0xFFFFu << (threadIdx.x % warp_lanes / 16 * 16);
-    for (int32_t i = offsets[query]; i < offsets[query + 1]; ++i) {
-      const float own = relevant_scores[i];
-      int better = 0;
-#pragma unroll
-      for (int j = 0; j < count; ++j) {
-        const bool tied_before = scores[j] == own && rows[j] < relevant[i];
-        better += rows[j] < end && (scores[j] > own || tied_before);
-      }
-#pragma unroll
-      for (int distance = width / 2; distance > 0; distance /= 2) {
-        better += __shfl_xor_sync(together, better, distance);
-      }
-      if (threadIdx.x % width == 0 && better > 0) atomicAdd(&ranks[i], better);
-    }
-  }
-};
 
 // ---- Few queries: the corpus is read once, 16 bytes a thread and dimension ----
 
@@ -225,14 +198,13 @@ __global__ void score_relevant(const float* queries, const float* block, int64_t
 
 // Hands the scores of all queries with the rows [first, end) to the sink; `first` is a multiple of 48.
 template <typename Sink>
-void score_rows(const float* transposed, int64_t query_count, const Corpus& corpus, int64_t first,
-                int64_t end, const Sink& sink, CudaStream stream) {
-  const int64_t D = corpus.dimensions, padded = top_k_padded_queries(query_count);
+void score_rows(const float* transposed, int64_t query_count, const PanelSource& source, int64_t D,
+                int64_t first, int64_t end, const Sink& sink, CudaStream stream) {
+  const int64_t padded = top_k_padded_queries(query_count);
   while (first < end) {
-    const int64_t block_end = (first / corpus.rows_per_block + 1) * corpus.rows_per_block,
-                  stop = std::min(end, block_end);
+    int64_t stop = end;
+    const float* x = source(first, &stop);
     const int64_t panels = (stop - first + kPanelRows - 1) / kPanelRows;
-    const float* x = address(corpus, first);
     if (query_count > 16) {
       const int64_t blocks = (panels + 1) / 2 * (padded / many_queries);
       launch(score_many<Sink>, static_cast<unsigned>(blocks), many_threads, 0, stream, x, panels, first, stop,
@@ -264,32 +236,54 @@ void transpose(const float* queries, int64_t count, int64_t D, float* out, CudaS
          D, padded, out);
 }
 
+// The blocks of memory, one after another.
+PanelSource panels_of(const Corpus& corpus) {
+  return [&corpus](int64_t first, int64_t* end) {
+    *end = std::min(*end, (first / corpus.rows_per_block + 1) * corpus.rows_per_block);
+    return address(corpus, first);
+  };
+}
+
 }  // namespace
 
 void top_k(const float* queries, int64_t query_count, const Corpus& corpus, int64_t k, void* workspace,
            float* scores, int32_t* rows, CudaStream stream) {
+  top_k(queries, query_count, panels_of(corpus), {corpus.rows, corpus.dimensions}, k, workspace, scores, rows,
+        stream);
+}
+
+void top_k(const float* queries, int64_t query_count, const PanelSource& source, CorpusShape corpus,
+           int64_t k, void* workspace, float* scores, int32_t* rows, CudaStream stream) {
   if (query_count == 0 || k == 0) return;
   const Lists lists(workspace, query_count);
   float* transposed = transposed_queries(workspace, query_count);
   transpose(queries, query_count, corpus.dimensions, transposed, stream);
   const auto score = [&](int64_t first, int64_t end, const Collect& sink) {
-    score_rows(transposed, query_count, corpus, first, end, sink, stream);
+    score_rows(transposed, query_count, source, corpus.dimensions, first, end, sink, stream);
   };
   search_lists(lists, query_count, corpus.rows, k, score, scores, rows, stream);
 }
 
 void ranks(const float* queries, int64_t query_count, const Corpus& corpus, const int32_t* relevant,
-           const int32_t* offsets, void* workspace, float* relevant_scores, int32_t* ranks,
+           const int32_t* offsets, void* workspace, float* relevant_scores, int32_t* found,
            CudaStream stream) {
+  ranks(queries, query_count, panels_of(corpus), {corpus.rows, corpus.dimensions}, relevant, offsets,
+        workspace, relevant_scores, found, stream);
+}
+
+void ranks(const float* queries, int64_t query_count, const PanelSource& source, CorpusShape corpus,
+           const int32_t* relevant, const int32_t* offsets, void* workspace, float* relevant_scores,
+           int32_t* ranks, CudaStream stream) {
   if (query_count == 0) return;
   float* transposed = transposed_queries(workspace, query_count);
   transpose(queries, query_count, corpus.dimensions, transposed, stream);
-  for (int64_t first = 0; first < corpus.rows; first += corpus.rows_per_block) {
-    const int64_t end = std::min(corpus.rows, first + corpus.rows_per_block);
-    launch(score_relevant, static_cast<unsigned>(query_count), warp_lanes, 0, stream, queries,
-           address(corpus, first), first, end, corpus.dimensions, relevant, offsets, relevant_scores, ranks);
+  for (int64_t first = 0, end; first < corpus.rows; first = end) {
+    end = corpus.rows;
+    const float* x = source(first, &end);
+    launch(score_relevant, static_cast<unsigned>(query_count), warp_lanes, 0, stream, queries, x, first, end,
+           corpus.dimensions, relevant, offsets, relevant_scores, ranks);
   }
-  score_rows(transposed, query_count, corpus, 0, corpus.rows,
+  score_rows(transposed, query_count, source, corpus.dimensions, 0, corpus.rows,
              CountBetter{relevant, offsets, relevant_scores, ranks}, stream);
 }
 

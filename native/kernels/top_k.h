@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 
 #include "kernels/stream.h"
 
@@ -17,7 +18,11 @@ namespace xlembed::kernels {
 // and a scan reads memory in order.
 inline constexpr int64_t kPanelRows = 48;
 
-enum class Layout { panels, rows };
+struct NarrowCorpus;  // top_k_narrow.h
+
+// `narrow`: there are no float32 vectors but those that narrow numbers stand for; results are the same bits
+// as over these in float32.
+enum class Layout { panels, rows, narrow };
 
 // Vectors in blocks of memory, each 64-byte aligned and wholly initialised; rows beyond N are never found.
 struct Corpus {
@@ -26,6 +31,7 @@ struct Corpus {
   int64_t rows;                // N
   int64_t dimensions;          // D
   Layout layout;
+  const NarrowCorpus* narrow = nullptr;  // in layout `narrow`
 };
 
 // The rows that a search is confined to, ascending.
@@ -81,9 +87,22 @@ void ranks(const float* queries, int64_t query_count, const Corpus& corpus, cons
 void write_vectors(const float* vectors, int64_t first, int64_t count, const Corpus& corpus,
                    CudaStream stream);
 
+// The same searches over panels that are made when they are wanted: source(first, &end) gives those of the
+// rows from `first` (a multiple of 48) on, and lowers `end` to where they end; they are read before the next
+// call.
+using PanelSource = std::function<const float*(int64_t first, int64_t* end)>;
+struct CorpusShape {
+  int64_t rows, dimensions;
+};
+void top_k(const float* queries, int64_t query_count, const PanelSource& source, CorpusShape corpus,
+           int64_t k, void* workspace, float* scores, int32_t* rows, CudaStream stream);
+void ranks(const float* queries, int64_t query_count, const PanelSource& source, CorpusShape corpus,
+           const int32_t* relevant, const int32_t* offsets, void* workspace, float* relevant_scores,
+           int32_t* ranks, CudaStream stream);
+
 }  // namespace cuda
 
-// The float32 of dimension d of row r: address(corpus, r)[d * stride(corpus)].
+// The float32 of dimension d of row r: address(corpus, r)[d * stride(corpus)]; not in layout `narrow`.
 inline const float* address(const Corpus& corpus, int64_t row) {
   const float* block = corpus.blocks[row / corpus.rows_per_block];
   const int64_t at = row % corpus.rows_per_block;

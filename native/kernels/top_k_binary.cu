@@ -1,3 +1,4 @@
+#include "kernels/rank_counts.cuh"
 #include "kernels/top_k_binary.h"
 #include "kernels/top_k_lists.cuh"
 
@@ -22,10 +23,10 @@ __device__ uint32_t word_of(const uint8_t* bits, int64_t w, int64_t bytes) {
 }
 
 // panels (P, W, 48), queries (Q, bytes); a thread has 4 rows, a block of the grid's second axis one tile.
-template <int Q>
+template <int Q, typename Sink>
 __global__ void __launch_bounds__(threads_per_block)
     score_bits(const uint32_t* panels, int64_t panel_count, int64_t first_row, int64_t end, int64_t D,
-               const uint8_t* queries, int64_t query_count, Collect sink) {
+               const uint8_t* queries, int64_t query_count, Sink sink) {
   __shared__ uint32_t shared[held_words][Q];
   constexpr int quads = kPanelRows / 4;
   const int64_t W = (D + 31) / 32, bytes = (D + 7) / 8;
@@ -80,20 +81,39 @@ __global__ void write_words(const uint8_t* bits, int64_t first, int64_t count, i
       word_of(bits + at / W * bytes, w, bytes);
 }
 
+// Sets the scores of the relevant rows that lie in a block of panels; their ranks begin at 1.
+__global__ void score_relevant(const uint8_t* queries, const uint32_t* panels, int64_t first_row, int64_t end,
+                               int64_t D, const int32_t* relevant, const int32_t* offsets, float* scores,
+                               int32_t* ranks) {
+  const int64_t query = blockIdx.x, W = (D + 31) / 32, bytes = (D + 7) / 8;
+  for (int32_t i = offsets[query] + static_cast<int32_t>(threadIdx.x); i < offsets[query + 1];
+       i += static_cast<int32_t>(blockDim.x)) {
+    if (relevant[i] < first_row || relevant[i] >= end) continue;
+    const int64_t row = relevant[i] - first_row;
+    const uint32_t* x = panels + row / kPanelRows * W * kPanelRows + row % kPanelRows;
+    int distance = 0;
+    for (int64_t w = 0; w < W; ++w)
+      distance += __popc(x[w * kPanelRows] ^ word_of(queries + query * bytes, w, bytes));
+    scores[i] = static_cast<float>(static_cast<int>(D) - 2 * distance);
+    ranks[i] = 1;
+  }
+}
+
 // Hands the scores of all queries with the rows [first, end) to the sink; `first` is a multiple of 48.
+template <typename Sink>
 void score_rows(const uint8_t* queries, int64_t query_count, const BinaryCorpus& corpus, int64_t first,
-                int64_t end, const Collect& sink, CudaStream stream) {
+                int64_t end, const Sink& sink, CudaStream stream) {
   while (first < end) {
     const int64_t block_end = (first / corpus.rows_per_block + 1) * corpus.rows_per_block;
     const int64_t stop = std::min(end, block_end), panels = (stop - first + kPanelRows - 1) / kPanelRows;
     const unsigned blocks = blocks_for(panels * (kPanelRows / 4), threads_per_block);
     const uint32_t* x = address(corpus, first);
     if (query_count == 1) {
-      launch(score_bits<1>, blocks, threads_per_block, 0, stream, x, panels, first, stop, corpus.dimensions,
-             queries, int64_t{1}, sink);
+      launch(score_bits<1, Sink>, blocks, threads_per_block, 0, stream, x, panels, first, stop,
+             corpus.dimensions, queries, int64_t{1}, sink);
     } else {
       const dim3 grid(blocks, blocks_for(query_count, query_tile));
-      launch(score_bits<query_tile>, grid, threads_per_block, 0, stream, x, panels, first, stop,
+      launch(score_bits<query_tile, Sink>, grid, threads_per_block, 0, stream, x, panels, first, stop,
              corpus.dimensions, queries, query_count, sink);
     }
     first = stop;
@@ -109,6 +129,19 @@ void top_k_binary(const uint8_t* queries, int64_t query_count, const BinaryCorpu
     score_rows(queries, query_count, corpus, first, end, sink, stream);
   };
   search_lists(Lists(workspace, query_count), query_count, corpus.rows, k, score, scores, rows, stream);
+}
+
+void ranks_binary(const uint8_t* queries, int64_t query_count, const BinaryCorpus& corpus,
+                  const int32_t* relevant, const int32_t* offsets, float* relevant_scores, int32_t* ranks,
+                  CudaStream stream) {
+  if (query_count == 0) return;
+  for (int64_t first = 0; first < corpus.rows; first += corpus.rows_per_block) {
+    const int64_t end = std::min(corpus.rows, first + corpus.rows_per_block);
+    launch(score_relevant, static_cast<unsigned>(query_count), warp_lanes, 0, stream, queries,
+           address(corpus, first), first, end, corpus.dimensions, relevant, offsets, relevant_scores, ranks);
+  }
+  score_rows(queries, query_count, corpus, 0, corpus.rows,
+             CountBetter{relevant, offsets, relevant_scores, ranks}, stream);
 }
 
 void write_binary(const uint8_t* bits, int64_t first, int64_t count, const BinaryCorpus& corpus,

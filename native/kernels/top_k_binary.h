@@ -53,6 +53,11 @@ namespace cuda {
 void top_k_binary(const uint8_t* queries, int64_t query_count, const BinaryCorpus& corpus, int64_t k,
                   void* workspace, float* scores, int32_t* rows, CudaStream stream);
 
+// relevant_scores has one entry for each relevant row.
+void ranks_binary(const uint8_t* queries, int64_t query_count, const BinaryCorpus& corpus,
+                  const int32_t* relevant, const int32_t* offsets, float* relevant_scores, int32_t* ranks,
+                  CudaStream stream);
+
 void write_binary(const uint8_t* bits, int64_t first, int64_t count, const BinaryCorpus& corpus,
                   CudaStream stream);
 

@@ -56,7 +56,7 @@ Distance encode_int8(const float* x, int64_t dimensions, int most, int offset, u
   std::fill_n(words, count, 0u);
   float largest = 0;
   for (int64_t d = 0; d < dimensions; ++d) largest = std::max(largest, std::fabs(x[d]));
-  *scale = largest / static_cast<float>(most);
+  *scale = int8_scale(largest, most);
   const float inverse = *scale > FLT_MIN ? 1 / *scale : 0;
   double error = 0, length = 0;
   for (int64_t d = 0; d < dimensions; ++d) {
@@ -115,12 +115,6 @@ NarrowQueries encode_queries(const float* queries, int64_t count, int64_t dimens
 
 // ---- First pass: which rows could be among the k best ----
 
-uint32_t* panel_of(const Corpus& corpus, const NarrowCorpus& narrow, int64_t p) {
-  const int64_t row = p * kPanelRows;
-  return narrow.blocks[row / corpus.rows_per_block] +
-         row % corpus.rows_per_block * narrow_words(narrow.type, corpus.dimensions);
-}
-
 template <typename Kernel>
 void shortlist_with(const Kernel& kernel, const NarrowQueries& queries, const Corpus& corpus,
                     const NarrowCorpus& narrow, std::vector<Shortlist>& lists) {
@@ -128,7 +122,7 @@ void shortlist_with(const Kernel& kernel, const NarrowQueries& queries, const Co
   const int64_t words = value_words(narrow.type, corpus.dimensions);
   const int64_t stride = narrow_words(narrow.type, corpus.dimensions) * kPanelRows;
   const auto panel = [&](int64_t p, int) -> PanelAndNext<uint32_t> {
-    const uint32_t* words = panel_of(corpus, narrow, p);
+    const uint32_t* words = address(corpus, narrow, p * kPanelRows);
     return {words, words + stride};
   };
   const int threads = static_cast<int>(lists.size());
@@ -176,10 +170,16 @@ void shortlist(const NarrowQueries& queries, int64_t count, const Corpus& corpus
 // for each.
 void score_rows(const float* query, const Corpus& corpus, Candidate* candidates, int64_t count) {
   constexpr int kChains = 8;
+  const bool is_narrow = corpus.layout == Layout::narrow;
+  std::vector<float> vectors(is_narrow ? kChains * corpus.dimensions : 0);
   for (int64_t first = 0; first < count; first += kChains) {
     const float* x[kChains];
     float sums[kChains] = {};
-    for (int i = 0; i < kChains; ++i) x[i] = address(corpus, candidates[std::min(first + i, count - 1)].row);
+    for (int i = 0; i < kChains; ++i) {
+      const int32_t row = candidates[std::min(first + i, count - 1)].row;
+      if (is_narrow) read_row(corpus, row, &vectors[i * corpus.dimensions]);
+      x[i] = is_narrow ? &vectors[i * corpus.dimensions] : address(corpus, row);
+    }
     for (int64_t d = 0; d < corpus.dimensions; ++d) {
       for (int i = 0; i < kChains; ++i) sums[i] = fma(x[i][d], query[d], sums[i]);
     }
@@ -257,7 +257,8 @@ int64_t narrow_words(Narrow type, int64_t dimensions) {
   return value_words(type, dimensions) + (type == Narrow::int8 ? 1 : 0);
 }
 
-void write_narrow(const Corpus& corpus, int64_t first, int64_t count, int threads, NarrowCorpus& narrow) {
+void write_narrow(const float* vectors, int64_t first, int64_t count, const Corpus& corpus, int threads,
+                  NarrowCorpus& narrow) {
   const int64_t values = value_words(narrow.type, corpus.dimensions);
   const int64_t words = narrow_words(narrow.type, corpus.dimensions), end = first + count;
   float error = narrow.largest_error, length = narrow.largest_length;
@@ -267,10 +268,10 @@ void write_narrow(const Corpus& corpus, int64_t first, int64_t count, int thread
 #pragma omp for
     for (int64_t p = first / kPanelRows; p < (end + kPanelRows - 1) / kPanelRows; ++p) {
       const int64_t begin = std::max(first, p * kPanelRows), stop = std::min(end, (p + 1) * kPanelRows);
-      const uint32_t* vectors[kPanelRows];
+      const uint32_t* rows[kPanelRows];
       for (int64_t row = begin; row < stop; ++row) {
         uint32_t* out = &encoded[(row - begin) * words];
-        const float* x = address(corpus, row);
+        const float* x = vectors + (row - first) * corpus.dimensions;
         float scale = 0;
         const Distance distance = narrow.type == Narrow::bfloat16
                                       ? encode_bfloat16(x, corpus.dimensions, out, values)
@@ -278,13 +279,56 @@ void write_narrow(const Corpus& corpus, int64_t first, int64_t count, int thread
         if (narrow.type == Narrow::int8) std::memcpy(out + values, &scale, sizeof scale);
         error = std::max(error, distance.error);
         length = std::max(length, distance.length);
-        vectors[row - begin] = out;
+        rows[row - begin] = out;
       }
-      write_panel(vectors, 1, stop - begin, words, panel_of(corpus, narrow, p) + begin % kPanelRows);
+      write_panel(rows, 1, stop - begin, words, address(corpus, narrow, begin));
     }
   }
-  narrow.largest_error = error;
+  if (corpus.layout != Layout::narrow) narrow.largest_error = error;
   narrow.largest_length = length;
+}
+
+void read_row(const Corpus& corpus, int64_t row, float* vector) {
+  const NarrowCorpus& narrow = *corpus.narrow;
+  const uint32_t* words = address(corpus, narrow, row);
+  if (narrow.type == Narrow::bfloat16) {
+    for (int64_t d = 0; d < corpus.dimensions; ++d) {
+      const uint32_t word = words[d / 2 * kPanelRows];
+      vector[d] = to_float(bfloat16{static_cast<uint16_t>(word >> (d % 2 * 16))});
+    }
+    return;
+  }
+  float scale;
+  std::memcpy(&scale, words + value_words(narrow.type, corpus.dimensions) * kPanelRows, sizeof scale);
+  for (int64_t d = 0; d < corpus.dimensions; ++d) {
+    const uint32_t word = words[d / 4 * kPanelRows];
+    vector[d] = scale * static_cast<float>(static_cast<int>(word >> (d % 4 * 8) & 255) - 128);
+  }
+}
+
+void read_panel(const Corpus& corpus, int64_t p, float* panel) {
+  const NarrowCorpus& narrow = *corpus.narrow;
+  const uint32_t* words = address(corpus, narrow, p * kPanelRows);
+  if (narrow.type == Narrow::bfloat16) {
+    for (int64_t d = 0; d < corpus.dimensions; ++d) {
+      const uint32_t* from = words + d / 2 * kPanelRows;
+      const int shift = d % 2 == 0 ? 16 : 0;  // to the upper half
+      uint32_t bits[kPanelRows];
+      for (int64_t i = 0; i < kPanelRows; ++i) bits[i] = (from[i] << shift) & 0xFFFF0000u;
+      std::memcpy(panel + d * kPanelRows, bits, sizeof bits);
+    }
+    return;
+  }
+  float scales[kPanelRows];
+  std::memcpy(scales, words + value_words(narrow.type, corpus.dimensions) * kPanelRows, sizeof scales);
+  for (int64_t d = 0; d < corpus.dimensions; ++d) {
+    const uint32_t* from = words + d / 4 * kPanelRows;
+    const auto shift = static_cast<int>(d % 4 * 8);
+    for (int64_t i = 0; i < kPanelRows; ++i) {
+      const int integer = static_cast<int>(from[i] >> shift & 255) - 128;
+      panel[d * kPanelRows + i] = scales[i] * static_cast<float>(integer);
+    }
+  }
 }
 
 int64_t top_k_narrow(const float* queries, int64_t query_count, const Corpus& corpus,

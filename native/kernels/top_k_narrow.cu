@@ -57,6 +57,93 @@ __global__ void narrow_rows(const float* vectors, int64_t first, int64_t count, 
   raise(&bounds[1], distance.length);
 }
 
+// ---- Vectors in narrow numbers alone ----
+
+// The rows of a StoredCorpus.
+struct StoredRows {
+  Narrow type;
+  char* const* blocks;
+  int64_t memory_rows;  // of each block
+  int64_t row_bytes;
+
+  explicit StoredRows(const StoredCorpus& corpus)
+      : type(corpus.type),
+        blocks(corpus.blocks),
+        memory_rows(corpus.rows_per_block),
+        row_bytes(stored_row_bytes(corpus.type, corpus.dimensions)) {}
+
+  __device__ char* at(int64_t row) const { return blocks[row / memory_rows] + row % memory_rows * row_bytes; }
+  __device__ float* scale(char* row) const { return reinterpret_cast<float*>(row + row_bytes - 16); }
+  __device__ float value(const char* row, int64_t d) const {
+    if (type == Narrow::bfloat16) return to_float(reinterpret_cast<const bfloat16*>(row)[d]);
+    const float scale = *reinterpret_cast<const float*>(row + row_bytes - 16);
+    return scale * static_cast<float>(reinterpret_cast<const int8_t*>(row)[d]);
+  }
+};
+
+// A warp to a row, with the arithmetic of the CPU's encode_int8(); every lane receives how far bfloat16 is
+// from what the numbers stand for.
+__device__ Distance int8_row(const float* x, int64_t D, int64_t width, int8_t* out, float* scale_out) {
+  float largest = 0;
+  for (int64_t d = threadIdx.x; d < D; d += warp_lanes) largest = fmaxf(largest, fabsf(x[d]));
+  const float scale = int8_scale(warp_max(largest)), inverse = scale > FLT_MIN ? 1 / scale : 0.0f;
+  Distance squared;
+  for (int64_t d = threadIdx.x; d < width; d += warp_lanes) {
+    const float integer = d < D ? fminf(fmaxf(rintf(x[d] * inverse), -127.0f), 127.0f) : 0.0f;
+    out[d] = static_cast<int8_t>(integer);
+    const float value = scale * integer;
+    const double rounded = to_float(round_to_bfloat16(value)), difference = value - rounded;
+    squared.error += difference * difference;
+    squared.length += rounded * rounded;
+  }
+  if (threadIdx.x == 0) *scale_out = scale;
+  return {sqrt(warp_sum(squared.error)), sqrt(warp_sum(squared.length))};
+}
+
+__global__ void store_rows(const float* vectors, int64_t first, int64_t count, int64_t D, StoredRows rows,
+                           float* bounds) {
+  const int64_t r = row_of_warp();
+  if (r >= count) return;
+  char* out = rows.at(first + r);
+  const float* x = vectors + r * D;
+  Distance distance;
+  if (rows.type == Narrow::bfloat16) {
+    distance = narrow_row(x, D, narrow_width(D), reinterpret_cast<bfloat16*>(out));
+    distance.error = 0;  // what is read is what is kept
+  } else {
+    distance = int8_row(x, D, rows.row_bytes - 16, reinterpret_cast<int8_t*>(out), rows.scale(out));
+  }
+  if (threadIdx.x != 0) return;
+  raise(&bounds[0], distance.error);
+  raise(&bounds[1], distance.length);
+}
+
+// Rows [first, first + count) -> (count, width) bfloat16, a thread to eight places.
+__global__ void widen_to_bfloat16(StoredRows rows, int64_t first, int64_t count, int64_t width,
+                                  bfloat16* out) {
+  const int64_t at = (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) * 8;
+  if (at >= count * width) return;
+  char* row = rows.at(first + at / width);
+  const float scale = *rows.scale(row);
+  // width is at most the padded D: zeros stand behind D.
+  const auto integers = load_vector<int8_t, 8>(reinterpret_cast<const int8_t*>(row) + at % width);
+  Vector<bfloat16, 8> result;
+#pragma unroll
+  for (int i = 0; i < 8; ++i)
+    result.values[i] = round_to_bfloat16(scale * static_cast<float>(integers.values[i]));
+  store_vector(out + at, result);
+}
+
+// Rows [first, first + count) -> float32 panels (ceil(count / 48), D, 48); rows beyond `count` are zeros.
+__global__ void widen_to_panels(StoredRows rows, int64_t first, int64_t count, int64_t D, int64_t values,
+                                float* panels) {
+  const int64_t at = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (at >= values) return;
+  const int64_t lane = at % kPanelRows, d = at / kPanelRows % D,
+                row = at / kPanelRows / D * kPanelRows + lane;
+  panels[at] = row < count ? rows.value(rows.at(first + row), d) : 0.0f;
+}
+
 // As on the CPU, except that tensor cores cut off where a sum rounds: twice the rounding.
 __device__ float margin(double length, const Distance& query, const Bounds& bounds, int64_t D) {
   const double furthest = static_cast<double>(bounds.length) + bounds.error;
@@ -98,14 +185,16 @@ struct CollectNear {
   }
 };
 
-// Rows [first, end) of the narrow corpus.
+// Rows [first, end) of the narrow corpus: in its blocks, or widened, from row `first` on.
 struct NarrowRows {
   const bfloat16* const* blocks;
   int64_t memory_rows;  // of each block; no tile lies in two
   int64_t width;
   int64_t first, end;
+  const bfloat16* widened = nullptr;
 
   __device__ const bfloat16* at(int64_t row) const {
+    if (widened) return widened + (row - first) * width;
     return blocks[row / memory_rows] + row % memory_rows * width;
   }
 };
@@ -284,19 +373,42 @@ __global__ void __launch_bounds__(sort_threads) keep_near(int64_t k, const float
 constexpr int rescore_threads = 128;
 constexpr int rescore_blocks = 16;  // of one query
 
-__global__ void rescore(const float* queries, int64_t D, const float* const* blocks, int64_t memory_rows,
-                        const unsigned* counts, Key* lists) {
+// Where the second pass finds a row: in float32 panels, or in the numbers that are kept.
+struct PanelVectors {
+  const float* const* blocks;
+  int64_t memory_rows;
+
+  __device__ float score(int64_t row, const float* query, int64_t D) const {
+    const int64_t at = row % memory_rows;
+    const float* x = blocks[row / memory_rows] + at / kPanelRows * kPanelRows * D + at % kPanelRows;
+    float sum = 0;
+#pragma unroll 16
+    for (int64_t d = 0; d < D; ++d) sum = fmaf(__ldg(x + d * kPanelRows), __ldg(query + d), sum);
+    return sum;
+  }
+};
+struct StoredVectors {
+  StoredRows rows;
+
+  __device__ float score(int64_t row, const float* query, int64_t D) const {
+    const char* x = rows.at(row);
+    float sum = 0;
+#pragma unroll 16
+    for (int64_t d = 0; d < D; ++d) sum = fmaf(rows.value(x, d), __ldg(query + d), sum);
+    return sum;
+  }
+};
+
+template <typename Vectors>
+__global__ void rescore(const float* queries, int64_t D, Vectors vectors, const unsigned* counts,
+                        Key* lists) {
   const int64_t query = blockIdx.y;
   const float* q = queries + query * D;
   Key* list = lists + query * list_capacity;
   for (unsigned i = blockIdx.x * rescore_threads + threadIdx.x; i < counts[query];
        i += rescore_blocks * rescore_threads) {
-    const auto row = static_cast<int64_t>(list[i] & 0xFFFFFFFFu), at = row % memory_rows;
-    const float* x = blocks[row / memory_rows] + at / kPanelRows * kPanelRows * D + at % kPanelRows;
-    float sum = 0;
-#pragma unroll 16
-    for (int64_t d = 0; d < D; ++d) sum = fmaf(__ldg(x + d * kPanelRows), __ldg(q + d), sum);
-    list[i] = key_of(sum, row);
+    const auto row = static_cast<int64_t>(list[i] & 0xFFFFFFFFu);
+    list[i] = key_of(vectors.score(row, q, D), row);
   }
 }
 
@@ -334,22 +446,71 @@ void score_slab(const NarrowRows& rows, const Pieces& pieces, int64_t query_coun
   launch(score_tiles, blocks, tile_threads, bytes, stream, rows, pieces.queries, query_tiles, sink);
 }
 
-// Queries that were given up, from the float32 vectors; returns how many.
-int64_t search_float32(const std::vector<int>& given_up, const float* queries, const Corpus& corpus,
-                       int64_t k, void* workspace, float* scores, int32_t* rows, CudaStream stream) {
+// Calls search(first query, how many) for each run of queries that were given up; returns how many they are.
+template <typename Search>
+int64_t search_given_up(const std::vector<int>& given_up, const Search& search) {
   const auto count = static_cast<int64_t>(given_up.size());
   int64_t total = 0;
   for (int64_t q = 0; q < count;) {
     int64_t end = q;
     while (end < count && given_up[end]) ++end;
-    if (end > q) {
-      top_k(queries + q * corpus.dimensions, end - q, corpus, k, workspace, scores + q * k, rows + q * k,
-            stream);
-    }
+    if (end > q) search(q, end - q);
     total += end - q;
     q = end + 1;
   }
   return total;
+}
+
+// Both passes; waits for the stream and returns which queries were given up. score_slab(first, end) is the
+// first pass over some rows, `vectors` what the second one reads.
+template <typename ScoreSlab, typename Vectors>
+std::vector<int> search_near(const float* queries, int64_t query_count, CorpusShape corpus,
+                             const float* bounds, int64_t k, const Pieces& pieces,
+                             const ScoreSlab& score_slab, const Vectors& vectors, float* scores,
+                             int32_t* rows, CudaStream stream) {
+  const int64_t padded = top_k_padded_queries(query_count), D = corpus.dimensions;
+  const Lists& lists = pieces.lists;
+  const auto count = static_cast<unsigned>(query_count);
+  launch(narrow_queries, blocks_for(padded, rows_per_block), dim3(warp_lanes, rows_per_block), 0, stream,
+         queries, query_count, D, bounds, pieces.queries, pieces.margins, lists.thresholds, lists.counts,
+         pieces.given_up);
+  allow_shared_bytes(keep_near, sort_bytes);
+  allow_shared_bytes(keep_best, sort_bytes);
+  int64_t slab = list_capacity / 2;  // a multiple of a tile, as all that follow
+  for (int64_t first = 0, end; first < corpus.rows; first = end) {
+    end = std::min(corpus.rows, first + slab);
+    score_slab(first, end);
+    launch(keep_near, count, sort_threads, sort_bytes, stream, k, pieces.margins, lists.thresholds,
+           lists.counts, lists.keys, pieces.given_up);
+    slab = end * (narrow_growth(k) - 1);
+  }
+  launch(rescore<Vectors>, dim3(rescore_blocks, count), rescore_threads, 0, stream, queries, D, vectors,
+         lists.counts, lists.keys);
+  launch(keep_best, count, sort_threads, sort_bytes, stream, k, lists.thresholds, lists.counts, lists.keys,
+         lists.overflowed);
+  launch(write_lists, blocks_for(query_count * k, plain_threads), plain_threads, 0, stream, query_count, k,
+         lists.counts, lists.keys, scores, rows);
+  std::vector<int> given_up(query_count);
+  check(cudaMemcpyAsync(given_up.data(), pieces.given_up, query_count * sizeof(int), cudaMemcpyDeviceToHost,
+                        stream));
+  check(cudaStreamSynchronize(stream));
+  return given_up;
+}
+
+// In the caller's workspace, behind what top_k_narrow() takes: a piece that was widened.
+void* widened_piece(void* workspace, int64_t queries, int64_t D) {
+  return static_cast<char*>(workspace) + top_k_narrow_workspace_bytes(queries, D);
+}
+
+PanelSource widened_panels(const StoredCorpus& corpus, float* panels, CudaStream stream) {
+  return [&corpus, panels, stream](int64_t first, int64_t* end) -> const float* {
+    const int64_t D = corpus.dimensions, rows = std::min(*end - first, stored_piece_rows(D));
+    const int64_t values = (rows + kPanelRows - 1) / kPanelRows * kPanelRows * D;
+    launch(widen_to_panels, blocks_for(values, plain_threads), plain_threads, 0, stream, StoredRows(corpus),
+           first, rows, D, values, panels);
+    *end = first + rows;
+    return panels;
+  };
 }
 
 }  // namespace
@@ -357,7 +518,12 @@ int64_t search_float32(const std::vector<int>& given_up, const float* queries, c
 int64_t top_k_narrow_workspace_bytes(int64_t queries, int64_t dimensions) {
   const int64_t padded = top_k_padded_queries(queries);
   const int64_t own = top_k_list_bytes(padded) + padded * (narrow_width(dimensions) * 2 + 8);
-  return std::max(own, top_k_workspace_bytes(queries, dimensions));
+  return (std::max(own, top_k_workspace_bytes(queries, dimensions)) + 15) / 16 * 16;
+}
+
+int64_t top_k_stored_workspace_bytes(int64_t queries, int64_t dimensions) {
+  return top_k_narrow_workspace_bytes(queries, dimensions) +
+         stored_piece_rows(dimensions) * narrow_width(dimensions) * static_cast<int64_t>(sizeof(float));
 }
 
 void write_narrow(const float* vectors, int64_t first, int64_t count, int64_t dimensions,
@@ -367,39 +533,68 @@ void write_narrow(const float* vectors, int64_t first, int64_t count, int64_t di
          first, count, dimensions, rows_per_block_of_memory, blocks, bounds);
 }
 
+void write_stored(const float* vectors, int64_t first, int64_t count, const StoredCorpus& corpus,
+                  CudaStream stream) {
+  launch(store_rows, blocks_for(count, rows_per_block), dim3(warp_lanes, rows_per_block), 0, stream, vectors,
+         first, count, corpus.dimensions, StoredRows(corpus), corpus.bounds);
+}
+
 int64_t top_k_narrow(const float* queries, int64_t query_count, const Corpus& corpus,
                      const NarrowCorpus& narrow, int64_t k, void* workspace, float* scores, int32_t* rows,
                      CudaStream stream) {
   if (query_count == 0 || k == 0) return 0;
-  const int64_t padded = top_k_padded_queries(query_count), D = corpus.dimensions;
-  const Pieces pieces(workspace, padded, D);
-  const Lists& lists = pieces.lists;
-  const auto count = static_cast<unsigned>(query_count);
-  launch(narrow_queries, blocks_for(padded, rows_per_block), dim3(warp_lanes, rows_per_block), 0, stream,
-         queries, query_count, D, narrow.bounds, pieces.queries, pieces.margins, lists.thresholds,
-         lists.counts, pieces.given_up);
-  allow_shared_bytes(keep_near, sort_bytes);
-  allow_shared_bytes(keep_best, sort_bytes);
-  int64_t slab = list_capacity / 2;  // a multiple of a tile, as all that follow
-  for (int64_t first = 0, end; first < corpus.rows; first = end) {
-    end = std::min(corpus.rows, first + slab);
+  const int64_t D = corpus.dimensions;
+  const Pieces pieces(workspace, top_k_padded_queries(query_count), D);
+  const auto first_pass = [&](int64_t first, int64_t end) {
     score_slab({narrow.blocks, corpus.rows_per_block, narrow_width(D), first, end}, pieces, query_count,
                stream);
-    launch(keep_near, count, sort_threads, sort_bytes, stream, k, pieces.margins, lists.thresholds,
-           lists.counts, lists.keys, pieces.given_up);
-    slab = end * (narrow_growth(k) - 1);
-  }
-  launch(rescore, dim3(rescore_blocks, count), rescore_threads, 0, stream, queries, D, narrow.float_blocks,
-         corpus.rows_per_block, lists.counts, lists.keys);
-  launch(keep_best, count, sort_threads, sort_bytes, stream, k, lists.thresholds, lists.counts, lists.keys,
-         lists.overflowed);
-  launch(write_lists, blocks_for(query_count * k, plain_threads), plain_threads, 0, stream, query_count, k,
-         lists.counts, lists.keys, scores, rows);
-  std::vector<int> given_up(query_count);
-  check(cudaMemcpyAsync(given_up.data(), pieces.given_up, query_count * sizeof(int), cudaMemcpyDeviceToHost,
-                        stream));
-  check(cudaStreamSynchronize(stream));
-  return search_float32(given_up, queries, corpus, k, workspace, scores, rows, stream);
+  };
+  const std::vector<int> given_up =
+      search_near(queries, query_count, {corpus.rows, D}, narrow.bounds, k, pieces, first_pass,
+                  PanelVectors{narrow.float_blocks, corpus.rows_per_block}, scores, rows, stream);
+  return search_given_up(given_up, [&](int64_t q, int64_t count) {
+    top_k(queries + q * D, count, corpus, k, workspace, scores + q * k, rows + q * k, stream);
+  });
+}
+
+int64_t top_k_stored(const float* queries, int64_t query_count, const StoredCorpus& corpus, int64_t k,
+                     void* workspace, float* scores, int32_t* rows, CudaStream stream) {
+  if (query_count == 0 || k == 0) return 0;
+  const int64_t D = corpus.dimensions, width = narrow_width(D);
+  const Pieces pieces(workspace, top_k_padded_queries(query_count), D);
+  const StoredRows stored(corpus);
+  void* const widened = widened_piece(workspace, query_count, D);
+  const auto first_pass = [&](int64_t first, int64_t end) {
+    if (corpus.type == Narrow::bfloat16) {
+      const auto* blocks = reinterpret_cast<const bfloat16* const*>(corpus.blocks);
+      score_slab({blocks, corpus.rows_per_block, width, first, end}, pieces, query_count, stream);
+      return;
+    }
+    auto* const piece = static_cast<bfloat16*>(widened);
+    for (int64_t next; first < end; first = next) {
+      next = std::min(end, first + stored_piece_rows(D));
+      const int64_t count = next - first;
+      launch(widen_to_bfloat16, blocks_for(count * width / 8, plain_threads), plain_threads, 0, stream,
+             stored, first, count, width, piece);
+      score_slab({nullptr, 0, width, first, next, piece}, pieces, query_count, stream);
+    }
+  };
+  const std::vector<int> given_up =
+      search_near(queries, query_count, {corpus.rows, D}, corpus.bounds, k, pieces, first_pass,
+                  StoredVectors{stored}, scores, rows, stream);
+  const PanelSource panels = widened_panels(corpus, static_cast<float*>(widened), stream);
+  return search_given_up(given_up, [&](int64_t q, int64_t count) {
+    top_k(queries + q * D, count, panels, {corpus.rows, D}, k, workspace, scores + q * k, rows + q * k,
+          stream);
+  });
+}
+
+void ranks_stored(const float* queries, int64_t query_count, const StoredCorpus& corpus,
+                  const int32_t* relevant, const int32_t* offsets, void* workspace, float* relevant_scores,
+                  int32_t* found, CudaStream stream) {
+  void* const widened = widened_piece(workspace, query_count, corpus.dimensions);
+  ranks(queries, query_count, widened_panels(corpus, static_cast<float*>(widened), stream),
+        {corpus.rows, corpus.dimensions}, relevant, offsets, workspace, relevant_scores, found, stream);
 }
 
 }  // namespace xlembed::kernels::cuda

@@ -113,6 +113,55 @@ void a_narrow_copy_changes_nothing() {
   }
 }
 
+std::vector<at::Device> devices() {
+  std::vector<at::Device> all = {at::kCPU};
+  if (at::hasCUDA() && at::detail::getCUDAHooks().deviceCount() > 0) all.emplace_back(at::kCUDA, 0);
+  return all;
+}
+
+// Every kind of storage on every device: the float32 index over what it keeps, whose scores are those of
+// float64.
+void a_storage_is_exact_over_what_it_keeps() {
+  const int64_t dimensions = 70, rows = 5000, count = 40, k = 30;
+  const at::Tensor x = random_vectors(rows, dimensions, 11), q = random_vectors(count, dimensions, 12);
+  std::vector<int32_t> gone, some, offsets;
+  for (int32_t row = 0; row < 4000; row += 3) gone.push_back(row + 100);
+  for (int32_t row = 5; row < 1000; row += 4) some.push_back(row);
+  for (int32_t i = 0; i <= count; ++i) offsets.push_back(static_cast<int32_t>(i * k));
+  const xlembed::kernels::Subset subset{some.data(), static_cast<int64_t>(some.size())};
+  using xlembed::Storage;
+  for (const Storage storage : {Storage::bfloat16, Storage::int8, Storage::binary}) {
+    const bool is_binary = storage == Storage::binary;
+    const at::Tensor asked = is_binary ? q.gt(0).to(at::kFloat).mul(2).sub(1) : q;
+    std::vector<float> first_kept;
+    for (const at::Device device : devices()) {
+      FlatIndex index(dimensions, device, storage), plain(dimensions, at::kCPU);
+      index.add(x.const_data_ptr<float>(), 1234);
+      index.add(x.const_data_ptr<float>() + 1234 * dimensions, rows - 1234);
+      index.remove(gone.data(), gone.size());
+      const std::vector<float> kept = index.vectors(0, index.size());
+      if (first_kept.empty()) first_kept = kept;
+      CHECK(kept == first_kept);
+      plain.add(kept.data(), index.size());
+      const float *queries = q.const_data_ptr<float>(), *plain_queries = asked.const_data_ptr<float>();
+      const SearchResult found = index.search(queries, count, k),
+                         expected = plain.search(plain_queries, count, k);
+      CHECK(found.ids == expected.ids && found.scores == expected.scores);
+      const SearchResult inside = index.search(queries, count, 9, subset),
+                         expected_inside = plain.search(plain_queries, count, 9, subset);
+      CHECK(inside.ids == expected_inside.ids && inside.scores == expected_inside.scores);
+      CHECK(index.ranks(queries, count, found.ids.data(), offsets.data()) ==
+            plain.ranks(plain_queries, count, expected.ids.data(), offsets.data()));
+      const at::Tensor all = at::mm(asked.to(at::kDouble),
+                                    at::tensor(kept).view({index.size(), dimensions}).to(at::kDouble).t());
+      const at::Tensor best = std::get<0>(all.topk(k, 1, true, true));
+      for (int64_t i = 0; i < count * k; ++i) {
+        CHECK_CLOSE(found.scores[i], best[i / k][i % k].item<double>(), 1e-5, 1e-5);
+      }
+    }
+  }
+}
+
 // With a budget that the vectors outgrow between two calls of add(), too.
 void a_gpu_gives_the_same_bits() {
   if (!at::hasCUDA() || at::detail::getCUDAHooks().deviceCount() == 0) return;
@@ -173,6 +222,7 @@ int main() {
                      {"ranks agree with search", ranks_agree_with_search},
                      {"removed rows are gone", removed_rows_are_gone},
                      {"a narrow copy changes nothing", a_narrow_copy_changes_nothing},
+                     {"a storage is exact over what it keeps", a_storage_is_exact_over_what_it_keeps},
                      {"a GPU gives the same bits", a_gpu_gives_the_same_bits},
                      {"refuses what has no score", refuses_what_has_no_score}});
 }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <random>
 #include <stdexcept>
@@ -19,15 +20,16 @@ namespace device {
 
 enum class Kind { cpu, cuda };
 
-// The CUDA sources run on the CPU (tests/emulation), a thousand times slower: smaller work then.
+// The CUDA sources run on the CPU (tests/emulation), a thousand times slower, or under a sanitizer: smaller
+// work then.
 #ifdef XLEMBED_EMULATED_CUDA
-inline constexpr bool emulated = true;
+inline const bool emulated = true;
 #else
-inline constexpr bool emulated = false;
+inline const bool emulated = std::getenv("XLEMBED_TEST_SMALL") != nullptr;
 #endif
 
 // Of something that must give equal bits each time.
-inline constexpr int repeats = emulated ? 3 : 100;
+inline const int repeats = emulated ? 3 : 100;
 
 // The CPU, and a GPU where the build and the machine have one.
 inline std::vector<Kind> all() {

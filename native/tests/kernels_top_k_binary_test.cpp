@@ -173,20 +173,44 @@ void only_a_subset() {
   }
 }
 
-void ranks_are_places_in_the_ranking() {
-  const int64_t rows = 500, dimensions = 24, count = 4;
+std::vector<int32_t> find_ranks(const std::vector<uint8_t>& queries, const Stored& corpus,
+                                const std::vector<int32_t>& relevant, const std::vector<int32_t>& offsets) {
+  const int64_t count = offsets.size() - 1;
+  Array<uint8_t> q(corpus.kind, queries);
+  Array<int32_t> rows(corpus.kind, relevant), bounds(corpus.kind, offsets);
+  Array<int32_t> ranks(corpus.kind, relevant.size());
+#ifdef XLEMBED_WITH_CUDA
+  if (corpus.kind == Kind::cuda) {
+    Array<float> scores(corpus.kind, relevant.size());
+    cuda::ranks_binary(q.data(), count, corpus.view, rows.data(), bounds.data(), scores.data(), ranks.data(),
+                       nullptr);
+    return ranks.get();
+  }
+#endif
+  ranks_binary(q.data(), count, corpus.view, rows.data(), bounds.data(), 3, ranks.data());
+  return ranks.get();
+}
+
+void check_ranks(Kind kind, int64_t rows, int64_t dimensions, int64_t count) {
   const auto q = random_bits(count, dimensions, 7), x = random_bits(rows, dimensions, 8);
-  const Stored corpus(Kind::cpu, x, rows, dimensions);
+  const Stored corpus(kind, x, rows, dimensions);
   std::vector<int32_t> relevant, offsets = {0};
   for (int64_t i = 0; i < count; ++i) {
     for (int32_t row = static_cast<int32_t>(i); row < rows; row += 11) relevant.push_back(row);
     offsets.push_back(static_cast<int32_t>(relevant.size()));
   }
-  std::vector<int32_t> ranks(relevant.size());
-  ranks_binary(q.data(), count, corpus.view, relevant.data(), offsets.data(), 3, ranks.data());
+  const std::vector<int32_t> ranks = find_ranks(q, corpus, relevant, offsets);
   for (int64_t i = 0; i < count; ++i) {
     const auto all = ranking(&q[i * binary_bytes(dimensions)], x, rows, dimensions);
     for (int32_t j = offsets[i]; j < offsets[i + 1]; ++j) CHECK(all[ranks[j] - 1].second == relevant[j]);
+  }
+}
+
+void ranks_are_places_in_the_ranking() {
+  for (const Kind kind : device::all()) {
+    check_ranks(kind, 500, 24, 4);
+    check_ranks(kind, 97, 70, 11);
+    check_ranks(kind, 50, 33, 1);
   }
 }
 

@@ -7,6 +7,7 @@ import {
 import { invalidArgument, XlembedError } from '../errors.js';
 import {
   codedNativeError,
+  type IndexStorage,
   loadNative,
   type NativeAddon,
   type NativeFlatIndex,
@@ -28,10 +29,15 @@ export interface FlatIndexOptions {
    */
   scan?: SearchScan;
   /**
-   * What is kept of a vector. 'binary': its sign bits, D / 8 bytes; the score of a query is then the inner product of
-   * the signs, each +1 or -1 (0 counts as -1), which is D - 2 x the Hamming distance. For the CPU. Default 'float32'.
+   * What is kept of a vector. A search gives the exact results over what is kept, the same bits on every device:
+   *   'float32'   its values (default)
+   *   'bfloat16'  each value rounded to nearest: half the memory
+   *   'int8'      whole numbers of -127 to 127 times a scale of the vector: a quarter of the memory
+   *   'binary'    its sign bits, D / 8 bytes; the score of a query is then the inner product of the signs, each +1 or -1
+   *               (0 counts as -1), which is D - 2 x the Hamming distance
+   * On a GPU all but 'float32' must fit in its memory.
    */
-  storage?: 'float32' | 'binary';
+  storage?: IndexStorage;
 }
 
 export interface FlatIndexLoadOptions extends Omit<FlatIndexOptions, 'dimensions'> {
@@ -85,13 +91,13 @@ export class FlatIndex {
     const { dimensions, device = 'cpu', scan = 'float32', storage = 'float32' } = options;
     checkedDimensions(dimensions);
     requireOneOf('scan', scan, ['float32', 'bfloat16', 'int8']);
-    requireOneOf('storage', storage, ['float32', 'binary']);
-    if (storage === 'float32') {
-      return new FlatIndex(dimensions, device, (addon) => addon.createFlatIndex(dimensions, device, scan));
+    requireOneOf('storage', storage, ['float32', 'bfloat16', 'int8', 'binary']);
+    if (storage !== 'float32') {
+      requireOneOf('scan', scan, ['float32'], `vectors stored as ${storage} have no narrower copy`);
     }
-    requireOneOf('scan', scan, ['float32'], 'sign bits have no narrower copy');
-    if (device !== 'cpu') throw unavailable(device, storage);
-    return new FlatIndex(dimensions, device, (addon) => addon.createBinaryIndex(dimensions));
+    return new FlatIndex(dimensions, device, (addon) =>
+      addon.createFlatIndex(dimensions, device, scan, storage),
+    );
   }
 
   /** Vectors in the index. */
@@ -164,8 +170,9 @@ export class FlatIndex {
   }
 
   /**
-   * Writes a folder with `embeddings.npy` (N, D) float32 (the signs, of storage 'binary') and `ids.jsonl`, complete or
-   * not at all. Nothing may be added or removed meanwhile. Throws FILE_EXISTS unless `overwrite`, and FILE_WRITE_FAILED.
+   * Writes a folder with `embeddings.npy` (N, D) float32 (the values that the storage stands for; of 'binary' the signs)
+   * and `ids.jsonl`, complete or not at all; loading it with the same storage gives the same bits. Nothing may be added
+   * or removed meanwhile. Throws FILE_EXISTS unless `overwrite`, and FILE_WRITE_FAILED.
    */
   async save(folder: string, options: { overwrite?: boolean } = {}): Promise<void> {
     this.#requireSound();

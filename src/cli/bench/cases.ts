@@ -51,7 +51,7 @@ const poolOps = (sequences: number[], dimensions: number): KernelCase[] => {
   ];
 };
 
-const quickPlan = (isGpu: boolean): Plan => ({
+const quickPlan = (): Plan => ({
   bounds: bounds(2 ** 26, 1024, 256),
   cases: [
     ...['pool_mean', 'pool_mean_backward'].flatMap((op) =>
@@ -63,7 +63,8 @@ const quickPlan = (isGpu: boolean): Plan => ({
       { rows: 50_000, dimensions: 384, queries: 1, k: 10 },
       { rows: 50_000, dimensions: 384, queries: 32, k: 10 },
     ]),
-    ...each('top_k_binary', 'float32', isGpu ? [] : [{ rows: 50_000, dimensions: 384, queries: 1, k: 10 }]),
+    ...each('top_k', 'bfloat16', [{ rows: 50_000, dimensions: 384, queries: 32, k: 10 }]),
+    ...each('top_k_binary', 'float32', [{ rows: 50_000, dimensions: 384, queries: 1, k: 10 }]),
   ],
   rotatedBytes: 2 ** 26,
 });
@@ -111,11 +112,22 @@ const gpuPlan = (): Plan => ({
         [4096, 8192, 16_384, 32_768].map((pairs) => ({ pairs, dimensions: 1024 })),
       ),
     ),
+    ...each('info_nce', 'bfloat16', [{ pairs: 65_536, dimensions: 1024 }]),
     ...each('top_k', 'float32', [
       ...[1, 32, 1024].map((queries) => ({ rows: 1_000_000, dimensions: 384, queries, k: 10 })),
       ...[1, 32, 1024].map((queries) => ({ rows: 1_000_000, dimensions: 1024, queries, k: 10 })),
       { rows: 1_000_000, dimensions: 1024, queries: 1024, k: 100 },
     ]),
+    ...each(
+      'top_k',
+      'bfloat16',
+      [1, 1024].map((queries) => ({ rows: 10_000_000, dimensions: 1024, queries, k: 10 })),
+    ),
+    ...each(
+      'top_k_binary',
+      'float32',
+      [1, 32, 1024].map((queries) => ({ rows: 1_000_000, dimensions: 1024, queries, k: 10 })),
+    ),
   ],
   rotatedBytes: 2 ** 29,
 });
@@ -123,7 +135,7 @@ const gpuPlan = (): Plan => ({
 /** What is measured on a device: bounds first. `quick` takes seconds a case and fits any machine. */
 export function kernelPlan(device: string, quick: boolean): Plan {
   const isGpu = device.startsWith('cuda');
-  if (quick) return quickPlan(isGpu);
+  if (quick) return quickPlan();
   return isGpu ? gpuPlan() : cpuPlan();
 }
 
