@@ -14,6 +14,7 @@ export const layers = {
   typescript: [
     ['errors'],
     ['native', 'scheduling'],
+    ['processes'],
     ['tensor'],
     ['datasets'],
     ['tokenizers'],

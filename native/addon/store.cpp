@@ -22,7 +22,8 @@ Napi::Value open_store(const Napi::CallbackInfo& info) {
 }  // namespace
 
 void StoreHandle::register_in(Napi::Env env, Napi::Object exports) {
-  define(env, {InstanceAccessor<&StoreHandle::port>("port"), InstanceMethod<&StoreHandle::add>("add")});
+  define(env, {InstanceAccessor<&StoreHandle::port>("port"), InstanceMethod<&StoreHandle::add>("add"),
+               InstanceMethod<&StoreHandle::set>("set"), InstanceMethod<&StoreHandle::find>("find")});
   exports.Set("openStore", Napi::Function::New(env, open_store));
 }
 
@@ -36,6 +37,26 @@ Napi::Value StoreHandle::add(const Napi::CallbackInfo& info) {
       [store = object(), key = info[0].As<Napi::String>().Utf8Value(),
        amount = info[1].As<Napi::Number>().Int64Value()] { return store->add(key, amount); },
       [](Napi::Env env, int64_t& sum) { return Napi::Number::New(env, static_cast<double>(sum)); });
+}
+
+Napi::Value StoreHandle::set(const Napi::CallbackInfo& info) {
+  return run_task(
+      info.Env(), device(),
+      [store = object(), key = info[0].As<Napi::String>().Utf8Value(),
+       text = info[1].As<Napi::String>().Utf8Value()] {
+        store->set(key, text);
+        return Nothing{};
+      },
+      undefined);
+}
+
+Napi::Value StoreHandle::find(const Napi::CallbackInfo& info) {
+  return run_task(
+      info.Env(), device(),
+      [store = object(), key = info[0].As<Napi::String>().Utf8Value()] { return store->find(key); },
+      [](Napi::Env env, std::optional<std::string>& text) {
+        return text ? Napi::String::New(env, *text) : env.Undefined();
+      });
 }
 
 }  // namespace xlembed::addon

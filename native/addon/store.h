@@ -15,6 +15,8 @@ class StoreHandle : public Handle<StoreHandle, Store> {
  private:
   Napi::Value port(const Napi::CallbackInfo& info);
   Napi::Value add(const Napi::CallbackInfo& info);
+  Napi::Value set(const Napi::CallbackInfo& info);
+  Napi::Value find(const Napi::CallbackInfo& info);
 };
 
 }  // namespace xlembed::addon

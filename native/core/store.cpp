@@ -7,6 +7,8 @@
 namespace xlembed {
 namespace {
 
+constexpr const char* kGone = "the process that holds the shared store is gone";
+
 // What libtorch throws about the network, as our code; its text has a line for each frame behind the first.
 template <typename Work>
 auto reaching(const std::string& what, Work work) {
@@ -36,8 +38,19 @@ Store::Store(const std::string& host, uint16_t port, bool serve, std::chrono::mi
 }
 
 int64_t Store::add(const std::string& key, int64_t amount) {
-  return reaching("the process that holds the shared store is gone",
-                  [&] { return store_->add(key, amount); });
+  return reaching(kGone, [&] { return store_->add(key, amount); });
+}
+
+void Store::set(const std::string& key, const std::string& text) {
+  reaching(kGone, [&] { store_->set(key, std::vector<uint8_t>(text.begin(), text.end())); });
+}
+
+std::optional<std::string> Store::find(const std::string& key) {
+  return reaching(kGone, [&]() -> std::optional<std::string> {
+    if (!store_->check({key})) return std::nullopt;
+    const std::vector<uint8_t> bytes = store_->get(key);
+    return std::string(bytes.begin(), bytes.end());
+  });
 }
 
 }  // namespace xlembed

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <torch/csrc/distributed/c10d/Store.hpp>
 
@@ -19,6 +20,10 @@ class Store {
   // Adds to an integer that begins at 0, as one step for all processes; returns the sum. Throws CodedError
   // PROCESS_LOST when the serving process is gone.
   int64_t add(const std::string& key, int64_t amount);
+
+  // Texts, which are set once. Throw as add().
+  void set(const std::string& key, const std::string& text);
+  std::optional<std::string> find(const std::string& key);  // without waiting
 
   uint16_t port() const { return port_; }
 

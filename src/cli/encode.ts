@@ -3,7 +3,6 @@ import { type TextFormatName, textFormatNames } from '../datasets/text_formats.j
 import { TextInput } from '../datasets/texts.js';
 import type { CorpusFigures } from '../encoding/corpus/figures.js';
 import { findLance, writeLanceTable } from '../encoding/corpus/lance_table.js';
-import { readLaunch } from '../encoding/corpus/launch.js';
 import type { CorpusManifest } from '../encoding/corpus/manifest.js';
 import { ROWS_PER_SHARD } from '../encoding/corpus/options.js';
 import type { Precision } from '../encoding/corpus/precision.js';
@@ -11,6 +10,7 @@ import { type ShardFormatName, shardFormatNames } from '../encoding/corpus/shard
 import { Encoder } from '../encoding/encoder.js';
 import type { Role } from '../models/prompts.js';
 import type { EncoderDtype } from '../native.js';
+import { readLaunch } from '../processes/launch.js';
 import { positiveInteger } from './arguments.js';
 import { createConsole, settingsLines } from './console.js';
 import { Interrupt } from './interrupt.js';

@@ -1,19 +1,14 @@
-import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { XlembedError } from '../../errors.js';
-import { loadNative, type NativeStore, nativeCall } from '../../native.js';
+import { type NativeStore, nativeCall } from '../../native.js';
+import type { Launch } from '../../processes/launch.js';
+import { type JoinOptions, openSharedStore, POLL_MS } from '../../processes/shared_store.js';
 import type { Crew } from './crew.js';
-import type { Launch } from './launch.js';
 
-export interface SharedCrewOptions {
-  /** How long a process waits for the one that serves the store. Default 5 minutes. */
-  connect_ms?: number;
+export interface SharedCrewOptions extends JoinOptions {
   /** A process that gives no sign of life for so long is lost. Default 15 seconds. */
   lostAfter_ms?: number;
-  onNote?: ((note: string) => void) | undefined;
 }
-
-const POLL_MS = 200;
 
 /**
  * Processes that take shards from a shared counter. Everything in the store is an integer that grows by `add`:
@@ -41,12 +36,8 @@ export class SharedCrew implements Crew {
 
   /** `job` tells this corpus from others of the same launch. Throws PROCESS_LOST when nobody serves the store. */
   static async join(launch: Launch, job: string, options: SharedCrewOptions = {}): Promise<SharedCrew> {
-    const { connect_ms = 300_000, lostAfter_ms = 15_000, onNote } = options;
-    const { host, port, rank, launcherServes, attempt } = launch;
-    const serve = rank === 0 && !launcherServes;
-    if (!serve) await waitForPort(host, port, connect_ms, onNote);
-    const store = await nativeCall(() => loadNative().openStore({ host, port, serve, timeout_ms: 30_000 }));
-    return new SharedCrew(store, launch, `xlembed/${attempt}/${job}`, lostAfter_ms);
+    const store = await openSharedStore(launch, options);
+    return new SharedCrew(store, launch, `xlembed/${launch.attempt}/${job}`, options.lostAfter_ms ?? 15_000);
   }
 
   get rank(): number {
@@ -147,42 +138,4 @@ export class SharedCrew implements Crew {
   #add(key: string, amount: number): Promise<number> {
     return nativeCall(() => this.store.add(`${this.prefix}/${key}`, amount));
   }
-}
-
-/** TCPStore goes on trying long beyond its timeout: it is asked only when the port answers. */
-async function waitForPort(
-  host: string,
-  port: number,
-  limit_ms: number,
-  onNote: SharedCrewOptions['onNote'],
-): Promise<void> {
-  const begun = performance.now();
-  for (let noted = false; !(await answers(host, port)); ) {
-    const waited_ms = performance.now() - begun;
-    if (waited_ms > limit_ms) {
-      throw new XlembedError(
-        'PROCESS_LOST',
-        `nobody answers at ${host}:${port}, where the process of rank 0 serves the shared store`,
-        'start the process of rank 0, or correct MASTER_ADDR and MASTER_PORT',
-      );
-    }
-    if (!noted && waited_ms > 5000) {
-      onNote?.(`waiting for the process of rank 0 at ${host}:${port}`);
-      noted = true;
-    }
-    await sleep(POLL_MS);
-  }
-}
-
-function answers(host: string, port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect({ host, port, timeout: 5000 });
-    const end = (open: boolean) => {
-      socket.destroy();
-      resolve(open);
-    };
-    socket.once('connect', () => end(true));
-    socket.once('error', () => end(false));
-    socket.once('timeout', () => end(false));
-  });
 }

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
-import { readLaunch } from '#xlembed/encoding/corpus/launch.js';
 import { SharedCrew } from '#xlembed/encoding/corpus/shared_crew.js';
 import { contentOf, temporaryFolder, writeCorpus } from './corpus.js';
 import { freePort, isWriting, startEncoding, until } from './processes.js';
@@ -85,6 +84,7 @@ test('without rank 0 the wait has an end', async () => {
   const launch = {
     rank: 1,
     size: 2,
+    localRank: 1,
     host: '127.0.0.1',
     port: await freePort(),
     launcherServes: false,
@@ -96,22 +96,4 @@ test('without rank 0 the wait has an end', async () => {
     message: /rank 0/,
   });
   assert.ok(performance.now() - begun < 20_000);
-});
-
-test('the launch is read from the environment, and what is missing is named', () => {
-  assert.equal(readLaunch({}), undefined);
-  assert.equal(readLaunch({ WORLD_SIZE: '1', RANK: '0' }), undefined);
-  const environment = { WORLD_SIZE: '4', RANK: '3', MASTER_ADDR: 'node1', MASTER_PORT: '29500' };
-  assert.deepEqual(readLaunch(environment), {
-    ...{ rank: 3, size: 4, host: 'node1', port: 29_500 },
-    ...{ launcherServes: false, attempt: 0 },
-  });
-  const torchrun = { TORCHELASTIC_USE_AGENT_STORE: 'True', TORCHELASTIC_RESTART_COUNT: '2' };
-  assert.deepEqual(readLaunch({ ...environment, ...torchrun })?.attempt, 2);
-  for (const name of ['RANK', 'MASTER_ADDR', 'MASTER_PORT'] as const) {
-    assert.throws(() => readLaunch({ ...environment, [name]: undefined }), {
-      code: 'INVALID_ARGUMENT',
-      message: new RegExp(name),
-    });
-  }
 });

@@ -1,0 +1,87 @@
+import { invalidArgument } from '../errors.js';
+
+/** What torchrun, SLURM, Open MPI, Kubeflow's PyTorchJob or Ray Train tell each process of a job. */
+export interface Launch {
+  rank: number;
+  size: number;
+  /** Number of the process among those of its machine. */
+  localRank: number;
+  /** Where the job's store is served. */
+  host: string;
+  port: number;
+  /** The launcher serves the store itself; else the process of rank 0 does. */
+  launcherServes: boolean;
+  /** How often the launcher has started the job anew. */
+  attempt: number;
+}
+
+type Environment = Record<string, string | undefined>;
+
+/**
+ * undefined for a process on its own. WORLD_SIZE and RANK come first, then what srun and mpirun set for each process of
+ * a step. Throws INVALID_ARGUMENT for a variable that is missing or no number.
+ */
+export function readLaunch(environment: Environment = process.env): Launch | undefined {
+  const own = withLauncherNames(environment);
+  const { WORLD_SIZE, MASTER_ADDR } = own;
+  if (WORLD_SIZE === undefined || WORLD_SIZE === '1') return undefined;
+  const integer = (name: string, from: number, fallback?: string) => {
+    const text = own[name] ?? fallback;
+    const value = Number(text);
+    if (text !== undefined && /^\d+$/.test(text) && value >= from) return value;
+    throw invalidArgument(
+      `the environment variable ${name}`,
+      `a whole number of ${from} or more, as WORLD_SIZE is ${WORLD_SIZE},`,
+      text,
+      'start the processes with torchrun --no-python or srun, or unset WORLD_SIZE',
+    );
+  };
+  const size = integer('WORLD_SIZE', 1);
+  const rank = integer('RANK', 0);
+  if (rank >= size) throw invalidArgument('the environment variable RANK', `a number below ${size}`, rank);
+  if (!MASTER_ADDR) throw invalidArgument('the environment variable MASTER_ADDR', 'a host', MASTER_ADDR);
+  return {
+    rank,
+    size,
+    localRank: integer('LOCAL_RANK', 0, '0'),
+    host: MASTER_ADDR,
+    port: integer('MASTER_PORT', 1),
+    launcherServes: own.TORCHELASTIC_USE_AGENT_STORE === 'True',
+    attempt: integer('TORCHELASTIC_RESTART_COUNT', 0, '0'),
+  };
+}
+
+/** torchrun's names for what other launchers say in theirs. */
+function withLauncherNames(environment: Environment): Environment {
+  if (environment.WORLD_SIZE !== undefined) return environment;
+  // Only srun sets it: in a batch script's own shell SLURM_NTASKS speaks of processes that nobody has started.
+  if (environment.SLURM_STEP_NUM_TASKS !== undefined) {
+    return {
+      MASTER_ADDR: firstHost(environment.SLURM_STEP_NODELIST ?? environment.SLURM_JOB_NODELIST),
+      MASTER_PORT: portOfJob(environment.SLURM_JOB_ID),
+      ...environment,
+      WORLD_SIZE: environment.SLURM_STEP_NUM_TASKS,
+      RANK: environment.SLURM_PROCID,
+      LOCAL_RANK: environment.SLURM_LOCALID,
+      TORCHELASTIC_RESTART_COUNT: environment.SLURM_RESTART_COUNT,
+    };
+  }
+  if (environment.OMPI_COMM_WORLD_SIZE === undefined) return environment;
+  return {
+    ...environment,
+    WORLD_SIZE: environment.OMPI_COMM_WORLD_SIZE,
+    RANK: environment.OMPI_COMM_WORLD_RANK,
+    LOCAL_RANK: environment.OMPI_COMM_WORLD_LOCAL_RANK,
+  };
+}
+
+/** `gpu[003-010,012],login1` -> `gpu003`: the machine of rank 0. */
+function firstHost(list: string | undefined): string | undefined {
+  const [, name, first] = /^([^,[]+)(?:\[([^\],-]+))?/.exec(list ?? '') ?? [];
+  return name && `${name}${first ?? ''}`;
+}
+
+/** Two jobs on one machine should not meet. */
+function portOfJob(job: string | undefined): string | undefined {
+  return job && /^\d+$/.test(job) ? String(20_000 + (Number(job) % 10_000)) : undefined;
+}
