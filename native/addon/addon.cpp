@@ -8,6 +8,7 @@
 #include "addon/faiss_index.h"
 #include "addon/flat_index.h"
 #include "addon/info.h"
+#include "addon/process_group.h"
 #include "addon/script_module.h"
 #include "addon/store.h"
 #include "addon/tensor.h"
@@ -31,6 +32,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   ScriptModuleHandle::register_in(env, exports);
   KernelBenchmarkHandle::register_in(env, exports);
   StoreHandle::register_in(env, exports);
+  ProcessGroupHandle::register_in(env, exports);
   return exports;
 }
 

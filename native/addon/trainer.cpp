@@ -2,6 +2,7 @@
 
 #include "addon/encoder.h"
 #include "addon/files.h"
+#include "addon/process_group.h"
 
 namespace xlembed::addon {
 namespace {
@@ -84,6 +85,9 @@ TrainingBatch parse_batch(const Fields& fields) {
   }
   batch.weight = fields.number_or("weight", 1);
   batch.update = !fields.has("update") || fields.boolean("update");
+  batch.all_queries = static_cast<int64_t>(fields.number_or("allQueries", 0));
+  batch.all_passages = static_cast<int64_t>(fields.number_or("allPassages", 0));
+  batch.counts = fields.numbers("counts");
   return batch;
 }
 
@@ -107,6 +111,9 @@ Napi::Value step_result(Napi::Env env, const StepResult& result) {
   object.Set("chunkTokens", static_cast<double>(result.chunk_tokens));
   object.Set("temperature", result.temperature);
   object.Set("lossScale", result.loss_scale);
+  Napi::Array counts = Napi::Array::New(env, result.counts.size());
+  for (uint32_t i = 0; i < result.counts.size(); ++i) counts.Set(i, result.counts[i]);
+  object.Set("counts", counts);
   object.Set("modelSeconds", result.model_seconds);
   object.Set("lossSeconds", result.loss_seconds);
   object.Set("optimizerSeconds", result.optimizer_seconds);
@@ -118,8 +125,9 @@ Napi::Value create_trainer(const Napi::CallbackInfo& info) {
   const std::string device = encoder->device();
   return run_task(
       info.Env(), device,
-      [encoder = encoder->object(), options = parse_options(Fields(info[1]))] {
-        return std::make_shared<Trainer>(encoder, options);
+      [encoder = encoder->object(), options = parse_options(Fields(info[1])),
+       group = info[2].IsUndefined() ? nullptr : ProcessGroupHandle::from(info[2])->object()] {
+        return std::make_shared<Trainer>(encoder, options, group);
       },
       [device](Napi::Env, std::shared_ptr<Trainer>& trainer) {
         return TrainerHandle::create(trainer, device);
@@ -132,6 +140,7 @@ void TrainerHandle::register_in(Napi::Env env, Napi::Object exports) {
   define(env,
          {InstanceMethod<&TrainerHandle::step>("step"), InstanceMethod<&TrainerHandle::evaluate>("evaluate"),
           InstanceMethod<&TrainerHandle::state>("state"),
+          InstanceMethod<&TrainerHandle::fingerprint>("fingerprint"),
           InstanceMethod<&TrainerHandle::write_state>("writeState"),
           InstanceMethod<&TrainerHandle::read_state>("readState")});
   exports.Set("createTrainer", Napi::Function::New(env, create_trainer));
@@ -162,6 +171,12 @@ Napi::Value TrainerHandle::state(const Napi::CallbackInfo& info) {
         object.Set("counters", counters);
         return object;
       });
+}
+
+Napi::Value TrainerHandle::fingerprint(const Napi::CallbackInfo& info) {
+  return run_task(
+      info.Env(), device(), [trainer = object()] { return trainer->fingerprint(); },
+      [](Napi::Env env, uint64_t& hash) { return Napi::String::New(env, std::to_string(hash)); });
 }
 
 Napi::Value TrainerHandle::write_state(const Napi::CallbackInfo& info) {

@@ -16,6 +16,7 @@ class TrainerHandle : public Handle<TrainerHandle, Trainer> {
   Napi::Value step(const Napi::CallbackInfo& info);
   Napi::Value evaluate(const Napi::CallbackInfo& info);
   Napi::Value state(const Napi::CallbackInfo& info);
+  Napi::Value fingerprint(const Napi::CallbackInfo& info);
   Napi::Value write_state(const Napi::CallbackInfo& info);
   Napi::Value read_state(const Napi::CallbackInfo& info);
 };

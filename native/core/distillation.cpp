@@ -25,13 +25,14 @@ double accuracy(const at::Tensor& scores) {
 }
 
 // The mean of rows (N) under the batch's weights, over the rows that `counted` (N) marks.
-at::Tensor mean_of_rows(const at::Tensor& rows, const at::Tensor& counted, const PairLabels& labels) {
+LossValue mean_of_rows(const at::Tensor& rows, const at::Tensor& counted, const PairLabels& labels,
+                       double accuracy) {
   at::Tensor weights = counted.to(rows.scalar_type());
   if (labels.row_weights.defined()) weights = weights * labels.row_weights;
   const double total = weights.sum().item<double>();
-  if (!(total > 0))
+  if (!(total > 0) && !labels.partial)
     throw CodedError("INVALID_ARGUMENT", "no row of the batch has the teacher scores it needs");
-  return (rows * weights).sum() / total;
+  return {(rows * weights).sum() / total, accuracy, total};
 }
 
 }  // namespace
@@ -48,7 +49,7 @@ LossValue KlDistillation::operator()(const at::Tensor& queries, const at::Tensor
       (labels.teacher_scores.nan_to_num(0.0) / teacher_temperature_).masked_fill(hidden, kLowest).softmax(1);
   const at::Tensor student = (scores / temperature_).masked_fill(hidden, kLowest).log_softmax(1);
   const at::Tensor terms = at::where(hidden, 0.0, at::xlogy(teacher, teacher) - teacher * student);
-  return {mean_of_rows(terms.sum(1), counted, labels), accuracy(scores)};
+  return mean_of_rows(terms.sum(1), counted, labels, accuracy(scores));
 }
 
 LossValue MarginMse::operator()(const at::Tensor& queries, const at::Tensor& passages,
@@ -62,7 +63,7 @@ LossValue MarginMse::operator()(const at::Tensor& queries, const at::Tensor& pas
   const at::Tensor error = at::where(scored, margins(scores) - wanted.nan_to_num(0.0), 0.0);
   const at::Tensor count = scored.sum(1);
   const at::Tensor rows = error.square().sum(1) / count.clamp_min(1);
-  return {mean_of_rows(rows, count > 0, labels), accuracy(scores)};
+  return mean_of_rows(rows, count > 0, labels, accuracy(scores));
 }
 
 }  // namespace xlembed

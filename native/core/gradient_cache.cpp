@@ -48,20 +48,25 @@ at::Tensor GradientCache::forward_no_grad() {
     const at::AutoGradMode with_graph(k >= first_kept_ && at::GradMode::is_enabled());
     const at::Tensor own = embed_(chunks_[k]);
     if (!embeddings.defined()) embeddings = at::empty({sequences, own.size(1)}, own.options());
-    rows_of_[k] = at::tensor(chunks_[k].sequences).to(own.device());
     const at::NoGradGuard no_grad;
-    embeddings.index_copy_(0, rows_of_[k], own);
+    embeddings.index_copy_(0, rows_of(k, own.device()), own);
     if (own.requires_grad()) graphs_[k] = own;
   }
   return embeddings;
 }
 
-void GradientCache::forward_backward(const at::Tensor& gradient) {
+at::Tensor GradientCache::rows_of(size_t chunk, at::Device device) {
+  if (!rows_of_[chunk].defined()) rows_of_[chunk] = at::tensor(chunks_[chunk].sequences).to(device);
+  return rows_of_[chunk];
+}
+
+void GradientCache::forward_backward(const at::Tensor& gradient, const std::function<void()>& before_last) {
   // Kept graphs lie at the end and go first, which frees their memory for the others.
   for (size_t k = chunks_.size(); k-- > 0;) {
     const at::Tensor own =
         graphs_[k].defined() ? std::exchange(graphs_[k], at::Tensor()) : embed_(chunks_[k]);
-    if (own.requires_grad()) own.backward(gradient.index_select(0, rows_of_[k]));
+    if (k == 0 && before_last) before_last();
+    if (own.requires_grad()) own.backward(gradient.index_select(0, rows_of(k, own.device())));
   }
 }
 

@@ -35,16 +35,20 @@ class GradientCache {
   // (B, D) without a graph, in the batch's order.
   at::Tensor forward_no_grad();
 
-  // Adds to the gradients of everything that `embed` depends on, given the loss's gradient (B, D).
-  void forward_backward(const at::Tensor& gradient);
+  // Adds to the gradients of everything that `embed` depends on, given the loss's gradient (B, D). Calls
+  // `before_last`, where given, before the last chunk's backward pass.
+  void forward_backward(const at::Tensor& gradient, const std::function<void()>& before_last = {});
 
   int64_t chunks() const { return static_cast<int64_t>(chunks_.size()); }
 
  private:
+  // (sequences of the chunk) int64
+  at::Tensor rows_of(size_t chunk, at::Device device);
+
   std::vector<Chunk> chunks_;
   Embed embed_;
-  std::vector<at::Tensor> rows_of_;  // (sequences of the chunk) int64 on the embeddings' device
-  std::vector<at::Tensor> graphs_;   // a chunk's embeddings where their graph is kept, else undefined
+  std::vector<at::Tensor> rows_of_;
+  std::vector<at::Tensor> graphs_;  // a chunk's embeddings where their graph is kept, else undefined
   size_t first_kept_;
 };
 

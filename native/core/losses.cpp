@@ -21,7 +21,7 @@ class InfoNce final : public Loss {
   LossValue operator()(const at::Tensor& queries, const at::Tensor& passages,
                        const PairLabels& labels) const override {
     InfoNceOptions given{.temperature = options_.temperature,
-                         .symmetric = options_.symmetric,
+                         .symmetric = options_.symmetric && !labels.partial,
                          .products = options_.products,
                          .row_weights = labels.row_weights,
                          .passage_groups = labels.passage_groups,
@@ -30,7 +30,7 @@ class InfoNce final : public Loss {
                          .negative_languages = options_.negative_languages};
     if (log_temperature_.defined()) given.learned_temperature = log_temperature_.exp();
     const InfoNceResult result = info_nce(queries, passages, given);
-    return {result.loss, result.accuracy};
+    return {result.loss, result.accuracy, total_weight(labels, queries.size(0))};
   }
 
   std::vector<Leaf> leaves() const override {
@@ -90,6 +90,7 @@ class Matryoshka final : public Loss {
       const at::Tensor weighted = part.loss * weights_[k];
       total.loss = total.loss.defined() ? total.loss + weighted : weighted;
       if (size > largest) total.accuracy = part.accuracy;
+      total.weight = part.weight;
       largest = std::max(largest, size);
     }
     return total;
@@ -119,10 +120,15 @@ std::unique_ptr<Loss> make_base(const LossOptions& options, at::Device device) {
 
 }  // namespace
 
+double total_weight(const PairLabels& labels, int64_t rows) {
+  return labels.row_weights.defined() ? labels.row_weights.sum(at::kDouble).item<double>()
+                                      : static_cast<double>(rows);
+}
+
 PairLabels PairLabels::to(at::Device device) const {
   const auto there = [&](const at::Tensor& tensor) { return tensor.defined() ? tensor.to(device) : tensor; };
-  return {there(row_weights), there(passage_groups), there(query_languages), there(passage_languages),
-          there(teacher_scores)};
+  return {there(row_weights),       there(passage_groups), there(query_languages),
+          there(passage_languages), there(teacher_scores), partial};
 }
 
 std::unique_ptr<Loss> make_loss(const LossOptions& options, at::Device device) {

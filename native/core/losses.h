@@ -19,6 +19,9 @@ struct PairLabels {
   at::Tensor query_languages;    // (N) int32
   at::Tensor passage_languages;  // (M) int32
   at::Tensor teacher_scores;     // (N, M) float32, NaN where the teacher gave none
+  // Other processes have the batch's other rows: that none of these counts is no error, and a symmetric loss
+  // takes one direction (core/shared_loss.h takes both).
+  bool partial = false;
 
   PairLabels to(at::Device device) const;
 };
@@ -26,7 +29,11 @@ struct PairLabels {
 struct LossValue {
   at::Tensor loss;      // () float32, differentiable
   double accuracy = 0;  // share of queries whose own passage scored highest
+  double weight = 0;    // sum of the weights under which the loss is a mean
 };
+
+// Of the rows of a loss that counts each of them under its weight.
+double total_weight(const PairLabels& labels, int64_t rows);
 
 class Loss {
  public:

@@ -100,12 +100,13 @@ std::vector<at::Tensor> AdamW::take_gradients() {
   return gradients;
 }
 
-void AdamW::add_gradients(const std::vector<at::Tensor>& gradients) {
+void AdamW::add_gradients(const std::vector<at::Tensor>& gradients, double factor) {
   const at::NoGradGuard no_grad;
   for (size_t k = 0; k < parameters_.size(); ++k) {
     at::Tensor& gradient = parameters_[k].tensor.mutable_grad();
     if (!gradients[k].defined()) continue;
-    gradient = gradient.defined() ? gradients[k].add(gradient) : gradients[k];
+    const at::Tensor earlier = factor == 1 ? gradients[k] : gradients[k] * factor;
+    gradient = gradient.defined() ? earlier.add(gradient) : earlier;
   }
 }
 

@@ -42,8 +42,8 @@ class AdamW {
   // Moves the gradients out, one for each parameter, undefined where there was none.
   std::vector<at::Tensor> take_gradients();
 
-  // Adds gradients that were taken to those there are.
-  void add_gradients(const std::vector<at::Tensor>& gradients);
+  // Adds gradients that were taken, multiplied by `factor`, to those there are.
+  void add_gradients(const std::vector<at::Tensor>& gradients, double factor = 1);
 
   int64_t steps() const { return steps_; }
 

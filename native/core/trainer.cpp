@@ -1,6 +1,5 @@
 #include "core/trainer.h"
 
-#include <chrono>
 #include <cmath>
 #include <limits>
 
@@ -8,23 +7,10 @@
 #include "core/error.h"
 #include "core/memory.h"
 #include "core/seed.h"
+#include "core/stopwatch.h"
 
 namespace xlembed {
 namespace {
-
-class Stopwatch {
- public:
-  // Seconds since the last call (or construction).
-  double lap() {
-    const auto now = std::chrono::steady_clock::now();
-    const double seconds = std::chrono::duration<double>(now - start_).count();
-    start_ = now;
-    return seconds;
-  }
-
- private:
-  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-};
 
 double rate_of(const std::string& name, const TrainerOptions& options) {
   double rate = 1;
@@ -68,7 +54,8 @@ std::vector<Trainer::Trained> Trainer::trained_of(Encoder& encoder, const Loss& 
   return trained;
 }
 
-Trainer::Trainer(std::shared_ptr<Encoder> encoder, const TrainerOptions& options)
+Trainer::Trainer(std::shared_ptr<Encoder> encoder, const TrainerOptions& options,
+                 std::shared_ptr<ProcessGroup> group)
     : encoder_(std::move(encoder)),
       options_(options),
       loss_(make_loss(options.loss, encoder_->device())),
@@ -83,10 +70,13 @@ Trainer::Trainer(std::shared_ptr<Encoder> encoder, const TrainerOptions& options
             return parameters;
           }(),
           options.optimizer),
-      loss_scale_(options.dtype == at::kHalf) {}
+      loss_scale_(options.dtype == at::kHalf),
+      group_(std::move(group)) {
+  if (group_) join_group();
+}
 
 // Every step draws its dropout from its own stream, so that step n is the same after a resume.
-GradientCache Trainer::open_cache(const TrainingBatch& batch, bool dropout) const {
+GradientCache Trainer::open_cache(const TrainingBatch& batch, bool dropout, const Share* share) const {
   const int64_t limit = std::numeric_limits<int64_t>::max();
   const int64_t chunk_tokens = options_.chunk_tokens > 0 ? options_.chunk_tokens : limit;
   const int64_t graph_tokens = std::max(chunk_tokens, options_.graph_tokens);
@@ -95,12 +85,17 @@ GradientCache Trainer::open_cache(const TrainingBatch& batch, bool dropout) cons
                          .recompute = options_.recompute,
                          .dtype = options_.dtype};
   const uint64_t seed = mixed_seed(options_.seed, static_cast<uint64_t>(batch.step));
-  const auto embed = [this, mode, seed](const Chunk& chunk) {
+  const std::vector<int64_t> numbers = share ? share->numbers() : std::vector<int64_t>();
+  const auto embed = [this, mode, seed, numbers](const Chunk& chunk) {
     PackedBatch packed = encoder_->pack(chunk.ids, chunk.cumulative);
     if (mode.dropout) {
-      seed_dropout(packed, seed, chunk.sequences);
+      std::vector<int64_t> sequences = chunk.sequences;  // in the whole batch
+      if (!numbers.empty()) {
+        for (int64_t& sequence : sequences) sequence = numbers[sequence];
+      }
+      seed_dropout(packed, seed, sequences);
       // What draws from libtorch's generator repeats with the chunk.
-      at::manual_seed(mixed_seed(seed, static_cast<uint64_t>(chunk.sequences.front())));
+      at::manual_seed(mixed_seed(seed, static_cast<uint64_t>(sequences.front())));
     }
     return encoder_->embed(packed, mode);
   };
@@ -136,14 +131,13 @@ void Trainer::add_gradients(const TrainingBatch& batch, StepResult& result) {
   }
 }
 
-void Trainer::add_gradients_or_halve_chunks(const TrainingBatch& batch, StepResult& result) {
+void Trainer::in_smaller_chunks(const TrainingBatch& batch, const std::function<void()>& work) {
   for (;;) {
     try {
-      return add_gradients(batch, result);
+      return work();
     } catch (const std::exception& error) {
       if (!is_out_of_memory(error) || !halve_chunks(batch)) throw;
     }
-    optimizer_.zero_gradients();
   }
 }
 
@@ -162,13 +156,24 @@ bool Trainer::halve_chunks(const TrainingBatch& batch) {
 }
 
 StepResult Trainer::step(const TrainingBatch& batch) {
-  check(batch);
+  group_ ? check_share(batch) : check(batch);
   StepResult result;
+  result.counts = batch.counts;
   // A batch that fails must not take the gradients of those before it along.
-  const std::vector<at::Tensor> before = optimizer_.take_gradients();
-  add_gradients_or_halve_chunks(batch, result);
+  const Gradients before = optimizer_.take_gradients();
+  const double scale_before = loss_scale_.value();
+  if (group_) {
+    add_gradients_in_group(batch, before, result);
+  } else {
+    in_smaller_chunks(batch, [&] {
+      optimizer_.zero_gradients();
+      add_gradients(batch, result);
+    });
+  }
   if (result.skipped) optimizer_.zero_gradients();
-  optimizer_.add_gradients(before);
+  // In a group they are among the sums of an update already.
+  const bool has_added = group_ && batch.update && !result.skipped;
+  if (!has_added) optimizer_.add_gradients(before, loss_scale_.value() / scale_before);
   result.chunk_tokens = options_.chunk_tokens;
   result.loss_scale = loss_scale_.value();
   Stopwatch watch;

@@ -7,10 +7,12 @@
 #include <utility>
 
 #include "core/encoder.h"
+#include "core/gradient_buckets.h"
 #include "core/gradient_cache.h"
 #include "core/loss_scale.h"
 #include "core/losses.h"
 #include "core/optimizer.h"
+#include "core/shared_loss.h"
 
 namespace xlembed {
 
@@ -41,6 +43,11 @@ struct TrainingBatch {
   PairLabels labels;
   double weight = 1;   // factor on the loss: 1 / batches when gradients of several are added up
   bool update = true;  // false: keep the gradient for the next batch
+
+  // In a group: the queries and passages of the whole batch, of which this process holds its share
+  // (core/share.h).
+  int64_t all_queries = 0, all_passages = 0;
+  std::vector<double> counts;  // anything that is to be added up over the processes
 };
 
 struct StepResult {
@@ -49,9 +56,10 @@ struct StepResult {
   double gradient_norm = 0;  // of the update, before clipping; 0 without one
   bool skipped = false;      // loss or gradient was not finite: this batch changed nothing
   int64_t chunks = 0;
-  int64_t chunk_tokens = 0;  // the budget used, smaller than the option after memory ran out; 0: no limit
-  double temperature = 0;    // of the loss, after the step; 0 where it has none
-  double loss_scale = 1;     // of gradients in float16
+  int64_t chunk_tokens = 0;    // the budget used, smaller than the option after memory ran out; 0: no limit
+  double temperature = 0;      // of the loss, after the step; 0 where it has none
+  double loss_scale = 1;       // of gradients in float16
+  std::vector<double> counts;  // of the batch, summed over the processes
   double model_seconds = 0, loss_seconds = 0, optimizer_seconds = 0;
 };
 
@@ -63,15 +71,20 @@ struct TrainerState {
 
 class Trainer {
  public:
-  // Throws INVALID_ARGUMENT unless the encoder holds float32 weights.
-  Trainer(std::shared_ptr<Encoder> encoder, const TrainerOptions& options);
+  // With a group all processes take each step together, and end it with the same weights. Throws
+  // INVALID_ARGUMENT unless the encoder holds float32 weights, on the group's device.
+  Trainer(std::shared_ptr<Encoder> encoder, const TrainerOptions& options,
+          std::shared_ptr<ProcessGroup> group = nullptr);
 
   // When memory runs out the step is taken again in chunks half as large, down to one sequence each; later
   // steps keep that size.
   StepResult step(const TrainingBatch& batch);
 
-  // The loss alone, without dropout and without a gradient.
+  // The loss of a whole batch, by this process alone, without dropout and without a gradient.
   StepResult evaluate(const TrainingBatch& batch) const;
+
+  // A number that differs where weights, adapters, or what the loss has learnt differ.
+  uint64_t fingerprint() const;
 
   // Views of the state as it is; the next step changes what they show.
   TrainerState state() const;
@@ -89,11 +102,23 @@ class Trainer {
   };
   static std::vector<Trained> trained_of(Encoder& encoder, const Loss& loss, const TrainerOptions& options);
 
-  GradientCache open_cache(const TrainingBatch& batch, bool dropout) const;
+  using Gradients = std::vector<at::Tensor>;  // one for each trained parameter, some undefined
+
+  GradientCache open_cache(const TrainingBatch& batch, bool dropout, const Share* share = nullptr) const;
   LossValue loss(const TrainingBatch& batch, const at::Tensor& embeddings) const;
   void add_gradients(const TrainingBatch& batch, StepResult& result);
-  void add_gradients_or_halve_chunks(const TrainingBatch& batch, StepResult& result);
+  void in_smaller_chunks(const TrainingBatch& batch, const std::function<void()>& work);
   bool halve_chunks(const TrainingBatch& batch);
+
+  // trainer_group.cpp: the same in a group.
+  void join_group();
+  void check_share(const TrainingBatch& batch) const;
+  void add_gradients_in_group(const TrainingBatch& batch, const Gradients& earlier, StepResult& result);
+  at::Tensor loss_gradient_in_group(const TrainingBatch& batch, const Share& share,
+                                    const at::Tensor& embeddings, StepResult& result);
+  void backward_in_group(const TrainingBatch& batch, const Share& share, GradientCache& cache,
+                         const at::Tensor& gradient, const std::function<void()>& before_last);
+  bool is_finite_everywhere() const;
   void update(const TrainingBatch& batch, StepResult& result);
 
   std::shared_ptr<Encoder> encoder_;
@@ -102,6 +127,8 @@ class Trainer {
   std::vector<Trained> trained_;
   AdamW optimizer_;
   LossScale loss_scale_;
+  std::shared_ptr<ProcessGroup> group_;
+  std::unique_ptr<GradientBuckets> buckets_;
 };
 
 }  // namespace xlembed

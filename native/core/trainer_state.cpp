@@ -19,7 +19,28 @@ double counter(const std::map<std::string, double>& counters, const char* name) 
   return found->second;
 }
 
+// Of the tensor's bytes, in order.
+uint64_t fingerprint_of(const at::Tensor& tensor, uint64_t start) {
+  const at::Tensor values = tensor.detach().to(at::kCPU).contiguous();
+  const auto* words = static_cast<const uint32_t*>(values.const_data_ptr());
+  uint64_t hash = start;
+  for (int64_t i = 0; i < static_cast<int64_t>(values.nbytes() / sizeof(uint32_t)); ++i) {
+    hash = (hash ^ words[i]) * 0x9E3779B97F4A7C15ull;
+    hash ^= hash >> 29;
+  }
+  return hash;
+}
+
 }  // namespace
+
+uint64_t Trainer::fingerprint() const {
+  uint64_t hash = 0;
+  for (const Leaf& leaf : encoder_->parameters().leaves()) hash = fingerprint_of(leaf.tensor, hash);
+  for (const Trained& trained : trained_) {
+    if (!trained.in_encoder) hash = fingerprint_of(trained.leaf.tensor, hash);
+  }
+  return hash;
+}
 
 TrainerState Trainer::state() const {
   TrainerState state;

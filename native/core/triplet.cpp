@@ -55,7 +55,7 @@ LossValue HardestTriplet::operator()(const at::Tensor& queries, const at::Tensor
   const at::Tensor correct = (positive > negative) | has_negative.logical_not();
   const at::Tensor& weights = labels.row_weights;
   return {weights.defined() ? (row_loss * weights).sum() / weights.sum() : row_loss.mean(),
-          correct.to(at::kDouble).mean().item<double>()};
+          correct.to(at::kDouble).mean().item<double>(), total_weight(labels, N)};
 }
 
 }  // namespace xlembed
