@@ -46,6 +46,7 @@ export type ErrorCode =
   | 'TASK_DATA_INVALID'
   | 'PEER_FAILED'
   | 'PROCESS_LOST'
+  | 'PROCESSES_DIFFER'
   | 'NATIVE_FAILED'
   | 'INTERRUPTED';
 

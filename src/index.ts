@@ -67,6 +67,8 @@ export { inspectModel, type ModelInspection } from './models/inspect_model.js';
 export { type ModelDescription, openModel } from './models/open_model.js';
 export { promptFor, type Role } from './models/prompts.js';
 export type { Dtype, EncoderDtype, NativeInfo, PackedSequences } from './native.js';
+export { type Launch, readLaunch } from './processes/launch.js';
+export { ProcessGroup, type ProcessGroupOptions } from './processes/process_group.js';
 export { renderReport, renderTrainingReport } from './report/report.js';
 export type { ExperimentResults, TrainingResults } from './report/results.js';
 export { renderTable } from './report/table.js';

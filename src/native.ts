@@ -197,6 +197,14 @@ export interface NativeTrainingBatch extends PackedSequences {
   weight?: number | undefined;
   /** False: keep the gradient for the next batch instead of updating the weights; default true. */
   update?: boolean | undefined;
+  /**
+   * In a process group: queries and passages of the whole batch; this process then gives its share of each (see
+   * shareOf in src/training/share.ts), teacherScores with a column for each passage of the whole batch.
+   */
+  allQueries?: number | undefined;
+  allPassages?: number | undefined;
+  /** Anything that is to be added up over the processes. */
+  counts?: number[] | undefined;
 }
 
 export interface NativeStepResult {
@@ -215,6 +223,8 @@ export interface NativeStepResult {
   temperature: number;
   /** Of gradients in float16, else 1. */
   lossScale: number;
+  /** Those of the batch, summed over the processes. */
+  counts: number[];
   modelSeconds: number;
   lossSeconds: number;
   optimizerSeconds: number;
@@ -233,6 +243,8 @@ export interface NativeTrainer {
   evaluate(batch: NativeTrainingBatch): Promise<NativeStepResult>;
   state(): Promise<NativeTrainerState>;
   writeState(targets: TensorTarget[]): Promise<void>;
+  /** A text that differs where weights, adapters or what the loss has learnt differ. */
+  fingerprint(): Promise<string>;
   /**
    * All tensors and counters of a state that was written. Throws TENSOR_MISSING, TENSOR_SHAPE_MISMATCH or
    * INVALID_ARGUMENT when it is not one of such a trainer.
@@ -376,11 +388,15 @@ export interface NativeKernelBenchmark {
   dispose(): void;
 }
 
-/** Integers that the processes of a job share (libtorch's TCPStore): one process serves, all connect. */
+/** Integers and texts that the processes of a job share (libtorch's TCPStore): one process serves, all connect. */
 export interface NativeStore {
   readonly port: number;
   /** Adds to an integer that begins at 0, as one step for all processes; gives the sum. Fails with PROCESS_LOST. */
   add(key: string, amount: number): Promise<number>;
+  /** Texts, each set once. Fail with PROCESS_LOST. */
+  set(key: string, text: string): Promise<void>;
+  /** undefined where the text is not there yet. */
+  find(key: string): Promise<string | undefined>;
   /** Ends the connection, and the store where this process serves it. */
   dispose(): void;
 }
@@ -391,6 +407,26 @@ export interface NativeStoreOptions {
   port: number;
   /** This process holds the values. A client must know that the port answers (native/core/store.h). */
   serve: boolean;
+  timeout_ms: number;
+}
+
+/** Processes that exchange tensors (native/core/process_group.h). */
+export interface NativeProcessGroup {
+  /** Ends the connections once running work has ended. */
+  dispose(): void;
+}
+
+export interface NativeProcessGroupOptions {
+  /** Tells groups over one store apart. */
+  name: string;
+  rank: number;
+  size: number;
+  /** cpu: Gloo; cuda:N: NCCL. */
+  device: string;
+  /** Gloo's network interface; empty: that of the machine's name. */
+  interface: string;
+  /** All processes are on this machine. */
+  loopback: boolean;
   timeout_ms: number;
 }
 
@@ -410,7 +446,12 @@ export interface NativeAddon {
   info(): NativeInfo;
   setThreads(threads: number): Promise<void>;
   createEncoder(options: NativeEncoderOptions): Promise<NativeEncoder>;
-  createTrainer(encoder: NativeEncoder, options: NativeTrainerOptions): Promise<NativeTrainer>;
+  /** With a group all its processes take each step together. */
+  createTrainer(
+    encoder: NativeEncoder,
+    options: NativeTrainerOptions,
+    group?: NativeProcessGroup,
+  ): Promise<NativeTrainer>;
   /** `scan`: what a search reads first; `storage`: what is kept of a vector: see search/flat_index.ts. */
   createFlatIndex(
     dimensions: number,
@@ -426,6 +467,8 @@ export interface NativeAddon {
   createTensor(array: TensorArray, shape: number[], dtype: TensorDtype): NativeTensor;
   createKernelBenchmark(options: NativeBenchmarkOptions): Promise<NativeKernelBenchmark>;
   openStore(options: NativeStoreOptions): Promise<NativeStore>;
+  /** Returns when all processes have joined. Fails with PROCESS_LOST, DEVICE_UNAVAILABLE. */
+  createProcessGroup(store: NativeStore, options: NativeProcessGroupOptions): Promise<NativeProcessGroup>;
   loadScriptModule(options: { path: string; device: string; freeze: boolean }): Promise<NativeScriptModule>;
 }
 

@@ -40,6 +40,13 @@ export function createConsole({ json = false }: { json?: boolean }): Console {
   };
 }
 
+/** Of a process whose part others tell: rank 0 speaks for all. */
+export function silentConsole(): Console {
+  const silent = () => {};
+  const line = () => ({ update: silent, stop: silent });
+  return { json: false, info: silent, result: silent, progress: line, status: line };
+}
+
 function barProgress(label: string, total: number): Progress {
   const bar = new cliProgress.SingleBar({
     format: `${label} [{bar}] {value}/{total} | {eta_formatted} left | {detail}`,

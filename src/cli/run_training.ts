@@ -56,7 +56,7 @@ export async function runTraining(
       }
       if (event.validation) console.info(validationLine(event));
       const goOn = (await onStep?.(event)) ?? true;
-      interrupted = !goOn && event.step < trainer.options.steps;
+      interrupted = (!goOn || event.stopping === true) && event.step < trainer.options.steps;
       if (!goOn) break;
     }
   } finally {

@@ -8,16 +8,23 @@ import type { Encoder } from '../encoding/encoder.js';
 import { XlembedError } from '../errors.js';
 import { snapshotCommit } from '../models/hub.js';
 import { replaceFolder } from '../models/write_beside.js';
+import { ProcessGroup } from '../processes/process_group.js';
 import { renderTrainingReport } from '../report/report.js';
 import type { TrainingResults } from '../report/results.js';
 import { Checkpoints } from '../training/checkpoints.js';
 import { EventLog, LOG_FILE, TENSORBOARD_FOLDER } from '../training/events/event_log.js';
 import { Trainer } from '../training/trainer.js';
-import { createConsole, settingsLines } from './console.js';
+import { createConsole, settingsLines, silentConsole } from './console.js';
 import { readDatasets } from './datasets.js';
 import { Interrupt } from './interrupt.js';
 import { runTraining, type TrainingTotals } from './run_training.js';
-import { declareTrain, openEncoder, type TrainFlags, trainingOptions } from './train_flags.js';
+import {
+  declareTrain,
+  openEncoder,
+  type TrainFlags,
+  trainingDevice,
+  trainingOptions,
+} from './train_flags.js';
 import { splitValidation, validationOptions } from './validation.js';
 import { versions } from './versions.js';
 
@@ -26,47 +33,67 @@ export function addTrain(program: Command): void {
 }
 
 async function train(flags: TrainFlags): Promise<void> {
-  const console = createConsole(flags);
+  const processGroup = await ProcessGroup.join({
+    device: trainingDevice(flags),
+    timeout_ms: flags.processTimeout * 1000,
+    onNote: (note) => process.stderr.write(`note: ${note}\n`),
+  });
+  await trainTogether(flags, processGroup);
+  await processGroup?.leave();
+}
+
+/** In a process group rank 0 keeps the folders and the log, and speaks. */
+async function trainTogether(flags: TrainFlags, processGroup: ProcessGroup | undefined): Promise<void> {
+  const isFirst = (processGroup?.rank ?? 0) === 0;
+  const console = isFirst ? createConsole(flags) : silentConsole();
+  const fromFirst = <T>(work: () => Promise<T> | T) => processGroup?.fromFirst(work) ?? work();
   const working = `${flags.output}.partial`;
-  checkFolders(flags, working);
+  await fromFirst(() => checkFolders(flags, working));
   const read = await readDatasets(flags.data, flags.skipMalformed ? 'skip' : 'fail');
   const data = splitValidation(read, flags.evalRecords ?? 0, flags.seed);
   const encoder = await openEncoder(flags, console);
-  const trainer = await Trainer.create(encoder, data.records, trainingOptions(flags, encoder, data.datasets));
+  const options = trainingOptions(flags, encoder, data.datasets);
+  const trainer = await Trainer.create(encoder, data.records, options, { processGroup });
   const sampled = trainer.sampler.describe();
   const settings = settingsOf(flags, trainer, encoder, data);
   const notes = [...encoder.model.notes, ...read.skipped];
   console.info(`settings\n${settingsLines(settings)}\n${formatSamplerDescription(sampled)}`);
 
   using interrupt = new Interrupt();
-  const checkpoints = await openWorking(flags, working);
-  if (checkpoints.latest) {
-    notes.push(...(await trainer.resume(checkpoints.latest)));
+  await fromFirst(() => clearWorking(flags, working));
+  const checkpoints = await Checkpoints.open(join(working, 'checkpoints'), { keep: flags.keepCheckpoints });
+  const latest = await fromFirst(() => checkpoints.latest);
+  if (latest) {
+    notes.push(...(await trainer.resume(latest)));
     console.info(`resumed after step ${trainer.steps}`);
   }
   for (const note of notes) console.info(`note: ${note}`);
   const validation = await validationOptions(flags, trainer, encoder, data.validation, console);
-  const log = await EventLog.open(working, trainer.steps);
+  const log = isFirst ? await EventLog.open(working, trainer.steps) : undefined;
   const totals = await runTraining(trainer, console, {
     label: 'training',
     failedBatchPath: join(working, 'failed_batch.json'),
-    earlier: log.earlier,
+    earlier: log?.earlier ?? [],
     validation,
     checkpoints: { to: checkpoints, every: flags.checkpointEvery },
+    signal: interrupt.signal,
     onStep: async (event) => {
-      await log.write(event);
-      return interrupt.exitCode === undefined;
+      await log?.write(event);
+      // Several processes stop at a step on which they agree.
+      return processGroup !== undefined || interrupt.exitCode === undefined;
     },
-  }).finally(() => log.close());
+  }).finally(() => log?.close());
   const { lossCurve: _curve, ...summary } = totals;
   if (totals.interrupted) {
     console.result(
       `interrupted after step ${totals.steps} of ${trainer.options.steps}; the same command with --resume goes on`,
       { checkpoint: checkpoints.latest, ...summary },
     );
-    process.exitCode = interrupt.exitCode ?? 0;
+    // Where another process got the signal, this one ends as on SIGTERM.
+    process.exitCode = interrupt.exitCode ?? 143;
     return;
   }
+  if (!isFirst) return;
   await trainer.useBest(checkpoints);
   notes.push(...notesOf(totals, trainer));
   await finish(flags, working, { trainer, encoder, settings, sampled, notes, totals });
@@ -88,10 +115,10 @@ function checkFolders({ output, overwrite, resume }: TrainFlags, working: string
   );
 }
 
-async function openWorking({ resume, keepCheckpoints }: TrainFlags, working: string): Promise<Checkpoints> {
+async function clearWorking({ resume }: TrainFlags, working: string): Promise<void> {
   if (!resume) await rm(working, { recursive: true, force: true });
   await rm(join(working, 'model'), { recursive: true, force: true });
-  return Checkpoints.open(join(working, 'checkpoints'), { keep: keepCheckpoints });
+  await mkdir(join(working, 'checkpoints'), { recursive: true });
 }
 
 function settingsOf(

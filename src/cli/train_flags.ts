@@ -8,6 +8,8 @@ import { Encoder } from '../encoding/encoder.js';
 import { XlembedError } from '../errors.js';
 import { taskNames } from '../evaluation/tasks/registry.js';
 import { promptFor } from '../models/prompts.js';
+import { loadNative } from '../native.js';
+import { readLaunch } from '../processes/launch.js';
 import { TRAINING_DEFAULTS, type TrainingOptions } from '../training/options.js';
 import { integer, languageWeights, list, number, positiveInteger } from './arguments.js';
 import {
@@ -73,7 +75,8 @@ export interface TrainFlags extends Partial<ModelFlags>, EngineFlags {
   passagePrompt?: string;
   pooling: 'mean' | 'first';
   seed: number;
-  device: string;
+  device?: string;
+  processTimeout: number;
   skipMalformed?: boolean;
   json?: boolean;
 }
@@ -229,15 +232,32 @@ export function declareTrain(program: Command): Command {
     )
     .addOption(new Option('--pooling <mode>', 'with --config').choices(['mean', 'first']).default('mean'))
     .option('--seed <n>', 'of weights, batches and dropout', integer, defaults.seed)
-    .option('--device <name>', 'cpu, cuda or cuda:N', 'cpu')
+    .option(
+      '--device <name>',
+      'cpu, cuda or cuda:N (default: cpu; with a launcher the GPU of the local rank)',
+    )
+    .option(
+      '--process-timeout <seconds>',
+      'with a launcher such as torchrun: how long a process waits for another',
+      positiveInteger,
+      300,
+    )
     .option('--skip-malformed', 'leave malformed lines out and count them')
     .option('--json', 'print the result as JSON');
   return declareEngine(command);
 }
 
+/** With a launcher each process of a machine has a GPU of its own, where there are any. */
+export function trainingDevice({ device }: Pick<TrainFlags, 'device'>): string {
+  const launch = readLaunch();
+  const { cudaDevices } = loadNative().info();
+  if (device !== undefined || !launch || cudaDevices === 0) return device ?? 'cpu';
+  return `cuda:${launch.localRank % cudaDevices}`;
+}
+
 /** The model that the flags name: given weights, or fresh ones. */
 export async function openEncoder(flags: TrainFlags, console: Console): Promise<Encoder> {
-  const options = { device: flags.device, maxTokens: flags.maxTokens };
+  const options = { device: trainingDevice(flags), maxTokens: flags.maxTokens };
   const { model, revision, offline } = flags;
   if (model !== undefined && flags.config === undefined) {
     return Encoder.load(await modelFolder({ model, revision, offline }, console), options);

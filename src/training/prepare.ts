@@ -7,11 +7,15 @@ import { pack } from '../tokenizers/packed.js';
 import type { TokenCache } from '../tokenizers/token_cache.js';
 import { type BatchLabels, batchLabels } from './labels.js';
 import type { TrainingOptions } from './options.js';
+import { type Part, Share } from './share.js';
 
 export interface PreparedBatch extends PackedSequences, BatchLabels {
   plan: BatchPlan;
   /** Sequences 0 .. queries - 1 are queries, the next `queries` their passages, the rest hard negatives. */
   queries: number;
+  /** Of the whole batch, where this is one process's share of it. */
+  allQueries?: number;
+  allPassages?: number;
   switched: { query: SwitchCounts; passage: SwitchCounts };
 }
 
@@ -91,7 +95,7 @@ function negativesOf(
     .map(({ rank: _, ...negative }) => negative);
 }
 
-/** Switches, prompts, tokenises and packs a planned batch. */
+/** Switches, prompts, tokenises and packs a planned batch, or the share of one process. */
 export async function prepareBatch(
   plan: BatchPlan,
   records: readonly ParallelRecord[],
@@ -99,16 +103,19 @@ export async function prepareBatch(
   cache: TokenCache,
   options: TrainingOptions,
   switcher?: CodeSwitcher,
+  part: Part = { rank: 0, size: 1 },
 ): Promise<PreparedBatch> {
   const switched = { query: { words: 0, switched: 0 }, passage: { words: 0, switched: 0 } };
   const batch = batchTexts(plan, records, languages, options);
-  const { queries, passages } = batch;
+  const [allQueries, allPassages] = [batch.queries.length, batch.passages.length];
+  const share = new Share(allQueries, allPassages, part);
+  const [queries, passages] = [share.queries(batch.queries), share.passages(batch.passages)];
   const textsOf = (side: 'query' | 'passage', texts: SideText[]) =>
     switcher?.switchTexts(plan.n, side, texts, switched[side]) ?? texts.map(({ text }) => text);
   const sequences = await cache.tokens([
     ...textsOf('query', queries).map((text) => options.queryPrompt + text),
     ...textsOf('passage', passages).map((text) => options.passagePrompt + text),
   ]);
-  const labels = batchLabels(plan.pairs, records, batch, options);
-  return { ...pack(sequences), ...labels, plan, queries: plan.pairs.length, switched };
+  const labels = share.labels(batchLabels(plan.pairs, records, batch, options));
+  return { ...pack(sequences), ...labels, plan, queries: queries.length, allQueries, allPassages, switched };
 }

@@ -9,6 +9,7 @@ import { XlembedError } from '../errors.js';
 import { saveAdapter } from '../models/adapter.js';
 import type { ModelDescription } from '../models/open_model.js';
 import { loadNative, type NativeStepResult, type NativeTrainer, nativeCall } from '../native.js';
+import type { ProcessGroup } from '../processes/process_group.js';
 import { prefetch } from '../scheduling/read_ahead.js';
 import { TokenCache, type TokenCacheCounts } from '../tokenizers/token_cache.js';
 import {
@@ -28,7 +29,7 @@ import { type PreparedBatch, prepareBatch } from './prepare.js';
 import { learningRateAt } from './schedule.js';
 import { Watch, type WatchOptions, type WatchState } from './watch.js';
 
-export interface StepEvent extends NativeStepResult {
+export interface StepEvent extends Omit<NativeStepResult, 'counts'> {
   /** From 1. */
   step: number;
   kind: BatchPlan['kind'] | 'mixed';
@@ -45,6 +46,8 @@ export interface StepEvent extends NativeStepResult {
   validation?: Record<string, number>;
   /** True where the watched measure is the best so far. */
   best?: boolean;
+  /** True where the signal of one of the processes has asked for the end: this step is the last. */
+  stopping?: boolean;
 }
 
 export interface ValidationOptions {
@@ -61,6 +64,8 @@ export interface RunOptions {
   validation?: ValidationOptions | undefined;
   /** Where and how often (in steps) the run is saved; also at the best step, and where the loop is left. */
   checkpoints?: { to: Checkpoints; every: number } | undefined;
+  /** Aborted, in one process or all, it ends the run after the step in hand: in a process group the way to stop early. */
+  signal?: AbortSignal | undefined;
 }
 
 /** Batches prepared while one trains. */
@@ -79,6 +84,10 @@ const MOST_SKIPPED = 3;
  *     const checkpoints = await Checkpoints.open('run/checkpoints');
  *     if (checkpoints.latest) await trainer.resume(checkpoints.latest);
  *     for await (const event of trainer.run({ checkpoints: { to: checkpoints, every: 100 } })) ...
+ *
+ * In a process group all processes make the same calls with the same records and options, and each takes its share of
+ * every batch: the steps are those of one process (docs/distributed.md). Rank 0 evaluates and writes checkpoints, into a
+ * folder that all of them see, while the others wait.
  */
 export class Trainer {
   readonly options: TrainingOptions;
@@ -88,6 +97,7 @@ export class Trainer {
   readonly #records: readonly ParallelRecord[];
   readonly #cache: TokenCache;
   readonly #switcher: CodeSwitcher | undefined;
+  readonly #group: ProcessGroup | undefined;
   #fingerprints: Promise<Fingerprints> | undefined;
   #done = 0;
   #skippedInARow = 0;
@@ -99,8 +109,10 @@ export class Trainer {
     records: readonly ParallelRecord[],
     options: TrainingOptions,
     lexicons: readonly Lexicon[],
+    group: ProcessGroup | undefined,
   ) {
     this.options = options;
+    this.#group = group;
     this.sampler = createSampler(records, { ...options, batches: options.steps * options.accumulate });
     this.#encoder = encoder;
     this.#native = native;
@@ -112,12 +124,14 @@ export class Trainer {
 
   /**
    * Throws INVALID_ARGUMENT for a wrong option, SAMPLER_IMPOSSIBLE when the records cannot make such batches, and what
-   * readLexicon throws.
+   * readLexicon throws; in a process group PROCESSES_DIFFER unless options, records, model and weights are the same in
+   * all of them, and PROCESS_LOST.
    */
   static async create(
     encoder: Encoder,
     records: readonly ParallelRecord[],
     given: Partial<TrainingOptions>,
+    { processGroup }: { processGroup?: ProcessGroup | undefined } = {},
   ): Promise<Trainer> {
     const options = resolveTrainingOptions(given);
     checkScores(records, options);
@@ -125,14 +139,24 @@ export class Trainer {
     const { lora, seed } = options;
     if (lora) await nativeCall(() => encoder.native.addAdapters({ ...lora, seed }));
     const native = await nativeCall(() =>
-      loadNative().createTrainer(encoder.native, {
-        ...options,
-        negativeLanguages: options.inBatchNegatives,
-        learningRateFactors: learningRateFactors(options, encoder.model.backbone),
-        normalize: needsNormalization(encoder.model, options),
-      }),
+      loadNative().createTrainer(
+        encoder.native,
+        {
+          ...options,
+          negativeLanguages: options.inBatchNegatives,
+          learningRateFactors: learningRateFactors(options, encoder.model.backbone),
+          normalize: needsNormalization(encoder.model, options),
+        },
+        processGroup?.native,
+      ),
     );
-    return new Trainer(encoder, native, records, options, lexicons);
+    const trainer = new Trainer(encoder, native, records, options, lexicons, processGroup);
+    if (processGroup) {
+      const { data, model } = await trainer.#fingerprint();
+      const alike = { 'training options': JSON.stringify(options), 'records or lexicons': data, model };
+      await processGroup.agree({ ...alike, weights: await nativeCall(() => native.fingerprint()) });
+    }
+    return trainer;
   }
 
   /** Steps done, those before a resume included. */
@@ -162,21 +186,22 @@ export class Trainer {
     const prepare = (step: number) => Promise.all(this.#batchesOf(step).map((n) => this.#prepare(n)));
     let waitingSince = performance.now();
     for await (const batches of prefetch(prepare, { from: this.#done, to: steps, depth: PREFETCH })) {
-      const event = await this.#step(batches, waitingSince);
+      const event = await this.#step(batches, waitingSince, options.signal);
       await this.#validate(event, options.validation, watch);
       let left = true;
       try {
         yield event;
         left = false;
       } finally {
-        if (left) await this.#save(options.checkpoints);
+        // Each process leaves for itself.
+        if (left && this.#isFirst) await this.#writeCheckpoint(options.checkpoints);
       }
       if (this.#skippedInARow === MOST_SKIPPED) {
         throw await this.#lossNotFinite(options.failedBatchPath ?? 'failed_batch.json');
       }
       const due = this.#done % (options.checkpoints?.every ?? Number.POSITIVE_INFINITY) === 0;
-      if (due || event.best) await this.#save(options.checkpoints);
-      if (watch?.exhausted) return;
+      if (due || event.best || event.stopping) await this.#save(options.checkpoints);
+      if (watch?.exhausted || event.stopping) return;
       waitingSince = performance.now();
     }
   }
@@ -202,6 +227,10 @@ export class Trainer {
     this.#done = state.step;
     this.#skippedInARow = state.skippedInARow;
     this.#watched = state.watch;
+    if (this.#group) {
+      const weights = await nativeCall(() => this.#native.fingerprint());
+      await this.#group.agree({ 'the step resumed from': state.step, weights });
+    }
     return differingSettings(state.versions, versionsHere()).map(
       ({ name, stored, current }) => `${name} was ${stored} and is now ${current}`,
     );
@@ -274,19 +303,35 @@ export class Trainer {
   #prepare(n: number): Promise<PreparedBatch> {
     const { languages } = this.sampler;
     const plan = this.sampler.plan(n);
-    return prepareBatch(plan, this.#records, languages, this.#cache, this.options, this.#switcher);
+    return prepareBatch(
+      plan,
+      this.#records,
+      languages,
+      this.#cache,
+      this.options,
+      this.#switcher,
+      this.#group,
+    );
   }
 
-  async #step(batches: readonly PreparedBatch[], waitingSince: number): Promise<StepEvent> {
+  async #step(
+    batches: readonly PreparedBatch[],
+    waitingSince: number,
+    signal: AbortSignal | undefined,
+  ): Promise<StepEvent> {
     const begun = performance.now();
     const learningRate = learningRateAt(this.#done, this.options);
     const results: NativeStepResult[] = [];
     for (const batch of batches) {
       const last = results.length === batches.length - 1;
       const part = { step: batch.plan.n, learningRate, weight: 1 / batches.length, update: last };
-      results.push(await nativeCall(() => this.#native.step({ ...batch, ...part })));
+      const counts = countsOf(batch, signal);
+      results.push(await nativeCall(() => this.#native.step({ ...batch, ...part, counts })));
     }
-    const result = wholeStep(results);
+    const { counts, ...result } = wholeStep(results);
+    const { tokens, switched, stoppers } = readCounts(counts);
+    // What one process of several sees now the others learn in the next step.
+    const stopping = stoppers > 0 || (!this.#group && signal?.aborted === true);
     this.#done += 1;
     this.#skippedInARow = result.skipped ? this.#skippedInARow + 1 : 0;
     const kinds = new Set(batches.map(({ plan }) => plan.kind));
@@ -295,9 +340,10 @@ export class Trainer {
       step: this.#done,
       kind: kinds.size === 1 ? batches[0]!.plan.kind : 'mixed',
       learningRate,
-      pairs: sum(batches, ({ queries }) => queries),
-      tokens: sum(batches, ({ inputIds }) => inputIds.length),
-      ...(this.#switcher && { switched: switchedIn(batches) }),
+      pairs: sum(batches, ({ plan }) => plan.pairs.length),
+      tokens,
+      ...(stopping && { stopping }),
+      ...(this.#switcher && { switched }),
       waitSeconds: (begun - waitingSince) / 1000,
       seconds: (performance.now() - waitingSince) / 1000,
     };
@@ -317,13 +363,25 @@ export class Trainer {
     watch: Watch | undefined,
   ): Promise<void> {
     if (!validation || (event.step % validation.every !== 0 && event.step !== this.options.steps)) return;
-    event.validation = await validation.measure(event.step);
+    event.validation = await this.#fromFirst(() => validation.measure(event.step));
     if (!watch) return;
     event.best = watch.see(event.step, watchedValue(event.validation, watch.options.measure));
     this.#watched = watch.state;
   }
 
+  get #isFirst(): boolean {
+    return (this.#group?.rank ?? 0) === 0;
+  }
+
+  #fromFirst<T>(work: () => Promise<T>): Promise<T> {
+    return this.#group?.fromFirst(work) ?? work();
+  }
+
   async #save(checkpoints: RunOptions['checkpoints']): Promise<void> {
+    if (checkpoints) await this.#fromFirst(() => this.#writeCheckpoint(checkpoints));
+  }
+
+  async #writeCheckpoint(checkpoints: RunOptions['checkpoints']): Promise<void> {
     if (!checkpoints || checkpoints.to.has(this.#done)) return;
     await writeCheckpoint(checkpoints.to.folderOf(this.#done), this.#encoder.native, this.#native, {
       step: this.#done,
@@ -353,7 +411,7 @@ export class Trainer {
       ...plan,
       pairs: pairs.map((pair) => ({ ...pair, id: this.#records[pair.record]!.id })),
     }));
-    await writeFile(path, `${JSON.stringify(named, null, 1)}\n`);
+    if (this.#isFirst) await writeFile(path, `${JSON.stringify(named, null, 1)}\n`);
     return new XlembedError(
       'LOSS_NOT_FINITE',
       `loss or gradient was not finite in ${MOST_SKIPPED} steps in a row, the last being step ${this.#done}`,
@@ -374,18 +432,11 @@ function wholeStep(results: readonly NativeStepResult[]): NativeStepResult {
     accuracy: mean(({ accuracy }) => accuracy),
     skipped: results.some(({ skipped }) => skipped),
     chunks: sum(results, ({ chunks }) => chunks),
+    counts: results[0]!.counts.map((_, k) => sum(results, ({ counts }) => counts[k]!)),
     modelSeconds: sum(results, ({ modelSeconds }) => modelSeconds),
     lossSeconds: sum(results, ({ lossSeconds }) => lossSeconds),
     optimizerSeconds: sum(results, ({ optimizerSeconds }) => optimizerSeconds),
   };
-}
-
-function switchedIn(batches: readonly PreparedBatch[]): { query: SwitchCounts; passage: SwitchCounts } {
-  const side = (name: 'query' | 'passage') => ({
-    words: sum(batches, ({ switched }) => switched[name].words),
-    switched: sum(batches, ({ switched }) => switched[name].switched),
-  });
-  return { query: side('query'), passage: side('passage') };
 }
 
 function checkScores(records: readonly ParallelRecord[], options: TrainingOptions): void {
@@ -395,6 +446,27 @@ function checkScores(records: readonly ParallelRecord[], options: TrainingOption
     `the loss ${options.loss} needs a teacher's scores, and no record has any`,
     'give the records positive_score and negative_scores',
   );
+}
+
+/** What is added up over the processes of a step: tokens, words, switched words, and the wish to stop. */
+function countsOf(batch: PreparedBatch, signal: AbortSignal | undefined): number[] {
+  const { query, passage } = batch.switched;
+  const words = [query.words, query.switched, passage.words, passage.switched];
+  return [batch.inputIds.length, ...words, signal?.aborted ? 1 : 0];
+}
+
+function readCounts(counts: readonly number[]) {
+  const [tokens, queryWords, querySwitched, passageWords, passageSwitched, stoppers] = counts as [
+    ...[number, number, number, number, number, number],
+  ];
+  return {
+    tokens,
+    switched: {
+      query: { words: queryWords, switched: querySwitched },
+      passage: { words: passageWords, switched: passageSwitched },
+    },
+    stoppers,
+  };
 }
 
 /** Training compares as retrieval will: by cosine, whether or not the model's own head normalises, or is passed by. */

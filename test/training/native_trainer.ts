@@ -3,6 +3,7 @@ import {
   loadNative,
   type NativeEncoder,
   type NativeEncoderOptions,
+  type NativeProcessGroup,
   type NativeTrainer,
   type NativeTrainerOptions,
 } from '#xlembed/native.js';
@@ -40,6 +41,7 @@ export async function createEncoder(
 export function createTrainer(
   encoder: NativeEncoder,
   given: Partial<NativeTrainerOptions> = {},
+  group?: NativeProcessGroup,
 ): Promise<NativeTrainer> {
-  return loadNative().createTrainer(encoder, { ...OPTIONS, ...given });
+  return loadNative().createTrainer(encoder, { ...OPTIONS, ...given }, group);
 }
