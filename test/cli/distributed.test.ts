@@ -17,11 +17,11 @@ const records = Array.from({ length: 40 }, (_, n) => ({
 }));
 writeFileSync(at('pairs.jsonl'), records.map((record) => `${JSON.stringify(record)}\n`).join(''));
 
-const STEPS = 60;
+const STEPS = 30;
 const command = (output: string, ...more: string[]) => [
   ...['train', '--config', `${MODEL}/config.json`, '--tokenizer', `${MODEL}/tokenizer.json`],
   ...['--data', at('pairs.jsonl'), '--batch-size', '9', '--steps', String(STEPS), '--seed', '3'],
-  ...['--checkpoint-every', '7', '--eval-records', '8', '--eval-every', '20'],
+  ...['--checkpoint-every', '7', '--eval-records', '8', '--eval-every', '10'],
   ...['--process-timeout', '120', '--output', output, ...more],
 ];
 
