@@ -4,6 +4,7 @@
 #include "core/launch.h"
 #include "core/torch.h"
 #include "kernels/linear.h"
+#include "kernels/narrow_arithmetic.h"
 
 namespace xlembed {
 
@@ -17,7 +18,7 @@ struct Bfloat16Layers {
   using Input = kernels::bfloat16;
 };
 struct Int8Layers {
-  using Activation = kernels::bfloat16;
+  using Activation = std::conditional_t<kernels::kBfloat16Products, kernels::bfloat16, float>;
   using Input = int8_t;
 };
 

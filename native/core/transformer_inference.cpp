@@ -208,6 +208,9 @@ std::unique_ptr<TransformerInference> make_transformer_inference(const Transform
     case InferenceArithmetic::float32:
       return std::make_unique<Inference<Float32Layers>>(transformer, parameters, *activation);
     case InferenceArithmetic::bfloat16:
+      // The weights stay rounded; what is computed with them is float32 where that is faster.
+      if constexpr (!kernels::kBfloat16Products)
+        return std::make_unique<Inference<Float32Layers>>(transformer, parameters, *activation);
       return std::make_unique<Inference<Bfloat16Layers>>(transformer, parameters, *activation);
     case InferenceArithmetic::int8:
       return std::make_unique<Inference<Int8Layers>>(transformer, parameters, *activation);

@@ -10,7 +10,9 @@
 namespace xlembed {
 
 // float32 and bfloat16: weights and activations. int8: both in linear layers, weights with one scale for each
-// output, activations with one for each token; attention in bfloat16. The residual stream is float32 always.
+// output, activations with one for each token; attention in bfloat16. The residual stream is float32 always,
+// and so is every activation that would be bfloat16 where the processor cannot multiply it
+// (kBfloat16Products).
 enum class InferenceArithmetic { float32, bfloat16, int8 };
 
 class TransformerInference {

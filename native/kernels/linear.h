@@ -3,8 +3,9 @@
 // x and W are float32, bfloat16 or 8-bit integers; bias and sums are float32 (int32 for integers). Equal rows
 // give equal bits, whatever lies beside them (row_tile.h).
 //
-// Integers: W_nk is about scale_n (w_nk - 128), w unsigned; x_tk about scale_t q_tk, q signed; so
-//   x W^T is about scale_t scale_n (sum_k w_nk q_tk - 128 sum_k q_tk)
+// Integers: W_nk is about scale_n (w_nk - z), w unsigned; x_tk about scale_t q_tk, q signed; so
+//   x W^T is about scale_t scale_n (sum_k w_nk q_tk - z sum_k q_tk)
+// z = 128, and weights have 8 bits; on x86 processors without AVX512-VNNI z = 64, and weights have 7.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +31,7 @@ void pack_weight_int8(const float* weight, int64_t out, int64_t in, uint8_t* pac
 
 struct QuantizedRow {
   float scale;
-  int32_t correction;  // -128 sum_k q_k
+  int32_t correction;  // -z sum_k q_k
 };
 
 // How activations enter a layer of bfloat16 or integers: (rows, D).

@@ -5,16 +5,35 @@
 
 #include "kernels/lanes.h"
 
+// Products of bytes without AVX512-VNNI: pairs of them are added in 16 bits.
+#if defined(__AVX512BW__)
+#define XLEMBED_BYTE_PAIRS(name) _mm512_##name
+#elif defined(__AVX2__) && !defined(__AVX512F__)
+#define XLEMBED_BYTE_PAIRS(name) _mm256_##name
+#endif
+
 namespace xlembed::kernels {
 
 using Words32 __attribute__((vector_size(4 * kLanes))) = uint32_t;
 using Sums32 __attribute__((vector_size(4 * kLanes))) = int32_t;
+#if defined(__AVX512F__)
+using Bytes = __m512i;
+#elif defined(__AVX2__)
+using Bytes = __m256i;
+#endif
 
 inline Words32 load_words32(const uint32_t* words) {
   Words32 result;
   std::memcpy(&result, words, sizeof result);
   return result;
 }
+
+// Whether products of bfloat16 are an instruction; where they are not, float32 is faster.
+#if defined(__AVX512BF16__)
+inline constexpr bool kBfloat16Products = true;
+#else
+inline constexpr bool kBfloat16Products = false;
+#endif
 
 // Two bfloat16 in a word, the earlier dimension in the lower half; sums in float32.
 struct Bfloat16Pairs {
@@ -49,6 +68,13 @@ struct Int8Quads {
   static Sums32 multiply_add(Words32 x, Words32 query, Sums32 sums) {
 #if defined(__AVX512VNNI__)
     return (Sums32)_mm512_dpbusd_epi32((__m512i)sums, (__m512i)x, (__m512i)query);
+#elif defined(XLEMBED_BYTE_PAIRS)
+    const Bytes even = (Bytes)(x & 0x00FF00FFu), odd = (Bytes)(x >> 8 & 0x00FF00FFu);
+    const Bytes even_query =
+        XLEMBED_BYTE_PAIRS(srai_epi16)(XLEMBED_BYTE_PAIRS(slli_epi16)((Bytes)query, 8), 8);
+    const Bytes odd_query = XLEMBED_BYTE_PAIRS(srai_epi16)((Bytes)query, 8);
+    sums += (Sums32)XLEMBED_BYTE_PAIRS(madd_epi16)(even, even_query);
+    return sums + (Sums32)XLEMBED_BYTE_PAIRS(madd_epi16)(odd, odd_query);
 #else
     for (int byte = 0; byte < 4; ++byte) {
       const Sums32 unsigned_byte = (Sums32)(x >> (8 * byte) & 255u);
@@ -74,5 +100,18 @@ using Int8Search = Int8Pairs;
 #else
 using Int8Search = Int8Quads;
 #endif
+
+// The same with unsigned integers of 7 bits, 0 .. 127, against signed ones of -127 .. 127: then two products
+// fit 16 bits, and without AVX512-VNNI four of them take three instructions instead of ten.
+struct Int7Quads : Int8Quads {
+  static Sums32 multiply_add(Words32 x, Words32 query, Sums32 sums) {
+#if defined(XLEMBED_BYTE_PAIRS) && !defined(__AVX512VNNI__)
+    const Bytes pairs = XLEMBED_BYTE_PAIRS(maddubs_epi16)((Bytes)x, (Bytes)query);
+    return sums + (Sums32)XLEMBED_BYTE_PAIRS(madd_epi16)(pairs, XLEMBED_BYTE_PAIRS(set1_epi16)(1));
+#else
+    return Int8Quads::multiply_add(x, query, sums);
+#endif
+  }
+};
 
 }  // namespace xlembed::kernels
