@@ -72,6 +72,12 @@ export { ProcessGroup, type ProcessGroupOptions } from './processes/process_grou
 export { renderReport, renderTrainingReport } from './report/report.js';
 export type { ExperimentResults, TrainingResults } from './report/results.js';
 export { renderTable } from './report/table.js';
+export {
+  type BuiltFaissIndex,
+  buildFaissIndex,
+  type FaissBuildOptions,
+  type FaissBuildProgress,
+} from './search/build_faiss.js';
 export { FaissIndex, type FaissIndexOptions } from './search/faiss_index.js';
 export {
   FlatIndex,

@@ -444,6 +444,8 @@ export interface NativeInfo {
 /** What build/Release/xlembed.node exports. */
 export interface NativeAddon {
   info(): NativeInfo;
+  /** Gives freed memory back to the system. */
+  returnFreedMemory(): Promise<void>;
   setThreads(threads: number): Promise<void>;
   createEncoder(options: NativeEncoderOptions): Promise<NativeEncoder>;
   /** With a group all its processes take each step together. */

@@ -113,15 +113,23 @@ void EncoderHandle::register_in(Napi::Env env, Napi::Object exports) {
 
 Napi::Value EncoderHandle::encode(const Napi::CallbackInfo& info) {
   const Fields batch(info[0]);
+  const std::shared_ptr<Encoder> encoder = object();
+  auto begin = [encoder, ids = int32_values(batch.value("inputIds"), "inputIds"),
+                cumulative = int32_values(batch.value("cumulativeSeqLengths"), "cumulativeSeqLengths")] {
+    return encoder->begin_encode(ids, cumulative);
+  };
+  const auto wait = [](Download& download) { return download.wait(); };
+  const auto convert = [](Napi::Env env, std::vector<float>& embeddings) {
+    return typed_array<Napi::Float32Array>(env, embeddings);
+  };
+  if (encoder->device().is_cuda()) return run_task(info.Env(), device(), std::move(begin), wait, convert);
   return run_task(
       info.Env(), device(),
-      [encoder = object(), ids = int32_values(batch.value("inputIds"), "inputIds"),
-       cumulative = int32_values(batch.value("cumulativeSeqLengths"), "cumulativeSeqLengths")] {
-        return encoder->encode(ids, cumulative);
+      [begin = std::move(begin), wait] {
+        Download download = begin();
+        return wait(download);
       },
-      [](Napi::Env env, std::vector<float>& embeddings) {
-        return typed_array<Napi::Float32Array>(env, embeddings);
-      });
+      convert);
 }
 
 Napi::Value EncoderHandle::dimensions(const Napi::CallbackInfo& info) {

@@ -9,6 +9,7 @@
 #include "addon/arguments.h"
 #include "addon/task.h"
 #include "core/faiss_index.h"
+#include "core/memory.h"
 
 namespace xlembed::addon {
 namespace {
@@ -41,11 +42,22 @@ Napi::Value set_threads(const Napi::CallbackInfo& call) {
       undefined);
 }
 
+Napi::Value return_freed_memory(const Napi::CallbackInfo& call) {
+  return run_task(
+      call.Env(), "memory",
+      [] {
+        xlembed::return_freed_memory();
+        return Nothing{};
+      },
+      undefined);
+}
+
 }  // namespace
 
 void register_info(Napi::Env env, Napi::Object exports) {
   exports.Set("info", Napi::Function::New(env, info));
   exports.Set("setThreads", Napi::Function::New(env, set_threads));
+  exports.Set("returnFreedMemory", Napi::Function::New(env, return_freed_memory));
 }
 
 }  // namespace xlembed::addon

@@ -1,4 +1,4 @@
-// info() and setThreads() of NativeAddon in src/native.ts.
+// info(), setThreads() and returnFreedMemory() of NativeAddon in src/native.ts.
 #pragma once
 
 #include <napi.h>

@@ -30,20 +30,29 @@ std::shared_ptr<Environment> Environment::of(Napi::Env env) {
   return data->environment;
 }
 
-void Environment::run(const std::shared_ptr<Environment>& self, Napi::Env env, Executor& executor,
-                      std::function<void()> work, std::function<void(Napi::Env)> settle) {
+void Environment::run(const std::shared_ptr<Environment>& self, Napi::Env env, std::vector<Step> steps,
+                      std::function<void(Napi::Env)> settle) {
   if (self->pending_++ == 0) self->completions_.Ref(env);
-  executor.submit([self, work = std::move(work), settle = std::move(settle)]() mutable {
+  run_from(self, std::make_shared<Task>(Task{std::move(steps), std::move(settle)}), 0);
+}
+
+void Environment::run_from(const std::shared_ptr<Environment>& self, std::shared_ptr<Task> task,
+                           size_t step) {
+  task->steps[step].executor.submit([self, task, step]() mutable {
     {
       const std::lock_guard lock(self->mutex_);
       if (self->closing_) return;
       ++self->running_;
     }
-    work();
-    work = nullptr;  // what it held is freed here, not on the event loop
+    task->steps[step].work();
+    task->steps[step].work = nullptr;  // what it held is freed here, not on the event loop
     const std::lock_guard lock(self->mutex_);
     if (!self->closing_) {
-      self->completions_.NonBlockingCall(new Completion{self, std::move(settle)}, complete);
+      if (step + 1 < task->steps.size()) {
+        run_from(self, std::move(task), step + 1);
+      } else {
+        self->completions_.NonBlockingCall(new Completion{self, std::move(task->settle)}, complete);
+      }
     }
     --self->running_;
     self->idle_.notify_all();

@@ -9,7 +9,9 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "core/error.h"
 #include "core/executor.h"
@@ -23,14 +25,26 @@ class Environment {
 
   static std::shared_ptr<Environment> of(Napi::Env env);
 
-  // Runs `work` on the executor, then `settle` on the JavaScript thread; neither once the environment closes.
-  static void run(const std::shared_ptr<Environment>& self, Napi::Env env, Executor& executor,
-                  std::function<void()> work, std::function<void(Napi::Env)> settle);
+  struct Step {
+    Executor& executor;
+    std::function<void()> work;
+  };
+
+  // Runs the steps one after the other, then `settle` on the JavaScript thread; none of it once the
+  // environment closes.
+  static void run(const std::shared_ptr<Environment>& self, Napi::Env env, std::vector<Step> steps,
+                  std::function<void(Napi::Env)> settle);
 
   // Drops queued work, waits for running work; called when the environment ends.
   void close();
 
  private:
+  struct Task {
+    std::vector<Step> steps;
+    std::function<void(Napi::Env)> settle;
+  };
+  static void run_from(const std::shared_ptr<Environment>& self, std::shared_ptr<Task> task, size_t step);
+
   struct Completion {
     std::shared_ptr<Environment> environment;
     std::function<void(Napi::Env)> settle;
@@ -48,37 +62,72 @@ class Environment {
 // The text of any exception as "CODE: message"; libtorch's own lose their stack trace.
 std::string error_text(const std::exception_ptr& error);
 
+// What the steps of a task leave for each other: a value, or what was thrown in its place.
+template <typename Value>
+struct Outcome {
+  std::optional<Value> value;
+  std::exception_ptr error;
+
+  template <typename Work>
+  void set(Work&& work) {
+    try {
+      value.emplace(work());
+    } catch (...) {
+      error = std::current_exception();
+    }
+  }
+};
+
+template <typename Result, typename Convert>
+std::function<void(Napi::Env)> settling(std::shared_ptr<Outcome<Result>> outcome,
+                                        Napi::Promise::Deferred deferred, Convert convert) {
+  return [outcome, deferred, convert = std::move(convert)](Napi::Env env) mutable {
+    if (outcome->error) {
+      deferred.Reject(Napi::Error::New(env, error_text(outcome->error)).Value());
+      return;
+    }
+    try {
+      deferred.Resolve(convert(env, *outcome->value));
+    } catch (...) {
+      deferred.Reject(Napi::Error::New(env, error_text(std::current_exception())).Value());
+    }
+  };
+}
+
 // A Promise for convert(env, work()). `work` runs on the device's thread and may throw; `convert` runs on the
 // JavaScript thread.
 template <typename Work, typename Convert>
 Napi::Promise run_task(Napi::Env env, const std::string& device, Work work, Convert convert) {
-  using Result = decltype(work());
-  struct State {
-    std::unique_ptr<Result> result;
-    std::exception_ptr error;
-  };
-  auto state = std::make_shared<State>();
+  auto outcome = std::make_shared<Outcome<decltype(work())>>();
   const auto deferred = Napi::Promise::Deferred::New(env);
   Environment::run(
-      Environment::of(env), env, Executor::for_device(device),
-      [state, work = std::move(work)]() mutable {
-        try {
-          state->result = std::make_unique<Result>(work());
-        } catch (...) {
-          state->error = std::current_exception();
-        }
-      },
-      [state, deferred, convert = std::move(convert)](Napi::Env env) mutable {
-        if (state->error) {
-          deferred.Reject(Napi::Error::New(env, error_text(state->error)).Value());
-          return;
-        }
-        try {
-          deferred.Resolve(convert(env, *state->result));
-        } catch (...) {
-          deferred.Reject(Napi::Error::New(env, error_text(std::current_exception())).Value());
-        }
-      });
+      Environment::of(env), env,
+      {{Executor::for_device(device), [outcome, work = std::move(work)]() mutable { outcome->set(work); }}},
+      settling(outcome, deferred, std::move(convert)));
+  return deferred.Promise();
+}
+
+// A Promise for convert(env, finish(begin())): `finish` waits on a thread beside the device's own, which goes
+// on with the next task.
+template <typename Begin, typename Finish, typename Convert>
+Napi::Promise run_task(Napi::Env env, const std::string& device, Begin begin, Finish finish,
+                       Convert convert) {
+  using Begun = decltype(begin());
+  auto begun = std::make_shared<Outcome<Begun>>();
+  auto outcome = std::make_shared<Outcome<decltype(finish(std::declval<Begun&>()))>>();
+  const auto deferred = Napi::Promise::Deferred::New(env);
+  Environment::run(
+      Environment::of(env), env,
+      {{Executor::for_device(device), [begun, begin = std::move(begin)]() mutable { begun->set(begin); }},
+       {Executor::for_device(device + " results"),
+        [begun, outcome, finish = std::move(finish)]() mutable {
+          if (begun->error) {
+            outcome->error = begun->error;
+          } else {
+            outcome->set([&] { return finish(*begun->value); });
+          }
+        }}},
+      settling(outcome, deferred, std::move(convert)));
   return deferred.Promise();
 }
 

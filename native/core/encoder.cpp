@@ -95,15 +95,12 @@ at::Tensor Encoder::embed(const PackedBatch& batch, const ForwardMode& mode) con
   return rows.index_select(0, batch.row_of);
 }
 
-std::vector<float> Encoder::encode(std::span<const int32_t> ids, std::span<const int32_t> cumulative) {
+Download Encoder::begin_encode(std::span<const int32_t> ids, std::span<const int32_t> cumulative) {
   const c10::InferenceMode inference;
-  const PackedBatch batch = pack(ids, cumulative);
+  const PackedBatch batch = upload(device_, [&] { return pack(ids, cumulative); });
   const bool ours = inference_ && !adapters_;
   const at::Tensor hidden = ours ? inference_->forward(batch) : backbone_->forward(batch, {});
-  const at::Tensor embeddings =
-      head_->forward(hidden, batch).index_select(0, batch.row_of).to(at::kCPU).contiguous();
-  const float* values = embeddings.const_data_ptr<float>();
-  return {values, values + embeddings.numel()};
+  return Download(head_->forward(hidden, batch).index_select(0, batch.row_of));
 }
 
 }  // namespace xlembed

@@ -10,6 +10,7 @@
 
 #include "core/head.h"
 #include "core/lstm.h"
+#include "core/transfer.h"
 #include "core/transformer_inference.h"
 
 namespace xlembed {
@@ -38,7 +39,11 @@ class Encoder {
 
   // Inference: (B * D) float32, rows in the caller's order. On the CPU by kernels of our own where they fit
   // and no adapters are in between.
-  std::vector<float> encode(std::span<const int32_t> ids, std::span<const int32_t> cumulative);
+  std::vector<float> encode(std::span<const int32_t> ids, std::span<const int32_t> cumulative) {
+    return begin_encode(ids, cumulative).wait();
+  }
+  // The same, not waited for: a GPU can have its next batch while it works on this one.
+  Download begin_encode(std::span<const int32_t> ids, std::span<const int32_t> cumulative);
 
   PackedBatch pack(std::span<const int32_t> ids, std::span<const int32_t> cumulative) const {
     return backbone_->pack(ids, cumulative);

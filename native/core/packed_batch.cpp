@@ -33,6 +33,20 @@ void check_ids(std::span<const int32_t> ids, int64_t vocabulary_size) {
   }
 }
 
+// A batch lies in one piece of memory, so that one copy takes it to a device:
+//   input_ids (T), position_ids (T), row_of (B), cumulative (B + 1, two of them to a word)
+int64_t words_of(int64_t tokens, int64_t sequences) { return 2 * tokens + sequences + sequences / 2 + 1; }
+
+PackedBatch views_of(const at::Tensor& words, int64_t tokens, int64_t sequences) {
+  PackedBatch batch;
+  batch.input_ids = words.narrow(0, 0, tokens);
+  batch.position_ids = words.narrow(0, tokens, tokens);
+  batch.row_of = words.narrow(0, 2 * tokens, sequences);
+  batch.cumulative =
+      words.narrow(0, 2 * tokens + sequences, sequences / 2 + 1).view(at::kInt).narrow(0, 0, sequences + 1);
+  return batch;
+}
+
 }  // namespace
 
 PackedBatch pack_batch(std::span<const int32_t> ids, std::span<const int32_t> cumulative,
@@ -47,11 +61,10 @@ PackedBatch pack_batch(std::span<const int32_t> ids, std::span<const int32_t> cu
   std::stable_sort(order.begin(), order.end(),
                    [&](int64_t a, int64_t b) { return length_of(a) < length_of(b); });
 
-  PackedBatch batch;
-  batch.input_ids = at::empty({static_cast<int64_t>(ids.size())}, at::kLong);
-  batch.position_ids = at::empty_like(batch.input_ids);
-  batch.cumulative = at::empty({sequences + 1}, at::kInt);
-  batch.row_of = at::empty({sequences}, at::kLong);
+  const auto tokens = static_cast<int64_t>(ids.size());
+  const at::Tensor host =
+      at::empty({words_of(tokens, sequences)}, at::TensorOptions(at::kLong).pinned_memory(device.is_cuda()));
+  PackedBatch batch = views_of(host, tokens, sequences);
   auto* input_id = batch.input_ids.mutable_data_ptr<int64_t>();
   auto* position = batch.position_ids.mutable_data_ptr<int64_t>();
   auto* offset = batch.cumulative.mutable_data_ptr<int32_t>();
@@ -74,10 +87,10 @@ PackedBatch pack_batch(std::span<const int32_t> ids, std::span<const int32_t> cu
   }
   offset[sequences] = static_cast<int32_t>(token);
 
-  for (at::Tensor* tensor : {&batch.input_ids, &batch.position_ids, &batch.cumulative, &batch.row_of}) {
-    *tensor = tensor->to(device);
-  }
-  return batch;
+  if (device.is_cpu()) return batch;
+  PackedBatch placed = views_of(host.to(device, at::kLong, /*non_blocking=*/true), tokens, sequences);
+  placed.groups = std::move(batch.groups);
+  return placed;
 }
 
 }  // namespace xlembed

@@ -5,6 +5,7 @@
 #include "core/attention.h"
 #include "core/dropout.h"
 #include "core/error.h"
+#include "core/packed_attention.h"
 #include "core/recompute.h"
 
 namespace xlembed {
@@ -137,7 +138,9 @@ at::Tensor Transformer::run_layer(int64_t n, const at::Tensor& x, const PackedBa
       attend(project(layer.query_key_value, x, 0, 3), batch, site_of(n, attention_probabilities), dropout);
   const at::Tensor middle = normalise(
       x + drop(project(layer.attention_output, attended, 3, 1), attention_output), layer.attention_norm);
-  const at::Tensor wide = activate(project(layer.intermediate, middle, 4, 1));  // (T, F)
+  const at::Tensor wide = fuses_activation(middle)
+                              ? expand_and_activate(layer.intermediate, middle)
+                              : activate(project(layer.intermediate, middle, 4, 1));  // (T, F)
   return normalise(middle + drop(project(layer.output, wide, 5, 1), layer_output), layer.output_norm);
 }
 
@@ -152,8 +155,8 @@ at::Tensor Transformer::embed(const PackedBatch& batch, const ForwardMode& mode)
   return drops ? dropout(x, batch.dropout_keys, /*site=*/0, config_.hidden_dropout) : x;
 }
 
-// Per group of equal lengths: softmax(Q K^T / sqrt(d)) V on dense views of the packed rows, no mask, no
-// padding.
+// softmax(Q K^T / sqrt(d)) V without mask or padding: on a GPU over all of the packed rows at once, elsewhere
+// per group of equal lengths on dense views of them.
 at::Tensor Transformer::attend(const at::Tensor& query_key_value, const PackedBatch& batch, uint32_t site,
                                bool dropout) const {
   const int64_t width = config_.hidden_size / config_.heads;
@@ -161,6 +164,10 @@ at::Tensor Transformer::attend(const at::Tensor& query_key_value, const PackedBa
   if (has_attention_kernel(query_key_value)) {
     return packed_attention(query_key_value, batch, config_.heads, site,
                             drops ? config_.attention_dropout : 0);
+  }
+  if (!drops) {
+    const at::Tensor parts = query_key_value.view({-1, 3, config_.heads, width});
+    if (has_packed_attention(parts)) return attend_packed(parts, batch);
   }
   std::vector<int64_t> rows;
   rows.reserve(batch.groups.size());
@@ -188,6 +195,18 @@ at::Tensor Transformer::attend(const at::Tensor& query_key_value, const PackedBa
 at::Tensor Transformer::normalise(const at::Tensor& x, const LayerNorm& norm) const {
   return at::layer_norm(x, {config_.hidden_size}, norm.weight.to(x.scalar_type()),
                         norm.bias.to(x.scalar_type()), config_.layer_norm_epsilon);
+}
+
+// Products with the bias and these activations in their last step are to be had on a GPU, without gradients;
+// there the one that libtorch calls GELU is the tanh form.
+bool Transformer::fuses_activation(const at::Tensor& x) const {
+  return x.is_cuda() && !at::GradMode::is_enabled() && !adapters_ && config_.activation != "gelu";
+}
+
+at::Tensor Transformer::expand_and_activate(const Linear& linear, const at::Tensor& x) const {
+  const at::ScalarType type = x.scalar_type();
+  return at::_addmm_activation(linear.bias.to(type), x, linear.weight.to(type).t(), /*beta=*/1, /*alpha=*/1,
+                               /*use_gelu=*/config_.activation == "gelu_tanh");
 }
 
 at::Tensor Transformer::activate(const at::Tensor& x) const {

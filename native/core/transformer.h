@@ -66,6 +66,8 @@ class Transformer final : public Backbone {
                     bool dropout) const;
   at::Tensor normalise(const at::Tensor& x, const LayerNorm& norm) const;
   at::Tensor activate(const at::Tensor& x) const;
+  bool fuses_activation(const at::Tensor& x) const;
+  at::Tensor expand_and_activate(const Linear& linear, const at::Tensor& x) const;
 
   TransformerConfig config_;
   at::Device device_;

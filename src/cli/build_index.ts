@@ -1,8 +1,8 @@
 import { type Command, Option } from 'commander';
-import { type EmbeddingsFolder, openEmbeddingsFolder } from '../encoding/embeddings_folder.js';
-import { FaissIndex } from '../search/faiss_index.js';
+import { buildFaissIndex, type FaissBuildProgress, TRAINING_ROWS } from '../search/build_faiss.js';
 import { positiveInteger } from './arguments.js';
 import { createConsole } from './console.js';
+import { Interrupt } from './interrupt.js';
 
 interface IndexFlags {
   input: string;
@@ -11,6 +11,7 @@ interface IndexFlags {
   metric: 'inner_product' | 'l2';
   trainingRows: number;
   overwrite?: boolean;
+  resume?: boolean;
   json?: boolean;
 }
 
@@ -24,55 +25,35 @@ export function addIndex(program: Command): void {
     .addOption(
       new Option('--metric <name>', 'nearest by').choices(['inner_product', 'l2']).default('inner_product'),
     )
-    .option('--training-rows <n>', 'rows that the index learns from, at most', positiveInteger, 2 ** 18)
+    .option('--training-rows <n>', 'rows that the index learns from, at most', positiveInteger, TRAINING_ROWS)
     .option('--overwrite', 'replace the output folder')
+    .option('--resume', 'go on with an interrupted build of the same index')
     .option('--json', 'print the result as JSON')
     .action(buildIndex);
 }
 
-async function buildIndex(flags: IndexFlags): Promise<void> {
-  const console = createConsole(flags);
+async function buildIndex({ input, output, json, ...options }: IndexFlags): Promise<void> {
+  const console = createConsole(json === undefined ? {} : { json });
   const begun = performance.now();
-  const folder = await openEmbeddingsFolder(flags.input);
-  const { rows, dimensions, ids } = folder;
-  const { factory, metric } = flags;
-  const index = await FaissIndex.create({ dimensions, factory, metric });
-  if (!index.trained) {
-    const examples = await sample(folder, flags.trainingRows);
-    console.info(`training on ${examples.length / dimensions} of ${rows} embeddings`);
-    await index.train(examples);
-  }
-  for await (const piece of folder.pieces()) {
-    const row = index.size;
-    await index.add(piece, ids.slice(row, row + piece.length / dimensions));
-    console.info(`adding ${index.size} of ${rows} embeddings`);
-  }
-  await index.save(flags.output, { overwrite: flags.overwrite ?? false, texts: textsById(folder) });
-  index.dispose();
-  const seconds = (performance.now() - begun) / 1000;
-  console.result(`${factory} index of ${rows} embeddings in ${flags.output} (${seconds.toFixed(1)} s)`, {
-    ...{ output: flags.output, factory, metric, rows, dimensions, seconds },
+  using interrupt = new Interrupt('the piece');
+  const status = console.status();
+  const { complete, rows, dimensions } = await buildFaissIndex(input, output, {
+    ...options,
+    signal: interrupt.signal,
+    onProgress: (progress) => status.update(() => faissProgressLine(progress)),
   });
+  status.stop();
+  const seconds = (performance.now() - begun) / 1000;
+  const { factory, metric } = options;
+  const text = `${factory} index of ${rows} embeddings in ${output} (${seconds.toFixed(1)} s)`;
+  console.result(complete ? text : `interrupted: ${rows} embeddings are in; go on with --resume`, {
+    ...{ output, complete, factory, metric, rows, dimensions, seconds },
+  });
+  if (!complete) process.exitCode = interrupt.exitCode ?? 1;
 }
 
-/** Rows at even distances, `most` of them or fewer: (rows, D). */
-async function sample(folder: EmbeddingsFolder, most: number): Promise<Float32Array> {
-  const { rows, dimensions } = folder;
-  const step = Math.ceil(rows / most);
-  const taken = new Float32Array(Math.ceil(rows / step) * dimensions);
-  let row = 0;
-  for await (const piece of folder.pieces()) {
-    for (let at = 0; at < piece.length; at += dimensions, row++) {
-      if (row % step === 0)
-        taken.set(piece.subarray(at, at + dimensions), Math.floor(row / step) * dimensions);
-    }
-  }
-  return taken;
-}
-
-function textsById({ ids, texts }: EmbeddingsFolder): Map<string, string> | undefined {
-  if (!texts) return undefined;
-  const named = new Map<string, string>();
-  for (const [row, text] of texts.entries()) if (text !== undefined) named.set(ids[row]!, text);
-  return named;
+export function faissProgressLine({ stage, rows, total }: FaissBuildProgress): string {
+  return stage === 'training'
+    ? `reading examples for the index, ${rows} of ${total} embeddings`
+    : `adding ${rows} of ${total} embeddings to the index`;
 }

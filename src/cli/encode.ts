@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { type TextFormatName, textFormatNames } from '../datasets/text_formats.js';
 import { TextInput } from '../datasets/texts.js';
@@ -8,11 +9,15 @@ import { ROWS_PER_SHARD } from '../encoding/corpus/options.js';
 import type { Precision } from '../encoding/corpus/precision.js';
 import { type ShardFormatName, shardFormatNames } from '../encoding/corpus/shard_format.js';
 import { Encoder } from '../encoding/encoder.js';
+import { invalidArgument } from '../errors.js';
 import type { Role } from '../models/prompts.js';
 import type { EncoderDtype } from '../native.js';
 import { readLaunch } from '../processes/launch.js';
+import { buildFaissIndex } from '../search/build_faiss.js';
+import { requireFactory } from '../search/faiss_index.js';
 import { positiveInteger } from './arguments.js';
-import { createConsole, settingsLines } from './console.js';
+import { faissProgressLine } from './build_index.js';
+import { type Console, createConsole, settingsLines } from './console.js';
 import { Interrupt } from './interrupt.js';
 import { dtypeOption, type ModelFlags, modelFolder, withModel } from './model_option.js';
 
@@ -35,6 +40,7 @@ interface EncodeFlags extends ModelFlags {
   tokenizerThreads?: number;
   device: string;
   dtype: EncoderDtype;
+  faiss?: string;
   lancedb?: string;
   table: string;
   resume?: boolean;
@@ -87,6 +93,10 @@ export function addEncode(program: Command): void {
     .option('--device <name>', 'cpu, cuda or cuda:N', 'cpu')
     .addOption(dtypeOption())
     .option(
+      '--faiss <factory>',
+      'build a FAISS index too, in the folder faiss of the output: IVF4096,PQ32, HNSW32, ..',
+    )
+    .option(
       '--lancedb <uri>',
       'copy the result into a LanceDB table too (needs: npm install @lancedb/lancedb)',
     )
@@ -101,6 +111,8 @@ export function addEncode(program: Command): void {
 async function encode(flags: EncodeFlags): Promise<void> {
   const console = createConsole(flags);
   if (flags.lancedb) findLance();
+  if (flags.faiss !== undefined) requireFactory(flags.faiss);
+  requireLengths(flags);
   const input = await TextInput.open(flags.input, {
     format: flags.inputFormat,
     idColumn: flags.idColumn,
@@ -137,23 +149,53 @@ async function encode(flags: EncodeFlags): Promise<void> {
     onNote: (note) => console.info(`note: ${note}`),
   });
   status.stop();
-  if (flags.lancedb && manifest.complete && (readLaunch()?.rank ?? 0) === 0) {
-    console.info(`writing the LanceDB table ${flags.table} at ${flags.lancedb}`);
-    await writeLanceTable(flags.output, flags.lancedb, flags.table, { overwrite: true });
-  }
   await encoder.dispose();
+  const isLeader = (readLaunch()?.rank ?? 0) === 0;
+  const copied = !manifest.complete || !isLeader || (await copy(flags, console, interrupt.signal));
   console.result(resultLine(flags.output, manifest), { output: flags.output, ...manifest });
-  if (!manifest.complete) process.exitCode = interrupt.exitCode ?? 1;
+  if (!manifest.complete || !copied) process.exitCode = interrupt.exitCode ?? 1;
+}
+
+/** A table and an index are made of the complete folder; false when that was interrupted. */
+async function copy(flags: EncodeFlags, console: Console, signal: AbortSignal): Promise<boolean> {
+  const { output, lancedb, table, faiss, resume } = flags;
+  if (lancedb) {
+    console.info(`writing the LanceDB table ${table} at ${lancedb}`);
+    await writeLanceTable(output, lancedb, table, { overwrite: true });
+  }
+  if (faiss === undefined) return true;
+  const status = console.status();
+  const index = await buildFaissIndex(output, join(output, 'faiss'), {
+    ...{ factory: faiss, resume, signal },
+    onProgress: (progress) => status.update(() => faissProgressLine(progress)),
+  });
+  status.stop();
+  if (!index.complete) console.info('the index was interrupted: go on with --resume');
+  return index.complete;
+}
+
+/** Sign bits have neither lengths nor inner products for an index or a table to work with. */
+function requireLengths({ precision, faiss, lancedb }: EncodeFlags): void {
+  const wants = faiss !== undefined ? '--faiss' : lancedb !== undefined ? '--lancedb' : undefined;
+  if (precision !== 'binary' || wants === undefined) return;
+  throw invalidArgument('--precision', `float32, float16 or int8 with ${wants}`, precision);
 }
 
 function progressLine(figures: CorpusFigures): string {
-  const { documents, documentsPerSecond, tokensPerSecond, encoderBusy, queues, secondsLeft } = figures;
+  const { documents, documentsPerSecond, tokensPerSecond, realTokenShare, truncated } = figures;
+  const { encoderBusy, queues, secondsLeft, bottleneck } = figures;
   const fill = Object.entries(queues).map(([name, { fill, capacity }]) => `${name} ${fill}/${capacity}`);
-  const left = secondsLeft === undefined ? '' : ` | ${duration(secondsLeft)} left`;
-  return (
-    `encoding ${documents} texts | ${documentsPerSecond.toFixed(0)} texts/s | ${tokensPerSecond.toFixed(0)} tokens/s` +
-    ` | encoder busy ${(100 * encoderBusy).toFixed(0)} % | ${fill.join(', ')} | waiting for: ${figures.bottleneck}${left}`
-  );
+  const percent = (share: number) => `${(100 * share).toFixed(0)} %`;
+  return [
+    `encoding ${documents} texts`,
+    `${documentsPerSecond.toFixed(0)} texts/s`,
+    `${tokensPerSecond.toFixed(0)} tokens/s, ${percent(realTokenShare)} of texts`,
+    ...(truncated > 0 ? [`${truncated} truncated`] : []),
+    `encoder busy ${percent(encoderBusy)}`,
+    fill.join(', '),
+    `waiting for: ${bottleneck}`,
+    ...(secondsLeft === undefined ? [] : [`${duration(secondsLeft)} left`]),
+  ].join(' | ');
 }
 
 function duration(seconds: number): string {

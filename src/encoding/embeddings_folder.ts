@@ -1,12 +1,13 @@
+import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { open, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { NpyWriter, readNpyHeader, readNpyRows } from '../datasets/npy.js';
 import { XlembedError } from '../errors.js';
 import { writeFolderBeside } from '../models/write_beside.js';
 import { MANIFEST, PROGRESS } from './corpus/output_folder.js';
 import { readIdLines } from './corpus/shard_ids.js';
-import { openShards } from './corpus/shards_folder.js';
+import { describeShards, type NamedVectors, openShards, readShards } from './corpus/shards_folder.js';
 
 const vectorsFile = 'embeddings.npy';
 const idsFile = 'ids.jsonl';
@@ -68,6 +69,58 @@ export async function openEmbeddingsFolder(folder: string): Promise<EmbeddingsFo
     array,
     pieces,
   };
+}
+
+/** What is known of such a folder before its vectors are read. */
+export interface EmbeddingsSource {
+  rows: number;
+  dimensions: number;
+  /** Rows whose id an earlier row has. */
+  duplicateIds: number;
+  /** The same for the same content. */
+  fingerprint: string;
+}
+
+/** Throws as `openEmbeddingsFolder` does. */
+export async function describeEmbeddings(folder: string): Promise<EmbeddingsSource> {
+  if (existsSync(join(folder, MANIFEST))) return describeShards(folder);
+  const { rows, dimensions, ids } = await openEmbeddingsFolder(folder);
+  const files = await Promise.all([vectorsFile, idsFile].map((name) => stat(join(folder, name))));
+  const changes = files.map(({ size, mtimeMs }) => `${size} ${mtimeMs}`).join(' ');
+  const fingerprint = createHash('sha256').update(changes).digest('hex');
+  return { rows, dimensions, duplicateIds: rows - new Set(ids).size, fingerprint };
+}
+
+/** The rows from `firstRow` on, piece by piece; shards in memory that does not grow with them. Throws likewise. */
+export async function* readEmbeddings(
+  folder: string,
+  firstRow = 0,
+): AsyncGenerator<NamedVectors, void, undefined> {
+  const isSharded = existsSync(join(folder, MANIFEST));
+  for await (const piece of isSharded ? readShards(folder, firstRow) : plainRows(folder)) {
+    const dropped = firstRow - piece.firstRow;
+    if (dropped < piece.ids.length) yield dropped > 0 ? behind(piece, dropped) : piece;
+  }
+}
+
+function behind({ firstRow, vectors, ids, texts }: NamedVectors, dropped: number): NamedVectors {
+  const dimensions = vectors.length / ids.length;
+  return {
+    firstRow: firstRow + dropped,
+    vectors: vectors.subarray(dropped * dimensions),
+    ids: ids.slice(dropped),
+    texts: texts.slice(dropped),
+  };
+}
+
+async function* plainRows(folder: string): AsyncGenerator<NamedVectors> {
+  const { dimensions, ids, texts, pieces } = await openEmbeddingsFolder(folder);
+  let row = 0;
+  for await (const vectors of pieces()) {
+    const end = row + vectors.length / dimensions;
+    yield { firstRow: row, vectors, ids: ids.slice(row, end), texts: texts?.slice(row, end) ?? [] };
+    row = end;
+  }
 }
 
 /** Vectors (rows, D) laid end to end, and the row's id, or id and text, for each. */

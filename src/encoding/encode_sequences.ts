@@ -2,8 +2,10 @@ import { batchByTokens } from '../batches/token_budget.js';
 import { type NativeEncoder, nativeCall, type PackedSequences } from '../native.js';
 import { pack, sequenceAt } from '../tokenizers/packed.js';
 
-/** Tokens in one native call, unless told otherwise. */
-export const TOKEN_BUDGET = 8192;
+/** Tokens in one native call, unless told otherwise: enough that a GPU's products outweigh their launches. */
+export function defaultTokenBudget(device: string): number {
+  return device.startsWith('cuda') ? 32_768 : 8192;
+}
 
 /** Tokens in one native call; shrinks when the device runs out of memory. */
 export class TokenBudget {

@@ -19,7 +19,7 @@ import {
 import { mapAhead } from '../scheduling/read_ahead.js';
 import { TokenizerPool } from '../tokenizers/tokenizer_pool.js';
 import { type CorpusManifest, type CorpusOptions, encodeCorpus } from './corpus/encode_corpus.js';
-import { encodeSequences, TOKEN_BUDGET, TokenBudget } from './encode_sequences.js';
+import { defaultTokenBudget, encodeSequences, TokenBudget } from './encode_sequences.js';
 
 export interface EncoderOptions {
   /** `cpu` (default), `cuda` or `cuda:N`. */
@@ -168,7 +168,7 @@ export class Encoder {
       }),
       1,
     );
-    const { tokenBudget = TOKEN_BUDGET, onProgress } = options;
+    const { tokenBudget = defaultTokenBudget(this.device), onProgress } = options;
     let done = 0;
     const onBatch = (sequences: number, tokens: number) => {
       done += sequences;

@@ -61,13 +61,18 @@ export async function writeFaissFolder(
   });
 }
 
+/** Line `number` of ids.jsonl, counted from 0, with its end. */
+export function idLine(number: number, label: number, id: string, text: string | undefined): string {
+  const isPlain = label === number && text === undefined;
+  const named = { id, ...(text === undefined ? {} : { text }), ...(label === number ? {} : { label }) };
+  return `${JSON.stringify(isPlain ? id : named)}\n`;
+}
+
 function* pieces(lines: Iterable<LabelLine>): Generator<string[]> {
   let texts: string[] = [];
   let number = 0;
   for (const { label, id, text } of lines) {
-    const isPlain = label === number && text === undefined;
-    const named = { id, ...(text === undefined ? {} : { text }), ...(label === number ? {} : { label }) };
-    texts.push(`${JSON.stringify(isPlain ? id : named)}\n`);
+    texts.push(idLine(number, label, id, text));
     number += 1;
     if (texts.length < linesAtOnce) continue;
     yield texts;

@@ -204,7 +204,7 @@ export class FaissIndex {
 }
 
 /** FAISS divides by some of these numbers, and allocates by others, without looking: a 0 would end the process. */
-function requireFactory(factory: string): void {
+export function requireFactory(factory: string): void {
   if (
     typeof factory !== 'string' ||
     factory === '' ||

@@ -7,6 +7,7 @@ import { TokenBudget } from '../encode_sequences.js';
 import type { Encoder } from '../encoder.js';
 import { Alone, type Crew } from './crew.js';
 import { FigureCounter } from './figures.js';
+import { FlatMemory } from './flat_memory.js';
 import { type CorpusManifest, checkDuplicates, describeRun } from './manifest.js';
 import { type CorpusOptions, type CorpusSettings, resolveSettings } from './options.js';
 import { OutputFolder, type ShardInProgress } from './output_folder.js';
@@ -74,9 +75,12 @@ class CorpusRun {
     const figures = new FigureCounter(input);
     this.#figures = figures;
     this.#reader = new ShardReader(input, settings.rowsPerShard);
-    const budget = new TokenBudget(settings.tokenBudget, (tokens) =>
-      onNote?.(`the device ran out of memory: going on with ${tokens} tokens a batch`),
-    );
+    let isSaid = false;
+    const budget = new TokenBudget(settings.tokenBudget, (tokens) => {
+      if (!isSaid)
+        onNote?.(`the device ran out of memory: going on with ${tokens} tokens a batch, or fewer if need be`);
+      isSaid = true;
+    });
     this.#parts = {
       encoder,
       settings,
@@ -88,18 +92,25 @@ class CorpusRun {
   }
 
   async run(): Promise<CorpusManifest> {
-    await this.#encode(this.#untaken());
+    using memory = new FlatMemory();
+    await this.#encode(this.#untaken(), memory);
     while (!this.#interrupted) {
       const shards = await this.crew.takeOver(() => this.#unfinished());
       if (shards.length === 0) break;
-      await this.#encode(shards);
+      await this.#encode(shards, memory);
     }
-    if (this.#interrupted) return this.#describe(false);
+    if (this.#interrupted) return this.#leave();
     await this.crew.conclude(
       () => this.#finish(),
       () => this.output.isComplete(),
     );
     return { ...(await this.output.manifest<CorpusManifest>())!, figures: this.#figures.now() };
+  }
+
+  async #leave(): Promise<CorpusManifest> {
+    const manifest = await this.#describe(false);
+    await this.output.interrupt(manifest);
+    return manifest;
   }
 
   async #finish(): Promise<void> {
@@ -125,7 +136,7 @@ class CorpusRun {
     return all.filter((shard) => !this.output.has(shard));
   }
 
-  async #encode(shards: Iterable<number> | AsyncIterable<number>): Promise<void> {
+  async #encode(shards: Iterable<number> | AsyncIterable<number>, memory: FlatMemory): Promise<void> {
     let part: ShardInProgress | undefined;
     try {
       for await (const encoded of encodedWindows(this.#reader.windows(shards), this.#parts)) {
@@ -136,6 +147,7 @@ class CorpusRun {
         await this.output.commit(part);
         part = undefined;
         this.#figures.shardDone();
+        await memory.settle();
         this.#parts.onProgress();
       }
     } finally {

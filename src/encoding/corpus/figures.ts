@@ -16,6 +16,13 @@ export interface CorpusFigures {
   documents: number;
   /** Encoded, special tokens included. */
   tokens: number;
+  /**
+   * Tokens of texts, as a share of all that the device has worked on: there is no padding, so below 1 only where batches
+   * were tried again because memory ran out.
+   */
+  realTokenShare: number;
+  /** Texts cut to the model's longest input. */
+  truncated: number;
   shards: number;
   seconds: number;
   documentsPerSecond: number;
@@ -37,6 +44,8 @@ export class FigureCounter {
   readonly #begun = performance.now();
   #documents = 0;
   #tokens = 0;
+  #workedOnTokens = 0;
+  #truncated = 0;
   #shards = 0;
   #workerRestarts = 0;
   #underWay = 0;
@@ -57,13 +66,19 @@ export class FigureCounter {
     if (this.#underWay++ === 0) this.#busySince = performance.now();
   }
 
-  batchEnds(): void {
+  /** With so many tokens, well or not. */
+  batchEnds(tokens: number): void {
+    this.#workedOnTokens += tokens;
     if (--this.#underWay === 0) this.#busy_ms += performance.now() - this.#busySince;
   }
 
   encoded(documents: number, tokens: number): void {
     this.#documents += documents;
     this.#tokens += tokens;
+  }
+
+  tokenised(truncated: number): void {
+    this.#truncated += truncated;
   }
 
   shardDone(): void {
@@ -82,6 +97,8 @@ export class FigureCounter {
     return {
       documents: this.#documents,
       tokens: this.#tokens,
+      realTokenShare: this.#workedOnTokens > 0 ? this.#tokens / this.#workedOnTokens : 1,
+      truncated: this.#truncated,
       shards: this.#shards,
       seconds,
       documentsPerSecond: this.#documents / seconds,

@@ -2,7 +2,7 @@ import { statSync } from 'node:fs';
 import { basename } from 'node:path';
 import type { TextInput } from '../../datasets/texts.js';
 import { invalidArgument } from '../../errors.js';
-import { TOKEN_BUDGET } from '../encode_sequences.js';
+import { defaultTokenBudget } from '../encode_sequences.js';
 import type { EncodeOptions, Encoder } from '../encoder.js';
 import type { CorpusFigures } from './figures.js';
 import type { Precision } from './precision.js';
@@ -31,7 +31,10 @@ export interface CorpusOptions extends Omit<EncodeOptions, 'onProgress'> {
   lostAfter_ms?: number;
   /** Several processes: how long to wait for the one of rank 0; default 5 minutes. */
   connect_ms?: number;
-  /** Ends the run with the shard under way; the manifest that is returned then says `complete: false`. */
+  /**
+   * Ends the run with the shard under way; the manifest that is returned then says `complete: false`, and is left as
+   * `manifest.incomplete.json` beside the shards that are there.
+   */
   signal?: AbortSignal | undefined;
   onProgress?: ((figures: CorpusFigures) => void) | undefined;
   /** Something that a user should know, once. */
@@ -73,7 +76,8 @@ export const ROWS_PER_SHARD = 16_384;
 export function resolveSettings(encoder: Encoder, input: TextInput, options: CorpusOptions): CorpusSettings {
   const { model } = encoder;
   const { dimensions = encoder.dimensions, rowsPerShard = ROWS_PER_SHARD } = options;
-  const { format = 'npy', precision = 'float32', tokenBudget = TOKEN_BUDGET } = options;
+  const { format = 'npy', precision = 'float32' } = options;
+  const { tokenBudget = defaultTokenBudget(encoder.device) } = options;
   requirePositive('rowsPerShard', rowsPerShard);
   requirePositive('tokenBudget', tokenBudget);
   requirePositive('dimensions', dimensions);

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { createReadStream, existsSync } from 'node:fs';
-import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { XlembedError } from '../../errors.js';
 import { syncPath, writeError, writeFileBeside } from '../../models/write_beside.js';
@@ -11,6 +11,8 @@ import type { EncodedWindow } from './pipeline.js';
 import { type ShardWriter, shardFormat } from './shard_format.js';
 
 export const MANIFEST = 'manifest.json';
+/** The manifest of a run that was interrupted: what is there so far. */
+const INCOMPLETE_MANIFEST = 'manifest.incomplete.json';
 /** Holds what a run needs to go on; gone when the manifest is there. */
 export const PROGRESS = '.progress';
 const JOB = 'job.json';
@@ -68,6 +70,7 @@ export class OutputFolder {
       // What a run that was killed behind its last step has left.
       if (begun && this.isComplete()) return rm(this.#progress, { recursive: true, force: true });
       await mkdir(this.#progress, { recursive: true });
+      await rm(join(this.folder, INCOMPLETE_MANIFEST), { force: true });
       for (const name of await readdir(this.#progress)) {
         if (name.startsWith(STAGING)) await rm(join(this.#progress, name), { recursive: true, force: true });
       }
@@ -130,9 +133,16 @@ export class OutputFolder {
     });
   }
 
+  /** Says what is there when a run ends early; the next one takes it away. */
+  async interrupt(manifest: unknown): Promise<void> {
+    await this.#writing(() => this.#writeJson(join(this.folder, INCOMPLETE_MANIFEST), manifest));
+  }
+
   /** The last file: with it the folder is complete. */
   async complete(manifest: unknown): Promise<void> {
     await this.#writing(async () => {
+      // Of another process of the same job that was interrupted.
+      await rm(join(this.folder, INCOMPLETE_MANIFEST), { force: true });
       await this.#writeJson(join(this.folder, MANIFEST), manifest);
       await rm(this.#progress, { recursive: true, force: true });
     });
@@ -202,8 +212,20 @@ export class ShardInProgress {
 async function describeFile(folder: string, name: string): Promise<StoredFile> {
   const path = join(folder, name);
   const hash = createHash('sha256');
-  for await (const chunk of createReadStream(path, { highWaterMark: 2 ** 20 })) hash.update(chunk as Buffer);
-  return { name, bytes: (await stat(path)).size, sha256: hash.digest('hex') };
+  // One buffer for all: a stream leaves a new one behind for every piece, until they are collected.
+  const buffer = Buffer.allocUnsafe(2 ** 18);
+  const file = await open(path, 'r');
+  try {
+    let bytes = 0;
+    for (;;) {
+      const { bytesRead } = await file.read(buffer, 0, buffer.length, bytes);
+      if (bytesRead === 0) return { name, bytes, sha256: hash.digest('hex') };
+      hash.update(buffer.subarray(0, bytesRead));
+      bytes += bytesRead;
+    }
+  } finally {
+    await file.close();
+  }
 }
 
 async function readJsonIfThere<T>(path: string): Promise<T | undefined> {
@@ -217,7 +239,9 @@ async function readJsonIfThere<T>(path: string): Promise<T | undefined> {
 
 /** What xlembed writes into a folder of embeddings. */
 function isOurs(name: string): boolean {
-  return /^(manifest\.json|\.progress|shard-\d{5,}\..*|embeddings\.npy|ids\.jsonl|index\.faiss)$/.test(name);
+  return /^(manifest\.json|manifest\.incomplete\.json|\.progress|shard-\d{5,}\..*|embeddings\.npy|ids\.jsonl|index\.faiss|faiss|faiss\.building)$/.test(
+    name,
+  );
 }
 
 function folderExists(folder: string, entries: string[]): XlembedError {

@@ -63,7 +63,9 @@ async function tokenise(
   const texts = window.records.map(({ text }) => (prompt ? prompt + text : text));
   for (let attempt = 1; ; ++attempt) {
     try {
-      return { window, tokens: await encoder.tokenizer.tokenize(texts) };
+      const tokens = await encoder.tokenizer.tokenize(texts);
+      figures.tokenised(tokens.truncated);
+      return { window, tokens };
     } catch (error) {
       const died = error instanceof XlembedError && error.code === 'WORKER_FAILED';
       if (!died || attempt === TOKENISE_ATTEMPTS) throw error;
@@ -92,7 +94,7 @@ async function encode({ window, tokens }: TokenisedWindow, parts: PipelineParts)
       try {
         return await encoder.native.encode(batch);
       } finally {
-        figures.batchEnds();
+        figures.batchEnds(batch.inputIds.length);
       }
     },
   };

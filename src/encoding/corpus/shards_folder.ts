@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { asyncBufferFromFile, parquetReadObjects } from 'hyparquet';
@@ -5,7 +6,7 @@ import { fileError } from '../../datasets/file_error.js';
 import { type NpyHeader, readNpyHeader, readRowsAt } from '../../datasets/npy.js';
 import { invalidArgument, XlembedError } from '../../errors.js';
 import { readSafetensorsHeader } from '../../models/safetensors.js';
-import type { EmbeddingsFolder } from '../embeddings_folder.js';
+import type { EmbeddingsFolder, EmbeddingsSource } from '../embeddings_folder.js';
 import type { CorpusManifest } from './manifest.js';
 import { MANIFEST, type ShardRecord } from './output_folder.js';
 import { type RowNames, readShardIds } from './shard_ids.js';
@@ -36,22 +37,48 @@ export async function openShards(folder: string): Promise<EmbeddingsFolder> {
 
 /** A piece of a shard: vectors (rows, D) and what they are of. */
 export interface NamedVectors extends RowNames {
+  /** Where in the folder it begins. */
+  firstRow: number;
   vectors: Float32Array;
 }
 
-/** The same folder piece by piece, in memory that does not grow with it. Throws as `openShards` does. */
-export async function* readShards(folder: string): AsyncGenerator<NamedVectors, void, undefined> {
+/**
+ * The same folder piece by piece, in memory that does not grow with it, from the shard with row `from` on. Throws as
+ * `openShards` does.
+ */
+export async function* readShards(folder: string, from = 0): AsyncGenerator<NamedVectors, void, undefined> {
   const manifest = await readManifest(folder);
   requireLengths(folder, manifest);
+  let firstRow = 0;
   for (const shard of manifest.shards) {
-    const { ids, texts } = await namesOf(folder, shard);
-    let row = 0;
-    for await (const vectors of vectorsOf(folder, manifest, shard)) {
-      const end = row + vectors.length / manifest.dimensions;
-      yield { vectors, ids: ids.slice(row, end), texts: texts.slice(row, end) };
-      row = end;
-    }
+    if (firstRow + shard.rows > from) yield* piecesOf(folder, manifest, shard, firstRow);
+    firstRow += shard.rows;
   }
+}
+
+async function* piecesOf(
+  folder: string,
+  manifest: CorpusManifest,
+  shard: ShardRecord,
+  firstRow: number,
+): AsyncGenerator<NamedVectors> {
+  const { ids, texts } = await namesOf(folder, shard);
+  let row = 0;
+  for await (const vectors of vectorsOf(folder, manifest, shard)) {
+    const end = row + vectors.length / manifest.dimensions;
+    yield { firstRow: firstRow + row, vectors, ids: ids.slice(row, end), texts: texts.slice(row, end) };
+    row = end;
+  }
+}
+
+/** Likewise, without reading a shard; the fingerprint is that of the shards' bytes. */
+export async function describeShards(folder: string): Promise<EmbeddingsSource> {
+  const manifest = await readManifest(folder);
+  requireLengths(folder, manifest);
+  const { rows, dimensions, duplicateIds, shards } = manifest;
+  const hash = createHash('sha256');
+  for (const { files } of shards) for (const { name, sha256 } of files) hash.update(`${name} ${sha256}\n`);
+  return { rows, dimensions, duplicateIds, fingerprint: hash.digest('hex') };
 }
 
 async function namesOf(folder: string, { files, rows }: ShardRecord): Promise<RowNames> {

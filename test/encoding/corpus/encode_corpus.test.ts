@@ -139,6 +139,8 @@ test('a run that was ended goes on to the same bytes, and does no shard twice', 
   });
   assert.equal(first.complete, false);
   assert.ok(first.rows >= 300 && first.rows < COUNT, `${first.rows}`);
+  const left = JSON.parse(await readFile(join(output, 'manifest.incomplete.json'), 'utf8'));
+  assert.deepEqual([left.complete, left.rows, left.shards.length], [false, first.rows, first.rows / 300]);
   await assert.rejects(openEmbeddingsFolder(output), { code: 'MALFORMED_FILE', message: /not ended/ });
   await assert.rejects(run(output), { code: 'FILE_EXISTS', hint: /resume/ });
   const second = await run(output, { resume: true });
@@ -221,13 +223,15 @@ test('a device without memory: the batch is halved, the budget with it, and it i
   });
   const notes: string[] = [];
   const output = newOutput();
-  await small.encodeCorpus(await TextInput.open(corpus), output, {
-    tokenBudget: 900,
+  // Halved twice, said once.
+  const { figures } = await small.encodeCorpus(await TextInput.open(corpus), output, {
+    tokenBudget: 1800,
     onNote: (note) => notes.push(note),
   });
   assert.equal(notes.length, 1);
-  assert.match(notes[0]!, /out of memory.* 450 tokens/);
+  assert.match(notes[0]!, /out of memory.* 900 tokens/);
   assert.ok(largest > 300);
+  assert.ok(figures.realTokenShare > 0.2 && figures.realTokenShare < 1, `${figures.realTokenShare}`);
   assert.ok(largestDifference(await vectorsOf(output), expected.data) <= 1e-6);
   replaceEncode(async () => {
     throw new Error('OUT_OF_MEMORY: none at all');
@@ -275,6 +279,7 @@ test('figures: rates, the encoder at work, the queues', async () => {
   assert.equal(figures.documents, COUNT);
   assert.equal(figures.tokens, expected.tokens);
   assert.equal(figures.shards, 4);
+  assert.deepEqual([figures.realTokenShare, figures.truncated], [1, expected.truncated]);
   assert.ok(figures.encoderBusy > 0 && figures.encoderBusy <= 1);
   assert.ok(figures.documentsPerSecond > 0);
   assert.ok(['read', 'tokenise', 'encode', 'write'].includes(figures.bottleneck));

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdir, writeFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -79,6 +79,7 @@ test('SIGINT: the shard is finished, exit code 130, and --resume goes on; a seco
   const { complete, rows } = JSON.parse(printed);
   assert.deepEqual([complete, rows % 20, rows], [false, 0, 20 * shardsIn(output)]);
   assert.ok(rows > 0 && rows < ROWS);
+  assert.equal(JSON.parse(await readFile(join(output, 'manifest.incomplete.json'), 'utf8')).rows, rows);
   assert.deepEqual(
     (await readdir(join(output, '.progress'))).filter((name) => name.startsWith('writing')),
     [],

@@ -1,0 +1,172 @@
+import { existsSync } from 'node:fs';
+import { mkdir, open, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { XlembedError } from '../errors.js';
+import { replaceFolder, syncPath, writeError, writeFileBeside } from '../models/write_beside.js';
+import { idLine } from './faiss_folder.js';
+
+/** What the bytes of an index depend on. */
+export interface FaissJob {
+  factory: string;
+  metric: 'inner_product' | 'l2';
+  trainingRows: number;
+  rows: number;
+  dimensions: number;
+  /** Of the embeddings: the same for the same bytes. */
+  source: string;
+}
+
+interface Checkpoint {
+  /** File name of the index so far. */
+  index: string;
+  rows: number;
+  /** Length of ids.jsonl then. */
+  idBytes: number;
+}
+
+/**
+ * Where an index comes into being: OUTPUT.building holds `job.json`, the last checkpoint, and `result`, which is renamed
+ * to OUTPUT when it is whole. A kill at any moment leaves the old output or the new one, and a build that goes on.
+ */
+export class FaissBuildFolder {
+  readonly #output: string;
+  readonly #building: string;
+  readonly #result: string;
+  #checkpoint: Checkpoint | undefined;
+  #rows = 0;
+
+  constructor(
+    private readonly name: string,
+    private readonly job: FaissJob,
+  ) {
+    this.#output = resolve(name);
+    this.#building = `${this.#output}.building`;
+    this.#result = join(this.#building, 'result');
+  }
+
+  /** Rows that are in: ids, and vectors once a checkpoint says so. */
+  get rows(): number {
+    return this.#rows;
+  }
+
+  /** The index to go on with. */
+  get checkpoint(): string | undefined {
+    return this.#checkpoint && join(this.#building, this.#checkpoint.index);
+  }
+
+  /** False when there is nothing left to do. Throws FILE_EXISTS and FILE_WRITE_FAILED. */
+  async prepare({
+    resume = false,
+    overwrite = false,
+  }: {
+    resume?: boolean | undefined;
+    overwrite?: boolean | undefined;
+  }): Promise<boolean> {
+    return this.#writing(async () => {
+      if (existsSync(this.#output)) {
+        if (resume && (await this.#isOf(this.#output))) return false;
+        if (!overwrite) throw exists(this.name);
+      }
+      if (resume && (await this.#isOf(this.#building))) await this.#openCheckpoint();
+      if (!this.#checkpoint) {
+        await rm(this.#building, { recursive: true, force: true });
+        await mkdir(this.#result, { recursive: true });
+        await this.#writeJob(this.#building);
+      }
+      await truncate(await this.#idsFile(), this.#checkpoint?.idBytes ?? 0);
+      return true;
+    });
+  }
+
+  async appendIds(ids: readonly string[], texts: readonly (string | undefined)[]): Promise<void> {
+    const lines = ids.map((id, n) => idLine(this.#rows + n, this.#rows + n, id, texts[n]));
+    await this.#writing(async () => {
+      const file = await open(await this.#idsFile(), 'a');
+      try {
+        await file.appendFile(lines.join(''));
+      } finally {
+        await file.close();
+      }
+    });
+    this.#rows += ids.length;
+  }
+
+  /** `write` puts the index with all rows so far where it is told to. */
+  async saveCheckpoint(write: (path: string) => Promise<void>): Promise<void> {
+    await this.#writing(async () => {
+      const ids = await this.#idsFile();
+      await syncPath(ids);
+      const file = await open(ids, 'r');
+      const { size } = await file.stat().finally(() => file.close());
+      const before = this.#checkpoint;
+      const next: Checkpoint = { index: `checkpoint-${this.#rows}.faiss`, rows: this.#rows, idBytes: size };
+      await writeFileBeside(join(this.#building, next.index), write);
+      await writeJson(join(this.#building, 'checkpoint.json'), next);
+      this.#checkpoint = next;
+      if (before && before.index !== next.index)
+        await rm(join(this.#building, before.index), { force: true });
+    });
+  }
+
+  /** Likewise; then the result takes its place. */
+  async complete(write: (path: string) => Promise<void>): Promise<void> {
+    await this.#writing(async () => {
+      await writeFileBeside(join(this.#result, 'index.faiss'), write);
+      await syncPath(await this.#idsFile());
+      await this.#writeJob(this.#result);
+      await syncPath(this.#result);
+      await replaceFolder(this.#result, this.#output);
+      await rm(this.#building, { recursive: true, force: true });
+    });
+  }
+
+  async #openCheckpoint(): Promise<void> {
+    const checkpoint = await readJson<Checkpoint>(join(this.#building, 'checkpoint.json'));
+    if (!checkpoint || !existsSync(this.#result)) return;
+    this.#checkpoint = checkpoint;
+    this.#rows = checkpoint.rows;
+  }
+
+  async #idsFile(): Promise<string> {
+    const path = join(this.#result, 'ids.jsonl');
+    if (!existsSync(path)) await writeFile(path, '');
+    return path;
+  }
+
+  async #isOf(folder: string): Promise<boolean> {
+    const found = await readJson<FaissJob>(join(folder, 'job.json'));
+    return JSON.stringify(found) === JSON.stringify(this.job);
+  }
+
+  #writeJob(folder: string): Promise<void> {
+    return writeJson(join(folder, 'job.json'), this.job);
+  }
+
+  async #writing<T>(write: () => Promise<T>): Promise<T> {
+    try {
+      return await write();
+    } catch (cause) {
+      throw writeError(this.name, cause);
+    }
+  }
+}
+
+function writeJson(path: string, value: unknown): Promise<void> {
+  return writeFileBeside(path, (temporary) => writeFile(temporary, `${JSON.stringify(value, null, 2)}\n`));
+}
+
+async function readJson<T>(path: string): Promise<T | undefined> {
+  try {
+    return JSON.parse(await readFile(path, 'utf8')) as T;
+  } catch {
+    return undefined;
+  }
+}
+
+function exists(folder: string): XlembedError {
+  return new XlembedError(
+    'FILE_EXISTS',
+    `${folder} exists, and is no index of these embeddings and settings`,
+    'choose another folder, or overwrite it',
+  );
+}
