@@ -13,7 +13,7 @@ const usage = `usage: node scripts/test.mjs [--only native|ts] [name]
   --only native|ts   one half of the tests
   name               only native tests and test files whose path contains this`;
 
-const fileTimeout_ms = 300_000;
+const fileTimeout_ms = 900_000;
 const filesAtOnce = 2;
 
 function fail(message) {
