@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { freePort } from '../encoding/corpus/processes.js';
 import { temporaryFolder, xlembed } from './run.js';
 
@@ -17,11 +18,11 @@ const records = Array.from({ length: 40 }, (_, n) => ({
 }));
 writeFileSync(at('pairs.jsonl'), records.map((record) => `${JSON.stringify(record)}\n`).join(''));
 
-const STEPS = 30;
+const STEPS = 100;
 const command = (output: string, ...more: string[]) => [
   ...['train', '--config', `${MODEL}/config.json`, '--tokenizer', `${MODEL}/tokenizer.json`],
   ...['--data', at('pairs.jsonl'), '--batch-size', '9', '--steps', String(STEPS), '--seed', '3'],
-  ...['--checkpoint-every', '7', '--eval-records', '8', '--eval-every', '10'],
+  ...['--checkpoint-every', '7', '--eval-records', '8', '--eval-every', '25'],
   ...['--process-timeout', '120', '--output', output, ...more],
 ];
 
@@ -31,9 +32,10 @@ interface Process {
 }
 
 /** The processes of one job, as a launcher starts them. */
-async function start(size: number, args: string[]): Promise<Process[]> {
+async function start(size: number, args: string[]): Promise<[Process, ...Process[]]> {
   const port = String(await freePort());
-  return Array.from({ length: size }, (_, rank) => {
+  const ranks = Array.from({ length: size }, (_, rank) => rank);
+  const processes = ranks.map((rank) => {
     const launch = {
       WORLD_SIZE: String(size),
       RANK: String(rank),
@@ -50,13 +52,20 @@ async function start(size: number, args: string[]): Promise<Process[]> {
     });
     return { child, ended: once(child, 'close').then(([status]) => ({ status, stderr })) };
   });
+  return processes as [Process, ...Process[]];
+}
+
+/** All of them end with the status, and say what is expected. */
+async function end(processes: readonly Process[], expected: number, says = /(?:)/): Promise<void> {
+  for (const { ended } of processes) {
+    const { status, stderr } = await ended;
+    assert.equal(status, expected, stderr);
+    assert.match(stderr, says);
+  }
 }
 
 async function run(size: number, args: string[]): Promise<void> {
-  for (const { ended } of await start(size, args)) {
-    const { status, stderr } = await ended;
-    assert.equal(status, 0, stderr);
-  }
+  await end(await start(size, args), 0);
 }
 
 function loggedSteps(output: string): number {
@@ -64,14 +73,12 @@ function loggedSteps(output: string): number {
   return existsSync(path) ? readFileSync(path, 'utf8').split('\n').length - 1 : 0;
 }
 
-async function untilLogged(
-  output: string,
-  steps: number,
-  [{ child }]: [Process, ...Process[]],
-): Promise<void> {
-  while (child.exitCode === null && loggedSteps(output) < steps) {
-    await new Promise((resolve) => setTimeout(resolve, 2));
-  }
+/** Starts two processes, and returns when they have taken some steps more than any before them. */
+async function startAndWait(output: string, ...more: string[]): Promise<[Process, Process]> {
+  const enough = loggedSteps(output) + 8;
+  const [first, second] = await start(2, command(output, ...more));
+  while (first.child.exitCode === null && loggedSteps(output) < enough) await sleep(2);
+  return [first, second!];
 }
 
 const log = (output: string) =>
@@ -80,6 +87,10 @@ const log = (output: string) =>
     .split('\n')
     .map((line) => JSON.parse(line))
     .map(({ step, loss, pairs, tokens, validation }) => ({ step, loss, pairs, tokens, validation }));
+const checkpointSteps = (output: string) =>
+  readdirSync(join(`${output}.partial`, 'checkpoints'))
+    .map((name) => Number(/\d+$/.exec(name)))
+    .sort((a, b) => a - b);
 const weights = (output: string) => readFileSync(join(output, 'model.safetensors'));
 
 const whole = at('whole');
@@ -99,19 +110,38 @@ test('two processes log what one does', async () => {
   assert.ok(!existsSync(`${whole}.partial`));
 });
 
-for (const lost of [1]) {
-  test(`rank ${lost} is killed: the other ends with PROCESS_LOST, and a resume ends with the same bits`, async () => {
-    const output = at(`lost-${lost}`);
-    const processes = await start(2, command(output));
-    await untilLogged(output, 10, processes as [Process, ...Process[]]);
+// One run, which goes on from where the test before has left it.
+const disturbed = at('disturbed');
+for (const lost of [1, 0]) {
+  test(`rank ${lost} is killed: the other ends with PROCESS_LOST, and a checkpoint is there`, async () => {
+    const processes = await startAndWait(disturbed, '--resume');
     processes[lost]!.child.kill('SIGKILL');
-    const { status, stderr } = await processes[1 - lost]!.ended;
-    assert.equal(status, 1, stderr);
-    assert.match(stderr, /PROCESS_LOST/);
+    await end([processes[1 - lost]!], 1, /PROCESS_LOST/);
     await processes[lost]!.ended;
-    assert.ok(readdirSync(join(`${output}.partial`, 'checkpoints')).length > 0);
-    await run(2, command(output, '--resume'));
-    assert.ok(weights(output).equals(weights(whole)));
-    assert.deepEqual(log(output), log(whole));
+    assert.ok(checkpointSteps(disturbed).length > 0);
   });
 }
+
+for (const ranks of [[1], [0, 1]]) {
+  test(`SIGTERM to rank ${ranks}: all end the same step, write it as a checkpoint, and exit with 143`, async () => {
+    const processes = await startAndWait(disturbed, '--resume');
+    for (const rank of ranks) processes[rank]!.child.kill('SIGTERM');
+    await end(processes, 143);
+    assert.equal(checkpointSteps(disturbed).at(-1), loggedSteps(disturbed));
+  });
+}
+
+test('after all that a resume ends with the log and the bits of a run that nobody disturbed', async () => {
+  assert.ok(loggedSteps(disturbed) < STEPS);
+  await run(2, command(disturbed, '--resume'));
+  assert.ok(weights(disturbed).equals(weights(whole)));
+  assert.deepEqual(log(disturbed), log(whole));
+});
+
+test('a stuck process ends the others with PROCESS_LOST after the timeout, and itself once it runs again', async () => {
+  const [first, second] = await startAndWait(at('stuck'), '--process-timeout', '8');
+  second.child.kill('SIGSTOP');
+  await end([first], 1, /PROCESS_LOST/);
+  second.child.kill('SIGCONT');
+  await end([second], 1, /PROCESS_LOST/);
+});

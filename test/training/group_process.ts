@@ -28,6 +28,7 @@ export type Job =
 export interface Result {
   losses: number[];
   accuracies: number[];
+  skipped: boolean[];
   /** SHA-256 of the trained weights, and the sum of their absolute values. */
   hash: string;
   magnitude: number;
@@ -45,6 +46,11 @@ const RECORDS: ParallelRecord[] = Array.from({ length: 40 }, (_, n) => ({
 const { sequences, pairs } = readGolden('bert');
 const passages = sequences.length - pairs;
 
+const teacherScores = () =>
+  new Float32Array(pairs * passages).map((_, k) =>
+    k % passages === Math.floor(k / passages) ? 1 : k < passages || k % 4 > 0 ? Math.sin(k) : Number.NaN,
+  );
+
 /** Of the whole batch, for the native trainer. */
 const LABELS = {
   passageGroups: () => Int32Array.from({ length: passages }, (_, j) => (j % 3 === 0 ? 1 : -1)),
@@ -53,10 +59,9 @@ const LABELS = {
     queryLanguages: Int32Array.from({ length: pairs }, (_, i) => i % 2),
     passageLanguages: Int32Array.from({ length: passages }, (_, j) => (j >> 1) % 2),
   }),
-  teacherScores: () =>
-    new Float32Array(pairs * passages).map((_, k) =>
-      k % passages === Math.floor(k / passages) ? 1 : k < passages || k % 4 > 0 ? Math.sin(k) : Number.NaN,
-    ),
+  teacherScores,
+  /** One of the last query, which is the last process's, whose square no float32 holds. */
+  hugeScore: () => ({ teacherScores: teacherScores().fill(3e38, -passages, 1 - passages) }),
 };
 
 async function train(
@@ -72,10 +77,11 @@ async function train(
   try {
     const given = { batchSize: 10, steps: 5, warmupSteps: 0, learningRate: 1e-3, seed: 5, ...options };
     const trainer = await Trainer.create(encoder, RECORDS, given, { processGroup });
-    const result: Result = { losses: [], accuracies: [], tokens: [], hash: '', magnitude: 0 };
+    const result: Result = { losses: [], accuracies: [], skipped: [], tokens: [], hash: '', magnitude: 0 };
     for await (const event of trainer.run()) {
       result.losses.push(event.loss);
       result.accuracies.push(event.accuracy);
+      result.skipped.push(event.skipped);
       result.tokens.push(event.tokens);
     }
     await trainer.finishAdapters(join(folder, 'adapter'));
@@ -100,7 +106,10 @@ async function step(
   const share = new Share(pairs, passages, group ?? { rank: 0, size: 1 });
   const all = Object.assign(
     {},
-    ...labels.map((name) => (name === 'languages' ? LABELS.languages() : { [name]: LABELS[name]() })),
+    ...labels.map((name) => {
+      const made = LABELS[name]();
+      return ArrayBuffer.isView(made) ? { [name]: made } : made;
+    }),
   ) as Partial<NativeTrainingBatch>;
   const [queries, answers] = [sequences.slice(0, pairs), sequences.slice(pairs)];
   const batch = {
@@ -109,12 +118,13 @@ async function step(
     queries: share.queries(queries).length,
     ...{ allQueries: pairs, allPassages: passages, learningRate: 1e-3 },
   };
-  const result: Result = { losses: [], accuracies: [], tokens: [], hash: '', magnitude: 0 };
+  const result: Result = { losses: [], accuracies: [], skipped: [], tokens: [], hash: '', magnitude: 0 };
   for (let step = 0; step < 3 * batches; ++step) {
     const update = step % batches === batches - 1;
-    const { loss, accuracy } = await trainer.step({ ...batch, step, weight: 1 / batches, update });
+    const { loss, accuracy, skipped } = await trainer.step({ ...batch, step, weight: 1 / batches, update });
     result.losses.push(loss);
     result.accuracies.push(accuracy);
+    result.skipped.push(skipped);
   }
   const embeddings = await encoder.encode(packed(sequences));
   result.hash = await trainer.fingerprint();
@@ -129,7 +139,7 @@ async function take(job: Job, group: ProcessGroup | undefined): Promise<Result> 
     return 'native' in job ? await step(job, group) : await train(job, group);
   } catch (error) {
     const code = (error as XlembedError).code ?? (error as Error).message;
-    return { losses: [], accuracies: [], tokens: [], hash: '', magnitude: 0, code };
+    return { losses: [], accuracies: [], skipped: [], tokens: [], hash: '', magnitude: 0, code };
   }
 }
 

@@ -101,6 +101,17 @@ test('float16 scales and skips alike in all processes', async () => {
   }
 });
 
+test('a loss that is not finite in one process is skipped by all', async () => {
+  const job: Job = { name: 'huge score', native: { loss: 'margin_mse' }, labels: ['hugeScore'] };
+  const [[single], together] = [await takeAll([job]), await inProcesses(2, [job])];
+  for (const [actual] of together) {
+    assert.equal(actual!.code, undefined);
+    assert.deepEqual(actual!.skipped, [true, true, true]);
+    // The weights have stayed as they were: one process's too.
+    assert.equal(actual!.hash, single!.hash);
+  }
+});
+
 test('processes that differ are told so, all of them', async () => {
   const other = await inProcesses(2, [{ name: 'other weights', options: { seed: 1 }, seedOfRank: 1 }]);
   assert.deepEqual(
