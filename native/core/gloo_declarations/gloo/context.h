@@ -1,6 +1,6 @@
 // What libtorch's ProcessGroupGloo.hpp names of gloo, for the wheels, which come without gloo's headers. The
 // classes live in libtorch_cpu.so and are only ever pointed at from here: declarations are enough, and no
-// layout is assumed. The group's own layout comes from libtorch's header. Tried with libtorch 2.13.0.
+// layout is assumed. The group's own layout comes from libtorch's header. Tried with 2.13.0 and 2.14.1.
 #pragma once
 
 #include <chrono>
