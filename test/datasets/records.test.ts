@@ -73,7 +73,10 @@ test("a teacher's scores: of the positive, and one for each negative", () => {
     ['negative_scores', [0.2, null]],
     ['negative_scores', 3],
   ] as const) {
-    assert.throws(() => parse({ ...base, [field]: value }), new RegExp(`${field}.*line 17|line 17.*${field}`));
+    assert.throws(
+      () => parse({ ...base, [field]: value }),
+      new RegExp(`${field}.*line 17|line 17.*${field}`),
+    );
   }
 });
 
