@@ -75,7 +75,7 @@ class HostVectors : public VectorStore {
 
  private:
   bool keeps_float32() const { return layout_ != kernels::Layout::narrow; }
-  int64_t words() const { return kernels::narrow_words(narrow_->type, dimensions_); }
+  int64_t words() const { return narrow_ ? kernels::narrow_words(narrow_->type, dimensions_) : 0; }
 
   kernels::Corpus corpus() const {
     return {vectors_.addresses(), rows_per_block_, rows_,
