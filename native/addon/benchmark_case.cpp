@@ -43,6 +43,7 @@ std::vector<Implementation> benchmark_case(const BenchmarkOptions& options) {
       {"info_nce", info_nce_case},
       {"top_k", top_k_case},
       {"top_k_binary", top_k_binary_case},
+      {"linear", linear_case},
   };
   const auto found = cases.find(options.op);
   if (found == cases.end()) throw CodedError("INVALID_ARGUMENT", "there is no benchmark of " + options.op);

@@ -52,6 +52,7 @@ std::vector<Implementation> quantize_case(const BenchmarkOptions& options);  // 
 std::vector<Implementation> info_nce_case(const BenchmarkOptions& options);  // pairs, dimensions
 std::vector<Implementation> top_k_case(const BenchmarkOptions& options);     // rows, dimensions, queries, k
 std::vector<Implementation> top_k_binary_case(const BenchmarkOptions& options);  // likewise
+std::vector<Implementation> linear_case(const BenchmarkOptions& options);        // rows, in, out
 
 // Uniform in [-1, 1) and the same on every machine: value i is splitmix64 (G. Steele, D. Lea and C. Flood,
 // OOPSLA 2014) of (seed << 40) + i. float32 on the CPU; bench/peers/kernels.py draws the same.

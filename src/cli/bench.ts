@@ -1,7 +1,6 @@
 import { existsSync } from 'node:fs';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { cpus, loadavg } from 'node:os';
-import { dirname } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
 import { XlembedError } from '../errors.js';
 import { loadNative, nativeCall } from '../native.js';
@@ -9,11 +8,13 @@ import { type BenchmarkResults, parseBenchmarkResults } from '../report/benchmar
 import { renderRoofline } from '../report/roofline.js';
 import { list, namedNumbers, positiveInteger } from './arguments.js';
 import { kernelPlan, opNames } from './bench/cases.js';
+import { addBenchEncode } from './bench/encode_command.js';
 import { mergeResults } from './bench/merge.js';
 import { peerPython } from './bench/python_peer.js';
 import { benchKernels, measureBounds } from './bench/run.js';
 import { boundsText, caseText } from './bench/table.js';
 import { benchTrain, MEMORY_CASE, TRAIN_CASES, type TrainResult } from './bench/train.js';
+import { writeText } from './bench/write_text.js';
 import { createConsole, type Progress } from './console.js';
 import { versions } from './versions.js';
 
@@ -63,10 +64,11 @@ export function addBench(program: Command): void {
     .option('--output <file>', 'write the results as JSON')
     .option('--json', 'print the results as JSON')
     .action(train);
+  addBenchEncode(bench);
   bench
     .command('report')
     .description('Draw results as one HTML page: roofline and time by size')
-    .argument('<results...>', 'files written by xlembed bench kernels --output')
+    .argument('<results...>', 'files written by xlembed bench kernels or encode --output')
     .requiredOption('--output <file>', 'the page')
     .action(report);
 }
@@ -194,21 +196,5 @@ async function readText(path: string): Promise<string> {
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code === 'ENOENT' ? 'FILE_NOT_FOUND' : 'FILE_READ_FAILED';
     throw new XlembedError(code, `${path} cannot be read: ${(cause as Error).message}`, '', { cause });
-  }
-}
-
-async function writeText(path: string, text: string): Promise<void> {
-  try {
-    await mkdir(dirname(path), { recursive: true });
-    await writeFile(path, text);
-  } catch (cause) {
-    throw new XlembedError(
-      'FILE_WRITE_FAILED',
-      `${path} cannot be written: ${(cause as Error).message}`,
-      '',
-      {
-        cause,
-      },
-    );
   }
 }

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { XlembedError } from '../errors.js';
 
-/** What `xlembed bench kernels` writes: one run on one device. Seconds, bytes, operations; no other units. */
+/** What `xlembed bench kernels` and `xlembed bench encode` write: one run on one device. Seconds, bytes, operations; no other units. */
 export interface BenchmarkResults {
   /** ISO 8601. */
   createdAt: string;
@@ -43,7 +43,17 @@ export interface CaseResult {
   rounds: number;
   /** Half the width of the 95 % interval of a whole round's mean time, relative (benchmark.js). */
   roundMargin: number;
+  /** Of a case that embeds texts. */
+  work?: EncodingWork | undefined;
   implementations: ImplementationResult[];
+}
+
+export interface EncodingWork {
+  texts: number;
+  /** Real ones, special tokens included. */
+  tokens: number;
+  /** Time of tokenising alone, over xlembed's time for everything. */
+  tokenizerShare: number;
 }
 
 export interface ImplementationResult {
@@ -61,7 +71,7 @@ export interface ImplementationResult {
   /** No version can take less: the larger of bytes over bandwidth and operations over rate. */
   boundSeconds: number;
   boundBy: 'bytes' | 'operations';
-  /** |a - b| / |b| of the results against the first peer's. */
+  /** |a - b| / |b| of the results against the first peer's; of embeddings, against xlembed's in float32. */
   difference: number;
   /** Memory beside inputs and results at the peak, where it was measured. */
   extraBytes?: number | undefined;
@@ -91,6 +101,7 @@ const caseSchema = z.object({
   shape: z.record(z.string(), z.number()),
   rounds: z.number(),
   roundMargin: z.number(),
+  work: z.object({ texts: positive, tokens: positive, tokenizerShare: positive }).optional(),
   implementations: z.array(implementationSchema).min(1),
 });
 const resultsSchema: z.ZodType<BenchmarkResults> = z.object({
@@ -115,7 +126,7 @@ const resultsSchema: z.ZodType<BenchmarkResults> = z.object({
 
 /** Reads the text of a results file. Throws MALFORMED_FILE, which names the first wrong field. */
 export function parseBenchmarkResults(path: string, text: string): BenchmarkResults {
-  const hint = 'give files that xlembed bench kernels --output wrote';
+  const hint = 'give files that xlembed bench kernels or encode --output wrote';
   let value: unknown;
   try {
     value = JSON.parse(text);

@@ -1,4 +1,9 @@
-import type { BenchmarkResults, CaseResult, ImplementationResult } from './benchmark_results.js';
+import type {
+  BenchmarkResults,
+  CaseResult,
+  EncodingWork,
+  ImplementationResult,
+} from './benchmark_results.js';
 import { renderRoofs, renderScaling } from './charts/roofline.js';
 import { secondsText } from './format.js';
 import { type Html, html, NOTHING } from './html.js';
@@ -10,7 +15,7 @@ export async function renderRoofline(runs: readonly BenchmarkResults[]): Promise
   const sections = [];
   for (const run of runs) sections.push(await runSection(run, runs.length > 1));
   const facts = {
-    title: 'Kernel benchmarks',
+    title: 'Benchmarks',
     createdAt: first.createdAt,
     command: runs.map(({ command }) => command).join('\n'),
     settings: {},
@@ -37,15 +42,20 @@ async function runSection(run: BenchmarkResults, several: boolean): Promise<Html
   const curves = await renderScaling(run);
   return html`<section>
 <h2>${run.machine}</h2>
-<figure>${await renderRoofs(run)}
-<figcaption><strong>Roofline.</strong> No point can lie above the roofs: to the left memory sets the limit, to the
-right arithmetic does. Both were measured first, in the same run. Inputs that stay in a cache may lie above the
-slope.</figcaption></figure>
+${run.cases.some(({ work }) => !work) ? await roofFigure(run) : NOTHING}
 ${curves.length === 0 ? NOTHING : html`<div class="figures">${curves.map(curveFigure)}</div>`}
 ${run.cases.map(caseTable)}
 ${failureList(run)}
 ${several ? factsTable('Versions', Object.entries(run.versions)) : NOTHING}
 </section>
+`;
+}
+
+async function roofFigure(run: BenchmarkResults): Promise<Html> {
+  return html`<figure>${await renderRoofs(run)}
+<figcaption><strong>Roofline.</strong> No point can lie above the roofs: to the left memory sets the limit, to the
+right arithmetic does. Both were measured first, in the same run. Inputs that stay in a cache may lie above the
+slope.</figcaption></figure>
 `;
 }
 
@@ -59,10 +69,11 @@ function caseTable(result: CaseResult): Html {
   const fastest = Math.min(
     ...result.implementations.filter(({ kind }) => kind !== 'products').map(({ seconds }) => seconds),
   );
+  const { work } = result;
   const columns = [
     'time',
     'deviation',
-    'GB/s',
+    ...(work ? ['tokens/s', 'texts/s'] : ['GB/s']),
     'GFLOP/s',
     'share of bound',
     'times faster than',
@@ -72,17 +83,20 @@ function caseTable(result: CaseResult): Html {
 <div class="scroll" tabindex="0" role="region" aria-label="${caption}"><table>
 <thead><tr><th scope="col">implementation</th>${columns.map((name) => html`<th scope="col">${name}</th>`)}</tr></thead>
 <tbody>
-${result.implementations.map((one) => implementationRow(one, one.seconds === fastest))}</tbody>
+${result.implementations.map((one) => implementationRow(one, work, one.seconds === fastest))}</tbody>
 </table></div>
+${work ? html`<p>${work.tokens.toLocaleString('en')} tokens; the tokenizer alone takes ${(100 * work.tokenizerShare).toFixed(1)} % of xlembed's time.</p>` : NOTHING}
 `;
 }
 
-function implementationRow(one: ImplementationResult, best: boolean): Html {
+function implementationRow(one: ImplementationResult, work: EncodingWork | undefined, best: boolean): Html {
   const { name, seconds, deviation, bytes, operations, boundSeconds, difference } = one;
   const ratios = one.ratios.map(({ peer, ratio }) => html`${ratio.toFixed(2)} x ${peer}<br>`);
   const cells = [
     `${((100 * deviation) / seconds).toFixed(1)} %`,
-    (bytes / seconds / 1e9).toPrecision(3),
+    ...(work
+      ? [(work.tokens / seconds).toFixed(0), (work.texts / seconds).toFixed(1)]
+      : [(bytes / seconds / 1e9).toPrecision(3)]),
     (operations / seconds / 1e9).toPrecision(3),
     `${((100 * boundSeconds) / seconds).toFixed(0)} %`,
     ratios.length > 0 ? ratios : '–',

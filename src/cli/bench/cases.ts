@@ -96,6 +96,10 @@ const cpuPlan = (): Plan => ({
       'float32',
       [1, 32, 256].map((queries) => ({ rows: 1_000_000, dimensions: 1024, queries, k: 10 })),
     ),
+    ...each('linear', 'float32', [
+      { rows: 2048, in: 384, out: 1536 },
+      { rows: 2048, in: 768, out: 3072 },
+    ]),
   ],
   rotatedBytes: 2 ** 28,
 });

@@ -11,6 +11,12 @@ import type { Console } from '../console.js';
 
 const fileOf = (name: string) => fileURLToPath(new URL(`../../../bench/peers/${name}`, import.meta.url));
 
+/** Where xlembed keeps what it has fetched or made and can make again. */
+export function cacheFolder(): string {
+  const { XLEMBED_CACHE, XDG_CACHE_HOME } = process.env;
+  return resolve(XLEMBED_CACHE ?? join(XDG_CACHE_HOME || join(homedir(), '.cache'), 'xlembed'));
+}
+
 /**
  * A Python that has what bench/peers/`requirements` lists: `python` itself when given, else that of a virtual
  * environment in the cache, made at first use. Throws FILE_NOT_FOUND where the package lies without bench/, and
@@ -22,10 +28,8 @@ export function peerPython(requirements: string, python: string | undefined, con
     throw new XlembedError('FILE_NOT_FOUND', `no ${list}`, 'peers are measured from a checkout of xlembed');
   }
   if (python) return python;
-  const base =
-    process.env.XLEMBED_CACHE ?? join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'xlembed');
   const wanted = createHash('sha256').update(readFileSync(list)).digest('hex').slice(0, 12);
-  const folder = join(resolve(base), `peers-${wanted}`);
+  const folder = join(cacheFolder(), `peers-${wanted}`);
   const own = join(folder, 'bin', 'python');
   if (existsSync(join(folder, 'complete'))) return own;
   console.info(`installing the peers into ${folder}`);
@@ -50,14 +54,14 @@ export function peerPython(requirements: string, python: string | undefined, con
 }
 
 /** A script of bench/peers, asked line by line in JSON. */
-export class PythonPeer implements Disposable {
+export class PeerScript implements Disposable {
   readonly #child: ChildProcessByStdio<Writable, Readable, null>;
   readonly #lines: Interface;
   #answer: { resolve: (line: string) => void; reject: (error: Error) => void } | undefined;
   #ended: XlembedError | undefined;
 
-  constructor(script: string, python: string, threads: number) {
-    this.#child = spawn(python, [fileOf(script), '--threads', String(threads)], {
+  constructor(script: string, program: string, options: readonly string[]) {
+    this.#child = spawn(program, [fileOf(script), ...options], {
       stdio: ['pipe', 'pipe', 'inherit'],
       // Its threads must not spin while the other implementations are timed.
       env: { ...process.env, OMP_WAIT_POLICY: 'passive', PYTHONUNBUFFERED: '1' },
@@ -95,5 +99,12 @@ export class PythonPeer implements Disposable {
     this.#child.stdin.end();
     this.#lines.close();
     this.#child.kill();
+  }
+}
+
+/** One in Python, with so many threads. */
+export class PythonPeer extends PeerScript {
+  constructor(script: string, python: string, threads: number) {
+    super(script, python, ['--threads', String(threads)]);
   }
 }

@@ -30,3 +30,25 @@ function implementationLine(one: ImplementationResult, width: number): string {
   const others = [...ratios, ...memory].join(', ');
   return `  ${name.padEnd(width)}  ${time}  ${rates}  ${share}  ${others}`.trimEnd();
 }
+
+/** An encoding case: a heading with the texts, and a line for each implementation. */
+export function encodingText(result: CaseResult): string {
+  const { op, dtype, shape, rounds, implementations, work } = result;
+  const { tokens, texts, tokenizerShare } = work!;
+  const heading = `\n${op}, ${dtype}: ${shapeText(shape)}, ${tokens} tokens (${rounds} rounds); tokenizer alone ${percent(tokenizerShare)} of the time`;
+  const width = Math.max(...implementations.map(({ name }) => name.length));
+  const lines = implementations.map(({ name, seconds, boundSeconds, ratios, difference }) =>
+    [
+      `  ${name.padEnd(width)} ${(tokens / seconds).toFixed(0).padStart(7)} tokens/s`,
+      `${(texts / seconds).toFixed(1).padStart(7)} texts/s`,
+      `${percent(boundSeconds / seconds).padStart(7)} of the products' rate`,
+      `difference ${difference.toExponential(1)}`,
+      ratios.map(({ peer, ratio }) => `${ratio.toFixed(2)} x ${peer}`).join(', '),
+    ]
+      .join('  ')
+      .trimEnd(),
+  );
+  return [heading, ...lines].join('\n');
+}
+
+const percent = (share: number) => `${(100 * share).toFixed(1)} %`;

@@ -1,0 +1,182 @@
+import { createHash } from 'node:crypto';
+import { mkdir, readFile } from 'node:fs/promises';
+import { cpus, loadavg } from 'node:os';
+import { join } from 'node:path';
+import { type Command, Option } from 'commander';
+import { type EncoderDtype, loadNative, nativeCall } from '../../native.js';
+import {
+  type BenchmarkResults,
+  type CaseResult,
+  parseBenchmarkResults,
+} from '../../report/benchmark_results.js';
+import { trainTokenizer } from '../../tokenizers/train.js';
+import { positiveInteger } from '../arguments.js';
+import { createConsole } from '../console.js';
+import { versions } from '../versions.js';
+import { kernelPlan } from './cases.js';
+import { type EncodeCase, measureEncoding } from './encode.js';
+import { ENCODER_SHAPES, type EncoderShape, MAX_TOKENS, makeEncodeModel } from './encode_model.js';
+import { ENCODE_PEERS, type EncodePeer, EncodePeers } from './encode_peers.js';
+import {
+  chooseTexts,
+  longTexts,
+  openTextSource,
+  TEXT_SETS,
+  type TextSet,
+  type TextSource,
+} from './encode_texts.js';
+import { cacheFolder } from './python_peer.js';
+import { measureBounds } from './run.js';
+import { boundsText, encodingText } from './table.js';
+import { writeText } from './write_text.js';
+
+interface EncodeBenchFlags {
+  shape: string[];
+  texts: TextSet[];
+  dtype: EncoderDtype[];
+  lengths?: number[];
+  count?: number;
+  rounds: number;
+  threads?: number;
+  xquadR?: string;
+  tokenizer?: string;
+  models?: string;
+  peers?: EncodePeer[] | true;
+  python?: string;
+  output?: string;
+  append?: boolean;
+  json?: boolean;
+}
+
+export function addBenchEncode(bench: Command): void {
+  const names = ENCODER_SHAPES.map(({ name }) => name);
+  const several = (flags: string, about: string, all: readonly string[]) =>
+    new Option(flags, about).choices(all).default([...all]);
+  bench
+    .command('encode')
+    .description('Time embedding texts: whole calls, beside the same model in other libraries')
+    .addOption(several('--shape <name...>', 'of the model, with random weights', names))
+    .addOption(several('--texts <set...>', 'short, long, and half of each', TEXT_SETS))
+    .addOption(
+      several('--dtype <type...>', 'each beside peers in that type', ['float32', 'bfloat16', 'int8']),
+    )
+    .option('--lengths <n...>', 'texts of these many tokens instead of the sets', integers)
+    .option('--count <n>', 'texts of a set (default: by the shape)', positiveInteger)
+    .option('--rounds <n>', 'in which everything runs once, in turn', positiveInteger, 3)
+    .option('--threads <n>', 'of the CPU', positiveInteger)
+    .option(
+      '--xquad-r <folder>',
+      'take XQuAD-R questions and paragraphs (default: the Declaration of Human Rights)',
+    )
+    .option('--tokenizer <file>', "XLM-R's tokenizer.json (default: one trained on the texts)")
+    .option('--models <folder>', 'keeps the models that are made (default: in the cache)')
+    .addOption(
+      new Option(
+        '--peers [name...]',
+        'time these beside, each installed into an environment of its own',
+      ).choices(ENCODE_PEERS),
+    )
+    .option(
+      '--python <path>',
+      'with --peers: a Python that has what bench/peers/encode_requirements.txt lists',
+    )
+    .option('--output <file>', 'write the results as JSON')
+    .option('--append', 'keep the cases that the output file has already')
+    .option('--json', 'print the results as JSON')
+    .action(encode);
+}
+
+const integers = (text: string, before: number[] | undefined): number[] => [
+  ...(before ?? []),
+  positiveInteger(text),
+];
+
+async function encode(flags: EncodeBenchFlags): Promise<void> {
+  const console = createConsole(flags);
+  const { threads, output, rounds } = flags;
+  if (threads) await nativeCall(() => loadNative().setThreads(threads));
+  const results = await startResults(flags);
+  const names = flags.peers === true ? [...ENCODE_PEERS] : (flags.peers ?? []);
+  using peers =
+    names.length > 0
+      ? await EncodePeers.open(names, flags.python, loadNative().info().threads, console)
+      : null;
+  Object.assign(results.versions, await peers?.versions());
+  const source = await openTextSource(flags.xquadR);
+  const models = flags.models ?? join(cacheFolder(), 'bench-models');
+  const tokenizer = flags.tokenizer ?? (await ownTokenizer(source, models));
+  // Models of another tokenizer have other sizes.
+  const folder = join(
+    models,
+    createHash('sha256')
+      .update(await readFile(tokenizer))
+      .digest('hex')
+      .slice(0, 12),
+  );
+  console.info(boundsText(results.bounds));
+  const measured: CaseResult[] = [];
+  for (const shape of ENCODER_SHAPES.filter(({ name }) => flags.shape.includes(name))) {
+    const model = await makeEncodeModel(shape, tokenizer, folder);
+    await peers?.exportOnnx(model);
+    for (const one of casesOf(shape, source, flags)) {
+      const result = await measureEncoding(one, { folder: model, rounds, peers });
+      console.info(encodingText(result));
+      measured.push(result);
+      results.cases = [...results.cases.filter((other) => !isSame(other, result)), result];
+      results.loadAfter = load();
+      // After every case: a run that is ended leaves what it has measured.
+      if (output) await writeText(output, `${JSON.stringify(results, null, 2)}\n`);
+    }
+  }
+  const text = [boundsText(results.bounds), ...measured.map(encodingText)].join('\n');
+  console.result(text, results);
+}
+
+const load = () => Number(loadavg()[0]!.toFixed(2));
+
+/** Everything but the cases, or a file that is to be continued. */
+async function startResults(flags: EncodeBenchFlags): Promise<BenchmarkResults> {
+  const { output, append } = flags;
+  if (append && output) {
+    const before = await readFile(output, 'utf8').catch(() => null);
+    if (before !== null) return parseBenchmarkResults(output, before);
+  }
+  const loadBefore = load();
+  return {
+    createdAt: new Date().toISOString(),
+    command: 'xlembed bench encode',
+    ...{ machine: cpus()[0]?.model.trim() ?? 'unknown processor', device: 'cpu', quick: false },
+    ...{ threads: loadNative().info().threads, loadBefore, loadAfter: loadBefore },
+    versions: versions(),
+    bounds: await measureBounds(kernelPlan('cpu', true), 'cpu', true),
+    ...{ cases: [], failures: [] },
+  };
+}
+
+const isSame = (a: CaseResult, b: CaseResult) =>
+  a.op === b.op && a.dtype === b.dtype && JSON.stringify(a.shape) === JSON.stringify(b.shape);
+
+function casesOf(shape: EncoderShape, source: TextSource, flags: EncodeBenchFlags): EncodeCase[] {
+  const { threads } = loadNative().info();
+  const texts = flags.count ?? shape.texts;
+  const common = { encoder: shape, maxTokens: MAX_TOKENS };
+  return flags.dtype.flatMap((dtype): EncodeCase[] =>
+    flags.lengths
+      ? flags.lengths.map((length) => ({
+          ...{ ...common, op: `encode ${shape.name}, one length`, dtype, shape: { texts, threads, length } },
+          ...{ texts: longTexts(source, texts), maxTokens: length },
+        }))
+      : flags.texts.map((set) => ({
+          ...{ ...common, op: `encode ${shape.name}, ${set}`, dtype, shape: { texts, threads } },
+          texts: chooseTexts(source, set, texts),
+        })),
+  );
+}
+
+/** Trained on all texts; the same bytes on each run. */
+async function ownTokenizer({ name, questions, passages }: TextSource, folder: string): Promise<string> {
+  await mkdir(folder, { recursive: true });
+  const path = join(folder, `tokenizer-${name}.json`);
+  await trainTokenizer([...questions, ...passages], path);
+  return path;
+}

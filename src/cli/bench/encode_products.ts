@@ -1,0 +1,65 @@
+import { type EncoderDtype, loadNative, type NativeKernelBenchmark, nativeCall } from '../../native.js';
+import { seed } from './cases.js';
+import { type EncoderShape, linearLayers, operationsOf } from './encode_model.js';
+
+/** Rows that keep every thread busy, as many batches do. */
+const ROWS = 2048;
+
+interface Layer {
+  benchmark: NativeKernelBenchmark;
+  /** The ways of multiplying in this type; the quickest sets the rate. */
+  names: string[];
+}
+
+/**
+ * The least time that a model's matrix products can take: every linear layer's at the rate that its shape reaches alone,
+ * by libtorch or by xlembed's kernel, whichever is faster; attention's at the mean of those rates. No padding, no
+ * softmax, no normalisation, no activation.
+ */
+export class ProductsAlone {
+  private constructor(
+    readonly layers: readonly Layer[],
+    readonly shape: EncoderShape,
+    readonly lengths: readonly number[],
+  ) {}
+
+  static async create(
+    shape: EncoderShape,
+    dtype: EncoderDtype,
+    lengths: readonly number[],
+  ): Promise<ProductsAlone> {
+    const layers: Layer[] = [];
+    for (const [inputs, outputs] of linearLayers(shape)) {
+      const benchmark = await nativeCall(() =>
+        loadNative().createKernelBenchmark({
+          ...{ op: 'linear', device: 'cpu', dtype: 'float32', inputSets: 1, seed },
+          shape: { rows: ROWS, in: inputs, out: outputs },
+        }),
+      );
+      const all = benchmark.implementations;
+      const inType = all.filter(({ arithmetic }) => arithmetic === dtype);
+      // Without instructions for bfloat16 its products are float32's.
+      const usable = inType.length > 0 ? inType : all.filter(({ arithmetic }) => arithmetic === 'float32');
+      layers.push({ benchmark, names: usable.map(({ name }) => name) });
+      for (const { name } of usable) await nativeCall(() => benchmark.run(name, 1));
+    }
+    return new ProductsAlone(layers, shape, lengths);
+  }
+
+  /** Seconds for all texts, from the rates of this moment. */
+  async seconds(): Promise<number> {
+    let layerSeconds = 0;
+    for (const { benchmark, names } of this.layers) {
+      const times = [];
+      for (const name of names) times.push(await nativeCall(() => benchmark.run(name, 2)));
+      layerSeconds += Math.min(...times);
+    }
+    const measured = operationsOf({ ...this.shape, num_hidden_layers: 1 }, [ROWS]).linear;
+    const { linear, attention } = operationsOf(this.shape, this.lengths);
+    return ((linear + attention) * layerSeconds) / measured;
+  }
+
+  dispose(): void {
+    for (const { benchmark } of this.layers) benchmark.dispose();
+  }
+}
