@@ -23,7 +23,7 @@ test('bench encode times every type beside the products alone, and goes on with 
   ];
   const sets = xlembed('bench', 'encode', ...common, '--texts', 'questions', '--count', '6', '--json');
   assert.equal(sets.status, 0, sets.stderr);
-  const more = ['--append', '--dtype', 'float32', '--lengths', '8', '24', '--count', '3'];
+  const more = ['--append', '--dtype', 'float32', '--lengths', '8', '16', '24', '--count', '3'];
   const lengths = xlembed('bench', 'encode', ...common, ...more);
   assert.equal(lengths.status, 0, lengths.stderr);
   const { cases } = JSON.parse(readFileSync(output, 'utf8')) as BenchmarkResults;
@@ -34,6 +34,7 @@ test('bench encode times every type beside the products alone, and goes on with 
       ['encode minilm, questions', 'bfloat16', 6, undefined],
       ['encode minilm, questions', 'int8', 6, undefined],
       ['encode minilm, one length', 'float32', 3, 8],
+      ['encode minilm, one length', 'float32', 3, 16],
       ['encode minilm, one length', 'float32', 3, 24],
     ],
   );
@@ -45,7 +46,7 @@ test('bench encode times every type beside the products alone, and goes on with 
     assert.ok(own!.difference <= far[dtype as keyof typeof far], `${dtype} differs by ${own!.difference}`);
     assert.ok(own!.boundSeconds > 0 && work!.tokenizerShare > 0);
   }
-  assert.equal(cases[4]!.work!.tokens, 3 * 24);
+  assert.equal(cases[5]!.work!.tokens, 3 * 24);
 
   const page = join(folder, 'encode.html');
   const report = xlembed('bench', 'report', output, '--output', page);
