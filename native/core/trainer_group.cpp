@@ -3,7 +3,7 @@
 // the same order.
 #include <cmath>
 #include <limits>
-#include <optional>
+#include <memory>
 
 #include "core/error.h"
 #include "core/memory.h"
@@ -42,10 +42,10 @@ void Trainer::add_gradients_in_group(const TrainingBatch& batch, const Gradients
   const double scale_before = loss_scale_.value();
   for (;;) {
     Stopwatch watch;
-    std::optional<GradientCache> cache;
+    std::unique_ptr<GradientCache> cache;
     at::Tensor embeddings;
     in_smaller_chunks(batch, [&] {
-      cache.emplace(open_cache(batch, options_.dropout, &share));
+      cache = std::make_unique<GradientCache>(open_cache(batch, options_.dropout, &share));
       embeddings = cache->forward_no_grad();
     });
     if (!embeddings.defined()) {
