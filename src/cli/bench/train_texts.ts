@@ -16,7 +16,7 @@ export interface Lengths {
 
 /**
  * 16 and 60 tokens on average. Padding wastes what it wastes on real questions with paragraphs (54 % of the columns at
- * 64 pairs, 62 % at 256, XQuAD), and the longest is what sentence-transformers trains in 24 GiB at 256 pairs.
+ * 64 pairs, 62 % at 256, XQuAD); the longest is short enough that sentence-transformers' padded batches stay affordable.
  */
 export const LONG_PASSAGES = {
   query: { median: 15, spread: 0.3, longest: 64 },
