@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "core/attention.h"
+#include "core/attention_training.h"
 #include "core/dropout.h"
 #include "core/error.h"
 #include "core/packed_attention.h"
@@ -161,9 +161,9 @@ at::Tensor Transformer::attend(const at::Tensor& query_key_value, const PackedBa
                                bool dropout) const {
   const int64_t width = config_.hidden_size / config_.heads;
   const bool drops = dropout && config_.attention_dropout > 0;
-  if (has_attention_kernel(query_key_value)) {
-    return packed_attention(query_key_value, batch, config_.heads, site,
-                            drops ? config_.attention_dropout : 0);
+  if (has_attention_training(query_key_value)) {
+    return attention_training(query_key_value, batch, config_.heads, site,
+                              drops ? config_.attention_dropout : 0);
   }
   if (!drops) {
     const at::Tensor parts = query_key_value.view({-1, 3, config_.heads, width});

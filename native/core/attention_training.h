@@ -6,11 +6,11 @@
 
 namespace xlembed {
 
-bool has_attention_kernel(const at::Tensor& query_key_value);
+bool has_attention_training(const at::Tensor& query_key_value);
 
 // query_key_value (T, 3H) -> (T, H); with probability 0 nothing is dropped. The masks are those of dropout()
 // with attention_keys() at this site. No second derivative.
-at::Tensor packed_attention(const at::Tensor& query_key_value, const PackedBatch& batch, int64_t heads,
-                            uint32_t site, double probability);
+at::Tensor attention_training(const at::Tensor& query_key_value, const PackedBatch& batch, int64_t heads,
+                              uint32_t site, double probability);
 
 }  // namespace xlembed

@@ -1,4 +1,4 @@
-#include "core/attention.h"
+#include "core/attention_training.h"
 
 #include "core/dropout.h"
 #include "core/launch.h"
@@ -50,12 +50,12 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
 
 }  // namespace
 
-bool has_attention_kernel(const at::Tensor& query_key_value) {
+bool has_attention_training(const at::Tensor& query_key_value) {
   return query_key_value.is_cpu() && query_key_value.scalar_type() == at::kFloat;
 }
 
-at::Tensor packed_attention(const at::Tensor& query_key_value, const PackedBatch& batch, int64_t heads,
-                            uint32_t site, double probability) {
+at::Tensor attention_training(const at::Tensor& query_key_value, const PackedBatch& batch, int64_t heads,
+                              uint32_t site, double probability) {
   // Not undefined where nothing is dropped: an autograd function asks every argument for its device.
   const at::Tensor keys = probability > 0 ? batch.dropout_keys : at::empty({0}, at::kInt);
   return AttentionFunction::apply(query_key_value.contiguous(), batch.cumulative, keys, heads,
