@@ -8,6 +8,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -25,25 +26,40 @@ inline constexpr int64_t kWordsPerCacheLine = 16;
 // sums (Q, 48) = the panel (W, 48) times the queries (W, Q). Meanwhile Lines cache lines of `next` are
 // fetched per word, so that the panel which follows is near when its turn comes.
 //   Arithmetic: Word; Sums, a register of them; load_words(const Word*), broadcast_word(Word),
-//   multiply_add(words, word, sums), store_sums(Sum*, Sums)
+//   multiply_add(words, word, sums), store_sums(Sum*, Sums); for sums in chains: kChainWords, add_sums(const
+//   Sum*, Sums)
+template <typename Arithmetic>
+constexpr int64_t chain_words() {
+  if constexpr (requires { Arithmetic::kChainWords; }) return Arithmetic::kChainWords;
+  return std::numeric_limits<int64_t>::max();
+}
+
 template <typename Arithmetic, int Q, int Lines>
 void score_panel(const typename Arithmetic::Word* panel, int64_t words,
                  const typename Arithmetic::Word* queries, const void* next,
                  typename Arithmetic::Sum* scores) {
-  typename Arithmetic::Sums sums[Q][kVectors] = {};
   const char* ahead = static_cast<const char*>(next);
-  for (int64_t w = 0; w < words; ++w) {
-    for (int line = 0; line < Lines; ++line) __builtin_prefetch(ahead + (w * Lines + line) * 64, 0, 2);
-    typename Arithmetic::Words x[kVectors];
-    for (int v = 0; v < kVectors; ++v) x[v] = Arithmetic::load_words(panel + w * kPanelRows + v * kLanes);
-    for (int q = 0; q < Q; ++q) {
-      const auto value = Arithmetic::broadcast_word(queries[w * Q + q]);
-      for (int v = 0; v < kVectors; ++v) sums[q][v] = Arithmetic::multiply_add(x[v], value, sums[q][v]);
+  for (int64_t begin = 0; begin < words; begin += chain_words<Arithmetic>()) {
+    const int64_t end = std::min(words, begin + chain_words<Arithmetic>());
+    typename Arithmetic::Sums sums[Q][kVectors] = {};
+    for (int64_t w = begin; w < end; ++w) {
+      for (int line = 0; line < Lines; ++line) __builtin_prefetch(ahead + (w * Lines + line) * 64, 0, 2);
+      typename Arithmetic::Words x[kVectors];
+      for (int v = 0; v < kVectors; ++v) x[v] = Arithmetic::load_words(panel + w * kPanelRows + v * kLanes);
+      for (int q = 0; q < Q; ++q) {
+        const auto value = Arithmetic::broadcast_word(queries[w * Q + q]);
+        for (int v = 0; v < kVectors; ++v) sums[q][v] = Arithmetic::multiply_add(x[v], value, sums[q][v]);
+      }
     }
-  }
-  for (int q = 0; q < Q; ++q) {
-    for (int v = 0; v < kVectors; ++v)
-      Arithmetic::store_sums(scores + q * kPanelRows + v * kLanes, sums[q][v]);
+    for (int q = 0; q < Q; ++q) {
+      for (int v = 0; v < kVectors; ++v) {
+        typename Arithmetic::Sum* out = scores + q * kPanelRows + v * kLanes;
+        if constexpr (requires { Arithmetic::kChainWords; }) {
+          if (begin > 0) sums[q][v] = Arithmetic::add_sums(out, sums[q][v]);
+        }
+        Arithmetic::store_sums(out, sums[q][v]);
+      }
+    }
   }
 }
 

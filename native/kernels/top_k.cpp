@@ -18,10 +18,12 @@ struct Float32 {
   using Sum = float;
   using Words = Floats;
   using Sums = Floats;
+  static constexpr int64_t kChainWords = kChain;
   static Floats load_words(const float* words) { return load(words); }
   static Floats broadcast_word(float word) { return broadcast(word); }
   static Floats multiply_add(Floats x, Floats query, Floats sums) { return fma(x, query, sums); }
   static void store_sums(float* out, Floats sums) { store(out, sums); }
+  static Floats add_sums(const float* before, Floats sums) { return load(before) + sums; }
 };
 
 // The same sum for one pair.
@@ -31,9 +33,15 @@ float score_pair(const Corpus& corpus, int64_t row, const float* query) {
   if (is_narrow) read_row(corpus, row, vector.data());
   const float* x = is_narrow ? vector.data() : address(corpus, row);
   const int64_t step = is_narrow ? 1 : stride(corpus);
-  float sum = 0;
-  for (int64_t d = 0; d < corpus.dimensions; ++d) sum = fma(x[d * step], query[d], sum);
-  return sum;
+  float score = 0;
+  for (int64_t begin = 0; begin < corpus.dimensions; begin += kChain) {
+    float sum = 0;
+    for (int64_t d = begin; d < std::min(begin + kChain, corpus.dimensions); ++d) {
+      sum = fma(x[d * step], query[d], sum);
+    }
+    score = begin == 0 ? sum : score + sum;
+  }
+  return score;
 }
 
 // Gives the corpus, or the rows of it that a search is confined to, panel by panel: from where they lie if

@@ -4,11 +4,36 @@
 #include "kernels/top_k.h"
 #include "kernels/top_k_lists.cuh"
 
-// The scores are those of the CPU to the last bit: one chain of fused multiply-adds per pair, dimensions
-// ascending. So tensor cores have no part here; what bounds a search is reading the corpus (few queries) or
-// float32 arithmetic.
+// The scores are those of the CPU to the last bit: chains of fused multiply-adds, dimensions ascending. So
+// tensor cores have no part here; what bounds a search is reading the corpus (few queries) or float32
+// arithmetic.
 namespace xlembed::kernels::cuda {
 namespace {
+
+// ---- Rows longer than a chain: the sums of the chains that ended, (A * B, threads) in dynamic shared memory
+// ----
+
+int ended_bytes(int threads, int sums, int64_t D) {
+  return D > kChain ? threads * sums * static_cast<int>(sizeof(float)) : 0;
+}
+
+template <int Threads, int A, int B>
+__device__ void end_chains(float (&sums)[A][B], bool first) {
+  float* ended = dynamic_shared<float>() + threadIdx.x;
+#pragma unroll
+  for (int i = 0; i < A * B; ++i) {
+    float& sum = sums[i / B][i % B];
+    ended[i * Threads] = first ? sum : ended[i * Threads] + sum;
+    sum = 0;
+  }
+}
+
+template <int Threads, int A, int B>
+__device__ void add_ended_chains(float (&sums)[A][B]) {
+  const float* ended = dynamic_shared<float>() + threadIdx.x;
+#pragma unroll
+  for (int i = 0; i < A * B; ++i) sums[i / B][i % B] = ended[i * Threads] + sums[i / B][i % B];
+}
 
 // ---- Few queries: the corpus is read once, 16 bytes a thread and dimension ----
 
@@ -17,7 +42,7 @@ constexpr int few_dimensions = 128;  // of the queries, held in shared memory at
 
 // panels (P, D, 48), queries (D, padded_queries); a thread has 4 rows.
 template <int Q, typename Sink>
-__global__ void __launch_bounds__(few_threads)
+__global__ void __launch_bounds__(few_threads, Q == 1 ? 8 : 3)
     score_few(const float* panels, int64_t panel_count, int64_t first_row, int64_t end, int64_t D,
               const float* queries, int64_t padded_queries, int64_t first_query, int64_t query_end,
               Sink sink) {
@@ -27,6 +52,7 @@ __global__ void __launch_bounds__(few_threads)
   const int64_t panel = min(thread / quads, panel_count - 1);
   const bool inside = thread / quads < panel_count;
   const float4* x = reinterpret_cast<const float4*>(panels + panel * D * kPanelRows) + thread % quads;
+  static_assert(kChain % few_dimensions == 0);
   float sums[Q][4] = {};
   for (int64_t begin = 0; begin < D; begin += few_dimensions) {
     const int depth = static_cast<int>(min(D - begin, static_cast<int64_t>(few_dimensions)));
@@ -47,7 +73,10 @@ __global__ void __launch_bounds__(few_threads)
         sums[q][3] = fmaf(v.w, value, sums[q][3]);
       }
     }
+    const int64_t end = begin + few_dimensions;
+    if (end % kChain == 0 && end < D) end_chains<few_threads>(sums, end == kChain);
   }
+  if (D > kChain) add_ended_chains<few_threads>(sums);
   int64_t rows[4];
 #pragma unroll
   for (int i = 0; i < 4; ++i)
@@ -107,6 +136,8 @@ __global__ void __launch_bounds__(many_threads)
   const float* x = panels + first_panel * D * kPanelRows;
   const int tx = threadIdx.x % 16, ty = threadIdx.x / 16;
   const int64_t steps = (D + many_dimensions - 1) / many_dimensions;
+  constexpr int64_t chain_steps = kChain / many_dimensions;
+  static_assert(kChain % many_dimensions == 0);
   float sums[8][6] = {};
   load_stage(stages[0], x, held, D, queries + first_query, padded_queries, 0);
   __pipeline_commit();
@@ -143,7 +174,9 @@ __global__ void __launch_bounds__(many_threads)
       }
     }
     __syncthreads();  // the stage is filled again in the next step
+    if ((step + 1) % chain_steps == 0 && step + 1 < steps) end_chains<many_threads>(sums, step < chain_steps);
   }
+  if (D > kChain) add_ended_chains<many_threads>(sums);
   int64_t rows[6];
 #pragma unroll
   for (int i = 0; i < 6; ++i) {
@@ -189,9 +222,7 @@ __global__ void score_relevant(const float* queries, const float* block, int64_t
     if (relevant[i] < first_row || relevant[i] >= end) continue;
     const int64_t row = relevant[i] - first_row;
     const float* x = block + row / kPanelRows * D * kPanelRows + row % kPanelRows;
-    float sum = 0;
-    for (int64_t d = 0; d < D; ++d) sum = fmaf(x[d * kPanelRows], queries[query * D + d], sum);
-    scores[i] = sum;
+    scores[i] = score_pair(PanelRow{x}, queries + query * D, D);
     ranks[i] = 1;
   }
 }
@@ -207,17 +238,19 @@ void score_rows(const float* transposed, int64_t query_count, const PanelSource&
     const int64_t panels = (stop - first + kPanelRows - 1) / kPanelRows;
     if (query_count > 16) {
       const int64_t blocks = (panels + 1) / 2 * (padded / many_queries);
-      launch(score_many<Sink>, static_cast<unsigned>(blocks), many_threads, 0, stream, x, panels, first, stop,
-             D, transposed, padded, query_count, sink);
+      const int bytes = ended_bytes(many_threads, 48, D);
+      allow_shared_bytes(score_many<Sink>, bytes);
+      launch(score_many<Sink>, static_cast<unsigned>(blocks), many_threads, bytes, stream, x, panels, first,
+             stop, D, transposed, padded, query_count, sink);
     } else {
       const unsigned blocks = blocks_for(panels * (kPanelRows / 4), few_threads);
       if (query_count == 1) {
-        launch(score_few<1, Sink>, blocks, few_threads, 0, stream, x, panels, first, stop, D, transposed,
-               padded, 0, 1, sink);
+        launch(score_few<1, Sink>, blocks, few_threads, ended_bytes(few_threads, 4, D), stream, x, panels,
+               first, stop, D, transposed, padded, 0, 1, sink);
       } else {
         for (int64_t q = 0; q < query_count; q += 8) {
-          launch(score_few<8, Sink>, blocks, few_threads, 0, stream, x, panels, first, stop, D, transposed,
-                 padded, q, query_count, sink);
+          launch(score_few<8, Sink>, blocks, few_threads, ended_bytes(few_threads, 32, D), stream, x, panels,
+                 first, stop, D, transposed, padded, q, query_count, sink);
         }
       }
     }

@@ -1,6 +1,8 @@
 // Exact inner-product search over float32 vectors.
 //
-//   score(q, x) = the sum over d of q[d] * x[d], added in the order d = 0, 1, .. D - 1 by fused multiply-adds
+//   score(q, x) = the sum over d of q[d] * x[d]: chains of 512 dimensions, each added in the order of d by
+//   fused
+//                 multiply-adds; then the chains' sums, in that order
 //
 // The score of a pair is a pure function of its two vectors: the same bits whatever the number of queries,
 // the place of the row, the layout, the number of threads. So equal vectors tie, no row outranks itself, and
@@ -17,6 +19,9 @@ namespace xlembed::kernels {
 // A panel is 48 consecutive rows, transposed to (D, 48): a register holds one dimension of neighbouring rows,
 // and a scan reads memory in order.
 inline constexpr int64_t kPanelRows = 48;
+
+// Dimensions in a chain. In one long chain rounding errors would outgrow those of a matrix product.
+inline constexpr int64_t kChain = 512;
 
 struct NarrowCorpus;  // top_k_narrow.h
 

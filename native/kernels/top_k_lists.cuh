@@ -32,6 +32,26 @@ __device__ float score_of(Key key) {
   return __uint_as_float(ascending & 0x80000000u ? ascending & 0x7FFFFFFFu : ~ascending);
 }
 
+// The score of top_k.h for one pair; x(d) is dimension d of the row.
+template <typename Row>
+__device__ float score_pair(const Row& x, const float* query, int64_t D) {
+  float score = 0;
+  for (int64_t begin = 0; begin < D; begin += kChain) {
+    const int64_t end = begin + kChain < D ? begin + kChain : D;
+    float sum = 0;
+#pragma unroll 16
+    for (int64_t d = begin; d < end; ++d) sum = fmaf(x(d), __ldg(query + d), sum);
+    score = begin == 0 ? sum : score + sum;
+  }
+  return score;
+}
+
+// A row of float32 panels.
+struct PanelRow {
+  const float* x;
+  __device__ float operator()(int64_t d) const { return __ldg(x + d * kPanelRows); }
+};
+
 // A slab g - 1 times as long as all before it brings (g - 1) k rows above their threshold, in a random order:
 // half of what a list has left.
 int64_t slab_growth(int64_t k) { return std::clamp<int64_t>(1 + (list_capacity - k) / (2 * k), 2, 8); }

@@ -166,7 +166,7 @@ void shortlist(const NarrowQueries& queries, int64_t count, const Corpus& corpus
 
 // ---- Second pass: their scores in float32 ----
 
-// candidates[begin .. end) get the score of top_k.h, eight at a time: one chain of additions alone would wait
+// candidates[0 .. count) get the score of top_k.h, eight at a time: one chain of additions alone would wait
 // for each.
 void score_rows(const float* query, const Corpus& corpus, Candidate* candidates, int64_t count) {
   constexpr int kChains = 8;
@@ -174,17 +174,21 @@ void score_rows(const float* query, const Corpus& corpus, Candidate* candidates,
   std::vector<float> vectors(is_narrow ? kChains * corpus.dimensions : 0);
   for (int64_t first = 0; first < count; first += kChains) {
     const float* x[kChains];
-    float sums[kChains] = {};
+    float scores[kChains] = {};
     for (int i = 0; i < kChains; ++i) {
       const int32_t row = candidates[std::min(first + i, count - 1)].row;
       if (is_narrow) read_row(corpus, row, &vectors[i * corpus.dimensions]);
       x[i] = is_narrow ? &vectors[i * corpus.dimensions] : address(corpus, row);
     }
-    for (int64_t d = 0; d < corpus.dimensions; ++d) {
-      for (int i = 0; i < kChains; ++i) sums[i] = fma(x[i][d], query[d], sums[i]);
+    for (int64_t begin = 0; begin < corpus.dimensions; begin += kChain) {
+      float sums[kChains] = {};
+      for (int64_t d = begin; d < std::min(begin + kChain, corpus.dimensions); ++d) {
+        for (int i = 0; i < kChains; ++i) sums[i] = fma(x[i][d], query[d], sums[i]);
+      }
+      for (int i = 0; i < kChains; ++i) scores[i] = begin == 0 ? sums[i] : scores[i] + sums[i];
     }
     for (int64_t i = 0; i < std::min<int64_t>(kChains, count - first); ++i)
-      candidates[first + i].score = sums[i];
+      candidates[first + i].score = scores[i];
   }
 }
 

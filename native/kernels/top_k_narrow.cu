@@ -381,21 +381,19 @@ struct PanelVectors {
   __device__ float score(int64_t row, const float* query, int64_t D) const {
     const int64_t at = row % memory_rows;
     const float* x = blocks[row / memory_rows] + at / kPanelRows * kPanelRows * D + at % kPanelRows;
-    float sum = 0;
-#pragma unroll 16
-    for (int64_t d = 0; d < D; ++d) sum = fmaf(__ldg(x + d * kPanelRows), __ldg(query + d), sum);
-    return sum;
+    return score_pair(PanelRow{x}, query, D);
   }
+};
+struct StoredRow {
+  const StoredRows& rows;
+  const char* x;
+  __device__ float operator()(int64_t d) const { return rows.value(x, d); }
 };
 struct StoredVectors {
   StoredRows rows;
 
   __device__ float score(int64_t row, const float* query, int64_t D) const {
-    const char* x = rows.at(row);
-    float sum = 0;
-#pragma unroll 16
-    for (int64_t d = 0; d < D; ++d) sum = fmaf(rows.value(x, d), __ldg(query + d), sum);
-    return sum;
+    return score_pair(StoredRow{rows, rows.at(row)}, query, D);
   }
 };
 

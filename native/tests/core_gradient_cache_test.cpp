@@ -162,8 +162,8 @@ void gradients_accumulate() {
   }
 }
 
-// With room for a few chunks alone the step must come through, and with the same loss. (Not under AddressSanitizer: its
-// allocator ends the process where memory runs out.)
+// With room for a few chunks alone the step must come through, and with the same loss. (Not under
+// AddressSanitizer: its allocator ends the process where memory runs out.)
 #ifndef __SANITIZE_ADDRESS__
 int64_t virtual_bytes() {
   std::ifstream file("/proc/self/statm");

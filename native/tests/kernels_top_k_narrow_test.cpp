@@ -394,6 +394,8 @@ void gpu_keeps_the_same_numbers(Narrow type) {
       gpu.compare(random_vectors(count, dimensions, 28), alone, 10);
     }
   }
+  const auto wide = random_vectors(200, 1100, 33);  // more dimensions than a chain
+  StoredOnDevice(wide, 1100, type).compare(random_vectors(2, 1100, 34), Alone(wide, 1100, type), 10);
   const auto x = random_vectors(device::emulated ? 6000 : 100000, 48, 29);
   CHECK(StoredOnDevice(x, 48, type).compare(random_vectors(2, 48, 30), Alone(x, 48, type), 1000) == 0);
   // More equal rows than a list holds.

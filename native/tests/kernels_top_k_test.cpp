@@ -273,6 +273,7 @@ void gpu_gives_the_same_bits() {
     if (device::emulated && dimensions > 128) continue;
     compare_with_cpu(random_vectors(device::emulated ? 700 : 10000, dimensions, 21), dimensions, 10, counts);
   }
+  compare_with_cpu(random_vectors(200, 1100, 24), 1100, 10, few);  // more than a chain
   compare_with_cpu(random_vectors(device::emulated ? 5000 : 50000, 24, 22), 24, 1000, few);
   compare_with_cpu(random_vectors(30, 24, 23), 24, 100, counts);
   // Every row better than all before it: lists overflow, and the search begins again in smaller slabs.
