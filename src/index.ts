@@ -93,5 +93,6 @@ export { type TokenizedTexts, type TokenizerOptions, TokenizerPool } from './tok
 export { trainTokenizer } from './tokenizers/train.js';
 export { Checkpoints } from './training/checkpoints.js';
 export { resolveTrainingOptions, TRAINING_DEFAULTS, type TrainingOptions } from './training/options.js';
-export { type RunOptions, type StepEvent, Trainer, type ValidationOptions } from './training/trainer.js';
+export type { StepEvent } from './training/step_event.js';
+export { type RunOptions, Trainer, type ValidationOptions } from './training/trainer.js';
 export type { WatchOptions } from './training/watch.js';

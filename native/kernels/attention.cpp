@@ -13,17 +13,6 @@
 namespace xlembed::kernels {
 namespace {
 
-template <typename T>
-struct ArithmeticOf;
-template <>
-struct ArithmeticOf<float> {
-  using type = Float32Words;
-};
-template <>
-struct ArithmeticOf<bfloat16> {
-  using type = Bfloat16Pairs;
-};
-
 // One head of one sequence of L tokens. The panels of keys have a column for each token and sum over the
 // width; those of values have a column for each dimension and sum over the tokens.
 template <typename T>

@@ -25,17 +25,9 @@ constexpr int32_t kWeightZero = 64;
 constexpr int32_t kLargestWeight = kWeightZero - 1;
 
 template <typename T>
-struct ArithmeticOf;
+struct LinearArithmetic : ArithmeticOf<T> {};
 template <>
-struct ArithmeticOf<float> {
-  using type = Float32Words;
-};
-template <>
-struct ArithmeticOf<bfloat16> {
-  using type = Bfloat16Pairs;
-};
-template <>
-struct ArithmeticOf<int8_t> {
+struct LinearArithmetic<int8_t> {
   using type = std::conditional_t<kWeightZero == 64, Int7Quads, Int8Quads>;
 };
 
@@ -75,7 +67,7 @@ void activate(float* values, int64_t count, Activation activation) {
 // Calls finish(row, first column, columns, sums) for every row of every tile; `sums` (kTileColumns).
 template <typename T, typename Packed, typename Finish>
 void multiply(const T* x, const Packed* packed, LinearShape shape, const Finish& finish) {
-  using Arithmetic = typename ArithmeticOf<T>::type;
+  using Arithmetic = typename LinearArithmetic<T>::type;
   using Word = typename Arithmetic::Word;
   constexpr auto kValuesInWord = static_cast<int64_t>(sizeof(Word)) / static_cast<int64_t>(sizeof(T));
   const int64_t words = shape.in / kValuesInWord, panels = panels_of(shape.out);

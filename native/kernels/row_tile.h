@@ -9,6 +9,7 @@
 #include <array>
 #include <utility>
 
+#include "kernels/bfloat16.h"
 #include "kernels/narrow_arithmetic.h"
 
 namespace xlembed::kernels {
@@ -22,6 +23,18 @@ struct Float32Words {
   static Floats broadcast_word(float word) { return broadcast(word); }
   static void store_sums(float* out, Floats sums) { store(out, sums); }
   static Floats multiply_add(Floats x, Floats word, Floats sums) { return fma(x, word, sums); }
+};
+
+// By the type of the values.
+template <typename T>
+struct ArithmeticOf;
+template <>
+struct ArithmeticOf<float> {
+  using type = Float32Words;
+};
+template <>
+struct ArithmeticOf<bfloat16> {
+  using type = Bfloat16Pairs;
 };
 
 // Sums, panel words and one word of a row fill the registers: 28 of 32 with AVX-512, else 15 of 16. With all

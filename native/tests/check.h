@@ -28,6 +28,18 @@ inline void close(double actual, double expected, double absolute, double relati
   that(std::fabs(actual - expected) <= allowed, text, file, line, detail);
 }
 
+// The call throws, with a message that begins so.
+template <typename Call>
+void refused(const std::string& begin, Call call, const char* file, int line) {
+  std::string message = "nothing was thrown";
+  try {
+    call();
+  } catch (const std::exception& error) {
+    message = error.what();
+  }
+  that(message.rfind(begin, 0) == 0, begin.c_str(), file, line, "(" + message + ")");
+}
+
 struct Case {
   const char* name;
   std::function<void()> body;
@@ -55,3 +67,4 @@ inline int run(const std::vector<Case>& cases) {
 #define CHECK(condition) check::that((condition), #condition, __FILE__, __LINE__)
 #define CHECK_CLOSE(actual, expected, absolute, relative) \
   check::close((actual), (expected), (absolute), (relative), #actual " ~ " #expected, __FILE__, __LINE__)
+#define CHECK_REFUSED(begin, ...) check::refused((begin), __VA_ARGS__, __FILE__, __LINE__)

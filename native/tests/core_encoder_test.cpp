@@ -54,27 +54,17 @@ void orders_by_length() {
   CHECK(batch.cumulative[7].item<int32_t>() == 16 && batch.cumulative[3].item<int32_t>() == 3);
 }
 
-template <typename Call>
-void refused(const char* code, Call call) {
-  try {
-    call();
-    CHECK(false);
-  } catch (const xlembed::CodedError& error) {
-    CHECK(std::strncmp(error.what(), code, std::strlen(code)) == 0);
-  }
-}
-
 void refuses_wrong_batches() {
   const auto pack = [](const std::vector<int32_t>& ids, const std::vector<int32_t>& cumulative) {
     return [=] { xlembed::pack_batch(ids, cumulative, 15, 0, 3, at::kCPU); };
   };
-  refused("INVALID_ARGUMENT", pack({1, 2}, {}));
-  refused("INVALID_ARGUMENT", pack({1, 2}, {0, 1}));
-  refused("INVALID_ARGUMENT", pack({1, 2}, {1, 2}));
-  refused("INVALID_ARGUMENT", pack({1, 2}, {0, 2, 1, 2}));
-  refused("INVALID_ARGUMENT", pack({1, 2, 3, 4}, {0, 4}));
-  refused("VOCABULARY_MISMATCH", pack({1, 15}, {0, 2}));
-  refused("VOCABULARY_MISMATCH", pack({-1, 1}, {0, 2}));
+  CHECK_REFUSED("INVALID_ARGUMENT", pack({1, 2}, {}));
+  CHECK_REFUSED("INVALID_ARGUMENT", pack({1, 2}, {0, 1}));
+  CHECK_REFUSED("INVALID_ARGUMENT", pack({1, 2}, {1, 2}));
+  CHECK_REFUSED("INVALID_ARGUMENT", pack({1, 2}, {0, 2, 1, 2}));
+  CHECK_REFUSED("INVALID_ARGUMENT", pack({1, 2, 3, 4}, {0, 4}));
+  CHECK_REFUSED("VOCABULARY_MISMATCH", pack({1, 15}, {0, 2}));
+  CHECK_REFUSED("VOCABULARY_MISMATCH", pack({-1, 1}, {0, 2}));
 }
 
 at::Tensor loss_of(const Encoder& encoder) {
@@ -125,8 +115,8 @@ void dropout_changes_training_alone() {
 
 void knows_its_devices() {
   CHECK(xlembed::parse_device("cpu").is_cpu());
-  refused("DEVICE_UNAVAILABLE", [] { xlembed::parse_device("cuda:64"); });
-  refused("DEVICE_UNAVAILABLE", [] { xlembed::parse_device("tpu"); });
+  CHECK_REFUSED("DEVICE_UNAVAILABLE", [] { xlembed::parse_device("cuda:64"); });
+  CHECK_REFUSED("DEVICE_UNAVAILABLE", [] { xlembed::parse_device("tpu"); });
 }
 
 }  // namespace

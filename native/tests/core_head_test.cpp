@@ -125,14 +125,8 @@ void modes_lie_side_by_side() {
 }
 
 void refused(const char* code, const std::vector<HeadModule>& modules) {
-  std::string text;
-  try {
-    xlembed::Parameters parameters(at::kCPU, at::kFloat);
-    make_head(modules, parameters);
-  } catch (const xlembed::CodedError& error) {
-    text = error.what();
-  }
-  CHECK(text.rfind(code, 0) == 0);
+  xlembed::Parameters parameters(at::kCPU, at::kFloat);
+  CHECK_REFUSED(code, [&] { make_head(modules, parameters); });
 }
 
 void refuses_what_does_not_fit() {

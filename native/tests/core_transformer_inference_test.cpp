@@ -91,12 +91,7 @@ void shapes_that_do_not_fit() {
   CHECK_CLOSE(distance_to_libtorch(odd, batch), 0, 1e-3, 0);
   odd.dtype = at::kFloat;
   odd.int8_layers = true;
-  try {
-    const Encoder encoder(odd);
-    CHECK(false);
-  } catch (const xlembed::CodedError& error) {
-    CHECK(std::string(error.what()).rfind("MODEL_UNSUPPORTED", 0) == 0);
-  }
+  CHECK_REFUSED("MODEL_UNSUPPORTED", [&] { const Encoder encoder(odd); });
 }
 
 void changed_weights_count() {

@@ -1,16 +1,14 @@
-import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { cpus, loadavg } from 'node:os';
 import { type Command, InvalidArgumentError } from 'commander';
 import { XlembedError } from '../errors.js';
 import { loadNative, nativeCall } from '../native.js';
-import { type BenchmarkResults, parseBenchmarkResults } from '../report/benchmark_results.js';
+import type { BenchmarkResults } from '../report/benchmark_results.js';
 import { renderRoofline } from '../report/roofline.js';
 import { list, namedNumbers, positiveInteger } from './arguments.js';
 import { kernelPlan, opNames } from './bench/cases.js';
 import { addBenchEncode } from './bench/encode_command.js';
-import { mergeResults } from './bench/merge.js';
 import { peerPython } from './bench/python_peer.js';
+import { readResults, writeResults } from './bench/results_file.js';
 import { benchKernels, measureBounds } from './bench/run.js';
 import { boundsText, caseText } from './bench/table.js';
 import { benchTrain, MEMORY_CASE, TRAIN_CASES, type TrainResult } from './bench/train.js';
@@ -93,7 +91,7 @@ async function kernels(flags: KernelFlags): Promise<void> {
   const { threads, device, output } = flags;
   if (threads) await nativeCall(() => loadNative().setThreads(threads));
   let progress: Progress | undefined;
-  let earlier: BenchmarkResults | undefined;
+  let earlier: BenchmarkResults | null = null;
   const results = await benchKernels({
     ...{ device, only: flags.only ?? [], sizes: flags.shape ?? {}, quick: flags.quick ?? false },
     python: flags.peers ? peerPython('requirements.txt', flags.python, console) : null,
@@ -103,11 +101,9 @@ async function kernels(flags: KernelFlags): Promise<void> {
       progress.update(done, last && `${last.op} ${last.dtype}`);
       if (!output) return;
       const path = output === true ? resultsPath(soFar) : output;
-      if (flags.add && done === 0 && existsSync(path))
-        earlier = parseBenchmarkResults(path, await readText(path));
+      if (flags.add && done === 0) earlier = await readResults(path);
       // After every case: a run that is ended leaves what it has measured.
-      const all = earlier ? mergeResults(earlier, soFar) : soFar;
-      await writeText(path, `${JSON.stringify(all, null, 2)}\n`);
+      await writeResults(path, earlier, soFar);
     },
   });
   progress?.stop();
@@ -185,16 +181,11 @@ function trainLine(result: TrainResult): string {
 
 async function report(paths: string[], { output }: { output: string }): Promise<void> {
   const runs = [];
-  for (const path of paths) runs.push(parseBenchmarkResults(path, await readText(path)));
+  for (const path of paths) {
+    const run = await readResults(path);
+    if (!run) throw new XlembedError('FILE_NOT_FOUND', `${path} does not exist`);
+    runs.push(run);
+  }
   await writeText(output, await renderRoofline(runs));
   createConsole({}).result(`wrote ${output}`, { output });
-}
-
-async function readText(path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (cause) {
-    const code = (cause as NodeJS.ErrnoException).code === 'ENOENT' ? 'FILE_NOT_FOUND' : 'FILE_READ_FAILED';
-    throw new XlembedError(code, `${path} cannot be read: ${(cause as Error).message}`, '', { cause });
-  }
 }

@@ -1,7 +1,8 @@
 import type { TrainingPoint, ValidationPoint } from '../report/results.js';
 import type { TokenCacheCounts } from '../tokenizers/token_cache.js';
 import { switchRate } from '../training/events/event_log.js';
-import type { RunOptions, StepEvent, Trainer } from '../training/trainer.js';
+import type { StepEvent } from '../training/step_event.js';
+import type { RunOptions, Trainer } from '../training/trainer.js';
 import type { Console } from './console.js';
 
 export interface TrainingTotals {

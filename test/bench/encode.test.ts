@@ -23,7 +23,7 @@ test('bench encode times every type beside the products alone, and goes on with 
   ];
   const sets = xlembed('bench', 'encode', ...common, '--texts', 'questions', '--count', '6', '--json');
   assert.equal(sets.status, 0, sets.stderr);
-  const more = ['--append', '--dtype', 'float32', '--lengths', '8', '16', '24', '--count', '3'];
+  const more = ['--add', '--dtype', 'float32', '--lengths', '8', '16', '24', '--count', '3'];
   const lengths = xlembed('bench', 'encode', ...common, ...more);
   assert.equal(lengths.status, 0, lengths.stderr);
   const { cases } = JSON.parse(readFileSync(output, 'utf8')) as BenchmarkResults;

@@ -11,15 +11,9 @@ const at = (name: string) => join(folder, name);
 const hasFaiss = loadNative().info().faiss !== '';
 
 writeFileSync(at('corpus.txt'), Array.from({ length: 60 }, (_, n) => `w${n} w${(n * 7) % 90}\n`).join(''));
-const encoded = xlembed(
-  'encode',
-  '--model',
-  MODEL,
-  '--input',
-  at('corpus.txt'),
-  '--output',
-  at('embeddings'),
-);
+const encode = (output: string, ...more: string[]) =>
+  xlembed('encode', '--model', MODEL, '--input', at('corpus.txt'), '--output', at(output), ...more);
+const encoded = encode('embeddings');
 
 const search = (index: string, ...more: string[]) =>
   xlembed(
@@ -66,6 +60,24 @@ test('mapped embeddings and exhaustive FAISS indexes give the hits of an exact s
     assert.equal(found.status, 0, found.stderr);
     assert.deepEqual(withoutScores(found.stdout), withoutScores(exact.stdout));
   }
+});
+
+test('encode --faiss builds the index beside the embeddings, and --resume leaves both as they are', () => {
+  const both = encode('both', '--faiss', 'Flat');
+  if (!hasFaiss) {
+    assert.equal(both.status, 1);
+    assert.match(both.stderr, /FAISS_UNAVAILABLE.*libfaiss-dev/s);
+    return;
+  }
+  assert.equal(both.status, 0, both.stderr);
+  const found = search('both/faiss');
+  assert.equal(found.status, 0, found.stderr);
+  const ids = (text: string) =>
+    JSON.parse(text).map(({ hits }: { hits: { id: string }[] }) => hits.map(({ id }) => id));
+  assert.deepEqual(ids(found.stdout), ids(search('embeddings').stdout));
+  const again = encode('both', '--faiss', 'Flat', '--resume');
+  assert.equal(again.status, 0, again.stderr);
+  assert.equal(search('both/faiss').stdout, found.stdout);
 });
 
 test('what cannot be built or searched is refused with its code', () => {

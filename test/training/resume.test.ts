@@ -8,7 +8,8 @@ import type { ParallelRecord } from '#xlembed/datasets/records.js';
 import { Encoder } from '#xlembed/encoding/encoder.js';
 import { Checkpoints } from '#xlembed/training/checkpoints.js';
 import type { TrainingOptions } from '#xlembed/training/options.js';
-import { type RunOptions, type StepEvent, Trainer } from '#xlembed/training/trainer.js';
+import type { StepEvent } from '#xlembed/training/step_event.js';
+import { type RunOptions, Trainer } from '#xlembed/training/trainer.js';
 import { folderOf } from '../encoding/goldens.js';
 
 const MODEL = {

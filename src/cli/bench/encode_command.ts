@@ -4,11 +4,7 @@ import { cpus, loadavg } from 'node:os';
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { type EncoderDtype, loadNative, nativeCall } from '../../native.js';
-import {
-  type BenchmarkResults,
-  type CaseResult,
-  parseBenchmarkResults,
-} from '../../report/benchmark_results.js';
+import type { BenchmarkResults } from '../../report/benchmark_results.js';
 import { trainTokenizer } from '../../tokenizers/train.js';
 import { positiveInteger } from '../arguments.js';
 import { createConsole } from '../console.js';
@@ -26,9 +22,9 @@ import {
   type TextSource,
 } from './encode_texts.js';
 import { cacheFolder } from './python_peer.js';
+import { readResults, writeResults } from './results_file.js';
 import { measureBounds } from './run.js';
 import { boundsText, encodingText } from './table.js';
-import { writeText } from './write_text.js';
 
 interface EncodeBenchFlags {
   shape: string[];
@@ -44,7 +40,7 @@ interface EncodeBenchFlags {
   peers?: EncodePeer[] | true;
   python?: string;
   output?: string;
-  append?: boolean;
+  add?: boolean;
   json?: boolean;
 }
 
@@ -81,7 +77,7 @@ export function addBenchEncode(bench: Command): void {
       'with --peers: a Python that has what bench/peers/encode_requirements.txt lists',
     )
     .option('--output <file>', 'write the results as JSON')
-    .option('--append', 'keep the cases that the output file has already')
+    .option('--add', 'keep what the file of --output has of other cases')
     .option('--json', 'print the results as JSON')
     .action(encode);
 }
@@ -95,7 +91,8 @@ async function encode(flags: EncodeBenchFlags): Promise<void> {
   const console = createConsole(flags);
   const { threads, output, rounds } = flags;
   if (threads) await nativeCall(() => loadNative().setThreads(threads));
-  const results = await startResults(flags);
+  const earlier = flags.add && output ? await readResults(output) : null;
+  const results = await startResults();
   const names = flags.peers === true ? [...ENCODE_PEERS] : (flags.peers ?? []);
   using peers =
     names.length > 0
@@ -114,37 +111,30 @@ async function encode(flags: EncodeBenchFlags): Promise<void> {
       .slice(0, 12),
   );
   console.info(boundsText(results.bounds));
-  const measured: CaseResult[] = [];
   for (const shape of ENCODER_SHAPES.filter(({ name }) => flags.shape.includes(name))) {
     const model = await makeEncodeModel(shape, tokenizer, folder);
     await peers?.exportOnnx(model);
     for (const one of casesOf(shape, source, flags)) {
       const result = await measureEncoding(one, { folder: model, rounds, peers });
       console.info(encodingText(result));
-      measured.push(result);
-      results.cases = [...results.cases.filter((other) => !isSame(other, result)), result];
+      results.cases.push(result);
       results.loadAfter = load();
       // After every case: a run that is ended leaves what it has measured.
-      if (output) await writeText(output, `${JSON.stringify(results, null, 2)}\n`);
+      if (output) await writeResults(output, earlier, results);
     }
   }
-  const text = [boundsText(results.bounds), ...measured.map(encodingText)].join('\n');
+  const text = [boundsText(results.bounds), ...results.cases.map(encodingText)].join('\n');
   console.result(text, results);
 }
 
 const load = () => Number(loadavg()[0]!.toFixed(2));
 
-/** Everything but the cases, or a file that is to be continued. */
-async function startResults(flags: EncodeBenchFlags): Promise<BenchmarkResults> {
-  const { output, append } = flags;
-  if (append && output) {
-    const before = await readFile(output, 'utf8').catch(() => null);
-    if (before !== null) return parseBenchmarkResults(output, before);
-  }
+/** Everything but the cases. */
+async function startResults(): Promise<BenchmarkResults> {
   const loadBefore = load();
   return {
     createdAt: new Date().toISOString(),
-    command: 'xlembed bench encode',
+    command: ['xlembed', ...process.argv.slice(2)].join(' '),
     ...{ machine: cpus()[0]?.model.trim() ?? 'unknown processor', device: 'cpu', quick: false },
     ...{ threads: loadNative().info().threads, loadBefore, loadAfter: loadBefore },
     versions: versions(),
@@ -152,9 +142,6 @@ async function startResults(flags: EncodeBenchFlags): Promise<BenchmarkResults> 
     ...{ cases: [], failures: [] },
   };
 }
-
-const isSame = (a: CaseResult, b: CaseResult) =>
-  a.op === b.op && a.dtype === b.dtype && JSON.stringify(a.shape) === JSON.stringify(b.shape);
 
 function casesOf(shape: EncoderShape, source: TextSource, flags: EncodeBenchFlags): EncodeCase[] {
   const { threads } = loadNative().info();

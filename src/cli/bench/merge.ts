@@ -4,11 +4,12 @@ import type { BenchmarkResults, Bounds, CaseResult } from '../../report/benchmar
 /**
  * The results of two runs on one machine: cases measured in both are the later's. Each case keeps the share of its own
  * run's bounds; the bounds are what the machine reached in either. Throws INVALID_ARGUMENT when the runs are of
- * different machines, devices or numbers of threads, or of different kinds.
+ * different machines or devices, of different kinds, or of different numbers of threads which the cases do not name.
  */
 export function mergeResults(earlier: BenchmarkResults, later: BenchmarkResults): BenchmarkResults {
+  const namesThreads = [...earlier.cases, ...later.cases].every(({ shape }) => 'threads' in shape);
   for (const name of ['machine', 'device', 'threads', 'quick'] as const) {
-    if (earlier[name] === later[name]) continue;
+    if (earlier[name] === later[name] || (name === 'threads' && namesThreads)) continue;
     throw new XlembedError(
       'INVALID_ARGUMENT',
       `results of ${name} ${earlier[name]} cannot be added to: this run's is ${later[name]}`,
@@ -19,6 +20,7 @@ export function mergeResults(earlier: BenchmarkResults, later: BenchmarkResults)
   const names = new Set(later.cases.map(nameOf));
   return {
     ...later,
+    threads: Math.max(earlier.threads, later.threads),
     command: [...new Set([...earlier.command.split('\n'), later.command])].join('\n'),
     loadBefore: Math.max(earlier.loadBefore, later.loadBefore),
     loadAfter: Math.max(earlier.loadAfter, later.loadAfter),

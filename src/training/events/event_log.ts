@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { type FileHandle, mkdir, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { StepEvent } from '../trainer.js';
+import type { StepEvent } from '../step_event.js';
 import { scalarsRecord, versionRecord } from './tensorboard.js';
 
 export interface LoggedStep extends StepEvent {
@@ -86,6 +86,9 @@ export function scalarsOf(step: StepEvent): Record<string, number> {
     ...(rate !== undefined && { 'train/switch_rate': rate }),
     'speed/pairs_per_second': step.pairs / step.seconds,
     'speed/tokens_per_second': step.tokens / step.seconds,
+    'time/model_share': (step.modelSeconds + step.optimizerSeconds) / step.seconds,
+    'time/loss_share': step.lossSeconds / step.seconds,
+    'time/data_share': step.waitSeconds / step.seconds,
     ...Object.fromEntries(validation),
   };
 }

@@ -1,0 +1,28 @@
+import { readFile } from 'node:fs/promises';
+import { XlembedError } from '../../errors.js';
+import { type BenchmarkResults, parseBenchmarkResults } from '../../report/benchmark_results.js';
+import { mergeResults } from './merge.js';
+import { writeText } from './write_text.js';
+
+/** What the file has; null where there is none. Throws FILE_READ_FAILED, or that it holds no results. */
+export async function readResults(path: string): Promise<BenchmarkResults | null> {
+  try {
+    return parseBenchmarkResults(path, await readFile(path, 'utf8'));
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return null;
+    if (cause instanceof XlembedError) throw cause;
+    throw new XlembedError('FILE_READ_FAILED', `${path} cannot be read: ${(cause as Error).message}`, '', {
+      cause,
+    });
+  }
+}
+
+/** These results, with those of other cases that a file had before. */
+export async function writeResults(
+  path: string,
+  earlier: BenchmarkResults | null,
+  results: BenchmarkResults,
+): Promise<void> {
+  const all = earlier ? mergeResults(earlier, results) : results;
+  await writeText(path, `${JSON.stringify(all, null, 2)}\n`);
+}
