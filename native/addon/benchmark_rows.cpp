@@ -3,6 +3,8 @@
 #include "core/launch.h"
 #include "core/normalize.h"
 #include "core/pool.h"
+#include "kernels/normalize.h"
+#include "kernels/pool.h"
 #include "kernels/quantize.h"
 
 namespace xlembed::addon {
@@ -50,6 +52,11 @@ Places places_of(const at::Tensor& cumulative, const at::TensorOptions& type) {
           longest};
 }
 
+// The gradient that comes from behind a result.
+at::Tensor upstream_of(const at::Tensor& result) {
+  return random_values(result.sizes(), 7).to(result.options());
+}
+
 // The gradient of op's result, for one upstream gradient, over sets of inputs whose graphs are kept.
 template <typename Op>
 std::function<Work()> backward_over(const Sets& sets, Op op) {
@@ -60,7 +67,7 @@ std::function<Work()> backward_over(const Sets& sets, Op op) {
       inputs.push_back(set.detach().requires_grad_());
       outputs.push_back(op(inputs.back()));
     }
-    const at::Tensor upstream = random_values(outputs[0].sizes(), 7).to(outputs[0].options());
+    const at::Tensor upstream = upstream_of(outputs[0]);
     return [inputs, outputs, upstream](int64_t set) -> std::vector<at::Tensor> {
       return torch::autograd::grad({outputs[set]}, {inputs[set]}, {upstream}, /*retain_graph=*/true);
     };
@@ -70,6 +77,68 @@ std::function<Work()> backward_over(const Sets& sets, Op op) {
 template <typename Op>
 std::function<Work()> either_over(bool backward, const Sets& sets, Op op) {
   return backward ? backward_over(sets, op) : over(sets, op);
+}
+
+// The kernels alone, whose result goes where the last one was. Every other implementation has its memory from
+// the system anew, and what that costs is in its time.
+
+constexpr const char* kInto = "xlembed, into memory at hand";
+
+template <typename T>
+std::function<Work()> normalize_into(const Sets& sets, bool backward) {
+  return [sets, backward]() -> Work {
+    const at::Tensor out = at::empty_like(sets[0]), upstream = upstream_of(out);
+    const auto forward = [out](const at::Tensor& x, const at::Tensor& norms) {
+      XLEMBED_LAUNCH(x, normalize_forward, elements<T>(x), x.size(0), x.size(1), mutable_elements<T>(out),
+                     norms.mutable_data_ptr<float>());
+    };
+    Sets norms;
+    for (const at::Tensor& x : sets) {
+      norms.push_back(at::empty({x.size(0)}, x.options().dtype(at::kFloat)));
+      forward(x, norms.back());
+    }
+    return [=](int64_t set) -> std::vector<at::Tensor> {
+      const at::Tensor& x = sets[set];
+      if (backward) {
+        XLEMBED_LAUNCH(x, normalize_backward, elements<T>(x), norms[set].const_data_ptr<float>(),
+                       elements<T>(upstream), x.size(0), x.size(1), mutable_elements<T>(out));
+      } else {
+        forward(x, norms[set]);
+      }
+      return {out};
+    };
+  };
+}
+
+template <typename T>
+std::function<Work()> pool_gradient_into(const Sets& sets, const at::Tensor& cumulative, PoolMode mode) {
+  return [=]() -> Work {
+    const kernels::PoolShape shape{cumulative.size(0) - 1, sets[0].size(1)};
+    const at::Tensor out = at::empty_like(sets[0]);
+    const at::Tensor pooled = at::empty({shape.sequences, shape.dimensions}, out.options());
+    const at::Tensor upstream = upstream_of(pooled);
+    Sets winners;
+    for (const at::Tensor& x : sets) {
+      if (mode != PoolMode::max) break;
+      winners.push_back(at::empty({shape.sequences, shape.dimensions}, cumulative.options()));
+      XLEMBED_LAUNCH(x, pool_max_forward, elements<T>(x), cumulative.const_data_ptr<int32_t>(), shape,
+                     mutable_elements<T>(pooled), winners.back().mutable_data_ptr<int32_t>());
+    }
+    return [=](int64_t set) -> std::vector<at::Tensor> {
+      const int32_t* bounds = cumulative.const_data_ptr<int32_t>();
+      if (mode == PoolMode::mean) {
+        XLEMBED_LAUNCH(out, pool_mean_backward, elements<T>(upstream), bounds, shape,
+                       mutable_elements<T>(out));
+      } else if (mode == PoolMode::first) {
+        XLEMBED_LAUNCH(out, pool_first_backward, elements<T>(upstream), bounds, shape,
+                       mutable_elements<T>(out));
+      } else {
+        XLEMBED_LAUNCH(out, pool_max_backward, elements<T>(upstream), winners[set].const_data_ptr<int32_t>(),
+                       bounds, shape, mutable_elements<T>(out));
+      }
+      return {out};
+    };
+  };
 }
 
 // Sequences one after another, filled up with zeros, as libtorch's users hold them; differentiable.
@@ -156,9 +225,15 @@ std::vector<Implementation> pool_case(const BenchmarkOptions& options) {
   const auto unpadded = [places, dimensions](const at::Tensor& x) {
     return x.dim() == 2 ? x : x.reshape({-1, dimensions}).index_select(0, places.padded);
   };
-  return {{"xlembed", bytes, operations, kSums, ours},
-          {packed_name(mode), bytes, operations, kSums, packed},
-          {"libtorch, padded", bytes, operations, kSums, padded, unpadded}};
+  std::vector<Implementation> all = {{"xlembed", bytes, operations, kSums, ours},
+                                     {packed_name(mode), bytes, operations, kSums, packed},
+                                     {"libtorch, padded", bytes, operations, kSums, padded, unpadded}};
+  if (backward) {
+    const auto into =
+        options.dtype == at::kFloat ? pool_gradient_into<float> : pool_gradient_into<at::BFloat16>;
+    all.push_back({kInto, bytes, operations, kSums, into(sets, cumulative.to(options.device), mode)});
+  }
+  return all;
 }
 
 std::vector<Implementation> normalize_case(const BenchmarkOptions& options) {
@@ -170,8 +245,10 @@ std::vector<Implementation> normalize_case(const BenchmarkOptions& options) {
   const double operations = (backward ? 5 : 3) * values;
   // As torch.nn.functional.normalize.
   const auto eager = [](const at::Tensor& x) { return x / x.norm(2, {1}, true).clamp_min(1e-12); };
+  const auto into = options.dtype == at::kFloat ? normalize_into<float> : normalize_into<at::BFloat16>;
   return {{"xlembed", bytes, operations, kSums, either_over(backward, sets, normalize_rows)},
-          {"libtorch", bytes, operations, kSums, either_over(backward, sets, eager)}};
+          {"libtorch", bytes, operations, kSums, either_over(backward, sets, eager)},
+          {kInto, bytes, operations, kSums, into(sets, backward)}};
 }
 
 std::vector<Implementation> quantize_case(const BenchmarkOptions& options) {

@@ -52,7 +52,8 @@ class AmxKernel {
     std::copy_n(queries, count * words, values_.begin());
   }
   int64_t tiles() const { return (count_ + kTile - 1) / kTile; }
-  int64_t size(int64_t tile) const { return std::min<int64_t>(kTile, count_ - tile * kTile); }
+  int64_t first(int64_t tile) const { return tile * kTile; }
+  int64_t size(int64_t tile) const { return std::min<int64_t>(kTile, count_ - first(tile)); }
 
   void begin_thread() const {
     struct alignas(64) {

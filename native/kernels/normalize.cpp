@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/store_rows.h"
+
 namespace xlembed::kernels {
 
 namespace {
@@ -28,14 +30,19 @@ float dot(const T* a, const T* b, int64_t count) {
 
 template <typename T>
 void normalize_forward(const T* input, int64_t rows, int64_t dimensions, T* output, float* norms) {
-#pragma omp parallel for schedule(static) if (rows * dimensions > 32768)
-  for (int64_t r = 0; r < rows; ++r) {
-    const T* x = input + r * dimensions;
-    T* y = output + r * dimensions;
-    norms[r] = std::sqrt(dot(x, x, dimensions));
-    const float inverse = 1.0f / (norms[r] < normalize_epsilon ? normalize_epsilon : norms[r]);
+#pragma omp parallel if (rows * dimensions > 32768)
+  {
+    RowWriter<T> writer(rows * dimensions * static_cast<int64_t>(sizeof(T)), dimensions);
+#pragma omp for schedule(static)
+    for (int64_t r = 0; r < rows; ++r) {
+      const T* x = input + r * dimensions;
+      norms[r] = std::sqrt(dot(x, x, dimensions));
+      const float inverse = 1.0f / (norms[r] < normalize_epsilon ? normalize_epsilon : norms[r]);
+      writer.write(output + r * dimensions, [&](T* y) {
 #pragma omp simd
-    for (int64_t d = 0; d < dimensions; ++d) store(y + d, to_float(x[d]) * inverse);
+        for (int64_t d = 0; d < dimensions; ++d) store(y + d, to_float(x[d]) * inverse);
+      });
+    }
   }
 }
 
@@ -43,17 +50,22 @@ void normalize_forward(const T* input, int64_t rows, int64_t dimensions, T* outp
 template <typename T>
 void normalize_backward(const T* input, const float* norms, const T* output_gradient, int64_t rows,
                         int64_t dimensions, T* input_gradient) {
-#pragma omp parallel for schedule(static) if (rows * dimensions > 32768)
-  for (int64_t r = 0; r < rows; ++r) {
-    const T* x = input + r * dimensions;
-    const T* g = output_gradient + r * dimensions;
-    T* dx = input_gradient + r * dimensions;
-    const bool tiny = norms[r] < normalize_epsilon;
-    const float inverse = 1.0f / (tiny ? normalize_epsilon : norms[r]);
-    const float along = tiny ? 0.0f : dot(x, g, dimensions) * inverse * inverse;
+#pragma omp parallel if (rows * dimensions > 32768)
+  {
+    RowWriter<T> writer(rows * dimensions * static_cast<int64_t>(sizeof(T)), dimensions);
+#pragma omp for schedule(static)
+    for (int64_t r = 0; r < rows; ++r) {
+      const T* x = input + r * dimensions;
+      const T* g = output_gradient + r * dimensions;
+      const bool tiny = norms[r] < normalize_epsilon;
+      const float inverse = 1.0f / (tiny ? normalize_epsilon : norms[r]);
+      const float along = tiny ? 0.0f : dot(x, g, dimensions) * inverse * inverse;
+      writer.write(input_gradient + r * dimensions, [&](T* dx) {
 #pragma omp simd
-    for (int64_t d = 0; d < dimensions; ++d)
-      store(dx + d, (to_float(g[d]) - to_float(x[d]) * along) * inverse);
+        for (int64_t d = 0; d < dimensions; ++d)
+          store(dx + d, (to_float(g[d]) - to_float(x[d]) * along) * inverse);
+      });
+    }
   }
 }
 

@@ -19,8 +19,12 @@
 namespace xlembed::kernels {
 
 inline constexpr int kVectors = kPanelRows / kLanes;  // registers that hold one word of a panel's rows
-// Queries whose sums for a whole panel fit in the registers: 24 of 32 with AVX-512, 12 of 16 otherwise.
-inline constexpr int kQueryTile = kLanes == 16 ? 8 : kLanes == 8 ? 2 : 1;
+// Registers that hold sums: 24 of 32 with AVX-512, 12 of 16 otherwise.
+inline constexpr int kSumRegisters = kLanes == 16 ? 24 : 12;
+// Queries that a panel is multiplied by at a time. Without AVX-512 two registers of rows are held against six
+// queries, so that a word from the second cache level serves six products.
+inline constexpr int kQueryTile = kLanes == 16 ? 8 : 6;
+constexpr int vectors_at_once(int queries) { return queries * kVectors <= kSumRegisters ? kVectors : 2; }
 inline constexpr int64_t kWordsPerCacheLine = 16;
 
 // sums (Q, 48) = the panel (W, 48) times the queries (W, Q). Meanwhile Lines cache lines of `next` are
@@ -38,26 +42,32 @@ template <typename Arithmetic, int Q, int Lines>
 void score_panel(const typename Arithmetic::Word* panel, int64_t words,
                  const typename Arithmetic::Word* queries, const void* next,
                  typename Arithmetic::Sum* scores) {
+  constexpr int V = vectors_at_once(Q), parts = kVectors / V;
   const char* ahead = static_cast<const char*>(next);
-  for (int64_t begin = 0; begin < words; begin += chain_words<Arithmetic>()) {
-    const int64_t end = std::min(words, begin + chain_words<Arithmetic>());
-    typename Arithmetic::Sums sums[Q][kVectors] = {};
-    for (int64_t w = begin; w < end; ++w) {
-      for (int line = 0; line < Lines; ++line) __builtin_prefetch(ahead + (w * Lines + line) * 64, 0, 2);
-      typename Arithmetic::Words x[kVectors];
-      for (int v = 0; v < kVectors; ++v) x[v] = Arithmetic::load_words(panel + w * kPanelRows + v * kLanes);
-      for (int q = 0; q < Q; ++q) {
-        const auto value = Arithmetic::broadcast_word(queries[w * Q + q]);
-        for (int v = 0; v < kVectors; ++v) sums[q][v] = Arithmetic::multiply_add(x[v], value, sums[q][v]);
-      }
-    }
-    for (int q = 0; q < Q; ++q) {
-      for (int v = 0; v < kVectors; ++v) {
-        typename Arithmetic::Sum* out = scores + q * kPanelRows + v * kLanes;
-        if constexpr (requires { Arithmetic::kChainWords; }) {
-          if (begin > 0) sums[q][v] = Arithmetic::add_sums(out, sums[q][v]);
+  for (int part = 0; part < parts; ++part) {
+    const typename Arithmetic::Word* rows = panel + part * V * kLanes;
+    for (int64_t begin = 0; begin < words; begin += chain_words<Arithmetic>()) {
+      const int64_t end = std::min(words, begin + chain_words<Arithmetic>());
+      typename Arithmetic::Sums sums[Q][V] = {};
+      for (int64_t w = begin; w < end; ++w) {
+        for (int line = part; line < Lines; line += parts) {
+          __builtin_prefetch(ahead + (w * Lines + line) * 64, 0, 2);
         }
-        Arithmetic::store_sums(out, sums[q][v]);
+        typename Arithmetic::Words x[V];
+        for (int v = 0; v < V; ++v) x[v] = Arithmetic::load_words(rows + w * kPanelRows + v * kLanes);
+        for (int q = 0; q < Q; ++q) {
+          const auto value = Arithmetic::broadcast_word(queries[w * Q + q]);
+          for (int v = 0; v < V; ++v) sums[q][v] = Arithmetic::multiply_add(x[v], value, sums[q][v]);
+        }
+      }
+      for (int q = 0; q < Q; ++q) {
+        for (int v = 0; v < V; ++v) {
+          typename Arithmetic::Sum* out = scores + q * kPanelRows + (part * V + v) * kLanes;
+          if constexpr (requires { Arithmetic::kChainWords; }) {
+            if (begin > 0) sums[q][v] = Arithmetic::add_sums(out, sums[q][v]);
+          }
+          Arithmetic::store_sums(out, sums[q][v]);
+        }
       }
     }
   }
@@ -79,8 +89,8 @@ inline constexpr std::array<std::array<ScorePanel<Arithmetic>, kQueryTile>, 3> k
     score_panels<Arithmetic, 2>(std::make_integer_sequence<int, kQueryTile>()),
     score_panels<Arithmetic, 3>(std::make_integer_sequence<int, kQueryTile>())};
 
-// Scores panels with sums held in vector registers. Queries (Q, W) become tiles: each (W, kQueryTile), the
-// last one (W, what is left).
+// Scores panels with sums held in vector registers. Queries (Q, W) become tiles of nearly equal sizes (W, at
+// most kQueryTile).
 template <typename Arithmetic>
 class RegisterKernel {
  public:
@@ -91,16 +101,16 @@ class RegisterKernel {
   RegisterKernel(const Word* queries, int64_t count, int64_t words)
       : count_(count), words_(words), values_(count * words) {
     for (int64_t tile = 0; tile < tiles(); ++tile) {
-      Word* out = &values_[tile * kQueryTile * words];
+      Word* out = &values_[first(tile) * words];
       for (int64_t w = 0; w < words; ++w) {
-        for (int64_t q = 0; q < size(tile); ++q) {
-          out[w * size(tile) + q] = queries[(tile * kQueryTile + q) * words + w];
-        }
+        for (int64_t q = 0; q < size(tile); ++q)
+          out[w * size(tile) + q] = queries[(first(tile) + q) * words + w];
       }
     }
   }
   int64_t tiles() const { return (count_ + kQueryTile - 1) / kQueryTile; }
-  int64_t size(int64_t tile) const { return std::min<int64_t>(kQueryTile, count_ - tile * kQueryTile); }
+  int64_t first(int64_t tile) const { return tile * count_ / tiles(); }
+  int64_t size(int64_t tile) const { return first(tile + 1) - first(tile); }
   void begin_thread() const {}
   void end_thread() const {}
 
@@ -109,8 +119,8 @@ class RegisterKernel {
     const int64_t lines = std::max<int64_t>(1, (3 + tiles() - 1) / tiles());
     const int64_t fetches = (3 + lines - 1) / lines;
     const Word* ahead = next + tile % fetches * lines * words_ * kWordsPerCacheLine;
-    kScorePanel<Arithmetic>[lines - 1][size(tile) - 1](panel, words_, & values_[tile* kQueryTile* words_],
-                                                       ahead, sums);
+    const Word* queries = &values_[first(tile) * words_];
+    kScorePanel<Arithmetic>[lines - 1][size(tile) - 1](panel, words_, queries, ahead, sums);
   }
 
  private:
@@ -143,7 +153,7 @@ void scan(const Kernel& kernel, int64_t panels, int threads, Panel& panel, const
         for (int64_t tile = 0; tile < kernel.tiles(); ++tile) {
           kernel.score(current.words, current.next, tile, sums);
           for (int64_t q = 0; q < kernel.size(tile); ++q) {
-            visit(thread, tile * Kernel::kTile + q, sums + q * kPanelRows, current.words, p);
+            visit(thread, kernel.first(tile) + q, sums + q * kPanelRows, current.words, p);
           }
         }
       }

@@ -9,19 +9,14 @@ namespace xlembed::kernels {
 
 namespace {
 
-template <typename T>
-bool streams_rows(const int32_t* cumulative, PoolShape shape) {
-  const int64_t bytes = static_cast<int64_t>(sizeof(T)) * shape.dimensions;
-  return (cumulative[shape.sequences] - cumulative[0]) * bytes >= streamed_bytes;
-}
+// Sequences that a thread takes at a time: one, unless there are so many that taking them would show.
+int64_t share_of(PoolShape shape) { return std::max<int64_t>(1, shape.sequences / 512); }
 
+// Of the gradient of all tokens.
 template <typename T>
-void write_row(bool streams, const T* values, int64_t count, T* out) {
-  if (streams) {
-    stream_row(values, count, out);
-  } else {
-    std::copy_n(values, count, out);
-  }
+RowWriter<T> token_rows(const int32_t* cumulative, PoolShape shape) {
+  const int64_t row_bytes = static_cast<int64_t>(sizeof(T)) * shape.dimensions;
+  return {(cumulative[shape.sequences] - cumulative[0]) * row_bytes, shape.dimensions};
 }
 
 }  // namespace
@@ -34,7 +29,7 @@ void pool_mean_forward(const T* hidden, const int32_t* cumulative, PoolShape sha
 #pragma omp parallel
   {
     std::vector<float> sum(D);
-#pragma omp for schedule(dynamic, 4)
+#pragma omp for schedule(dynamic, share_of(shape))
     for (int64_t b = 0; b < shape.sequences; ++b) {
       std::fill(sum.begin(), sum.end(), 0.0f);
       for (int64_t t = cumulative[b]; t < cumulative[b + 1]; ++t) {
@@ -54,21 +49,20 @@ template <typename T>
 void pool_mean_backward(const T* pooled_gradient, const int32_t* cumulative, PoolShape shape,
                         T* hidden_gradient) {
   const int64_t D = shape.dimensions;
-  const bool streams = streams_rows<T>(cumulative, shape);
 #pragma omp parallel
   {
+    RowWriter<T> rows = token_rows<T>(cumulative, shape);
     std::vector<T> part(D);
-#pragma omp for schedule(dynamic, 4)
+#pragma omp for schedule(dynamic, share_of(shape))
     for (int64_t b = 0; b < shape.sequences; ++b) {
       const int32_t length = cumulative[b + 1] - cumulative[b];
       if (length == 0) continue;
       const float share = 1.0f / static_cast<float>(length);
       for (int64_t d = 0; d < D; ++d) store(&part[d], to_float(pooled_gradient[b * D + d]) * share);
       for (int64_t t = cumulative[b]; t < cumulative[b + 1]; ++t) {
-        write_row(streams, part.data(), D, hidden_gradient + t * D);
+        rows.write(hidden_gradient + t * D, [&](T* row) { std::copy_n(part.data(), D, row); });
       }
     }
-    if (streams) finish_streaming();
   }
 }
 
@@ -88,12 +82,18 @@ template <typename T>
 void pool_first_backward(const T* pooled_gradient, const int32_t* cumulative, PoolShape shape,
                          T* hidden_gradient) {
   const int64_t D = shape.dimensions;
-#pragma omp parallel for schedule(dynamic, 4)
-  for (int64_t b = 0; b < shape.sequences; ++b) {
-    const int64_t begin = cumulative[b], end = cumulative[b + 1];
-    if (begin == end) continue;
-    std::copy_n(pooled_gradient + b * D, D, hidden_gradient + begin * D);
-    std::fill_n(hidden_gradient + (begin + 1) * D, (end - begin - 1) * D, T{});
+#pragma omp parallel
+  {
+    RowWriter<T> rows = token_rows<T>(cumulative, shape);
+#pragma omp for schedule(dynamic, share_of(shape))
+    for (int64_t b = 0; b < shape.sequences; ++b) {
+      const int64_t begin = cumulative[b], end = cumulative[b + 1];
+      if (begin == end) continue;
+      rows.write(hidden_gradient + begin * D, [&](T* row) { std::copy_n(pooled_gradient + b * D, D, row); });
+      for (int64_t t = begin + 1; t < end; ++t) {
+        rows.write(hidden_gradient + t * D, [&](T* row) { std::fill_n(row, D, T{}); });
+      }
+    }
   }
 }
 
@@ -102,7 +102,7 @@ template <typename T>
 void pool_max_forward(const T* hidden, const int32_t* cumulative, PoolShape shape, T* pooled,
                       int32_t* winners) {
   const int64_t D = shape.dimensions;
-#pragma omp parallel for schedule(dynamic, 4)
+#pragma omp parallel for schedule(dynamic, share_of(shape))
   for (int64_t b = 0; b < shape.sequences; ++b) {
     const int32_t begin = cumulative[b], end = cumulative[b + 1];
     T* best = pooled + b * D;
@@ -132,12 +132,20 @@ template <typename T>
 void pool_max_backward(const T* pooled_gradient, const int32_t* winners, const int32_t* cumulative,
                        PoolShape shape, T* hidden_gradient) {
   const int64_t D = shape.dimensions;
-#pragma omp parallel for schedule(dynamic, 4)
-  for (int64_t b = 0; b < shape.sequences; ++b) {
-    const int64_t begin = cumulative[b], end = cumulative[b + 1];
-    if (begin == end) continue;
-    std::fill_n(hidden_gradient + begin * D, (end - begin) * D, T{});
-    for (int64_t d = 0; d < D; ++d) hidden_gradient[winners[b * D + d] * D + d] = pooled_gradient[b * D + d];
+#pragma omp parallel
+  {
+    RowWriter<T> rows = token_rows<T>(cumulative, shape);
+#pragma omp for schedule(dynamic, share_of(shape))
+    for (int64_t b = 0; b < shape.sequences; ++b) {
+      const T* gradient = pooled_gradient + b * D;
+      const int32_t* winner = winners + b * D;
+      for (int32_t t = cumulative[b]; t < cumulative[b + 1]; ++t) {
+        rows.write(hidden_gradient + t * D, [&](T* row) {
+#pragma omp simd
+          for (int64_t d = 0; d < D; ++d) row[d] = winner[d] == t ? gradient[d] : T{};
+        });
+      }
+    }
   }
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <vector>
 
 #include "kernels/bfloat16.h"
 
@@ -30,11 +31,8 @@ inline void store_row(const float* values, int64_t count, bfloat16* out) {
 #endif
 }
 
-// Output of so many bytes leaves the caches before anybody reads it: it goes past them.
-inline constexpr int64_t streamed_bytes = int64_t{16} << 20;
-
 // Copies `count` values past the caches, where the processor can and `out` is aligned for it: a line that is
-// written whole then need not be read first. finish_streaming() before another thread reads them.
+// written whole then need not be read first. A fence must come before another thread reads them.
 template <typename T>
 void stream_row(const T* values, int64_t count, T* out) {
 #if defined(__AVX2__)
@@ -51,10 +49,34 @@ void stream_row(const T* values, int64_t count, T* out) {
   std::memcpy(out, values, count * sizeof(T));
 }
 
-inline void finish_streaming() {
+// Output of so many bytes leaves the caches before anybody reads it: it goes past them.
+inline constexpr int64_t streamed_bytes = int64_t{16} << 20;
+
+// One thread's writer of rows (count) of an output of `bytes`: past the caches if that is large.
+template <typename T>
+class RowWriter {
+ public:
+  RowWriter(int64_t bytes, int64_t count) : row_(bytes >= streamed_bytes ? count : 0), count_(count) {}
+  RowWriter(const RowWriter&) = delete;
+  RowWriter& operator=(const RowWriter&) = delete;
+  // Other threads see the rows once this one has gone.
+  ~RowWriter() {
 #if defined(__AVX2__)
-  _mm_sfence();
+    if (!row_.empty()) _mm_sfence();
 #endif
-}
+  }
+
+  // fill(row) writes all values of a row.
+  template <typename Fill>
+  void write(T* out, const Fill& fill) {
+    if (row_.empty()) return fill(out);
+    fill(row_.data());
+    stream_row(row_.data(), count_, out);
+  }
+
+ private:
+  std::vector<T> row_;
+  int64_t count_;
+};
 
 }  // namespace xlembed::kernels

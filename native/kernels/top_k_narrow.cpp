@@ -8,6 +8,7 @@
 #include "kernels/bfloat16.h"
 #include "kernels/narrow_arithmetic.h"
 #include "kernels/panels.h"
+#include "kernels/row_tile.h"
 #include "kernels/shortlist.h"
 
 namespace xlembed::kernels {
@@ -115,10 +116,14 @@ NarrowQueries encode_queries(const float* queries, int64_t count, int64_t dimens
 
 // ---- First pass: which rows could be among the k best ----
 
+int64_t panel_count(const Corpus& corpus) { return (corpus.rows + kPanelRows - 1) / kPanelRows; }
+int64_t valid_rows(const Corpus& corpus, int64_t p) {
+  return std::min(kPanelRows, corpus.rows - p * kPanelRows);
+}
+
 template <typename Kernel>
 void shortlist_with(const Kernel& kernel, const NarrowQueries& queries, const Corpus& corpus,
                     const NarrowCorpus& narrow, std::vector<Shortlist>& lists) {
-  const int64_t panels = (corpus.rows + kPanelRows - 1) / kPanelRows;
   const int64_t words = value_words(narrow.type, corpus.dimensions);
   const int64_t stride = narrow_words(narrow.type, corpus.dimensions) * kPanelRows;
   const auto panel = [&](int64_t p, int) -> PanelAndNext<uint32_t> {
@@ -126,9 +131,9 @@ void shortlist_with(const Kernel& kernel, const NarrowQueries& queries, const Co
     return {words, words + stride};
   };
   const int threads = static_cast<int>(lists.size());
-  scan(kernel, panels, threads, panel,
+  scan(kernel, panel_count(corpus), threads, panel,
        [&](int thread, int64_t query, const typename Kernel::Sum* sums, const uint32_t* current, int64_t p) {
-         const int64_t valid = std::min(kPanelRows, corpus.rows - p * kPanelRows);
+         const int64_t valid = valid_rows(corpus, p);
          if constexpr (std::is_same_v<typename Kernel::Sum, float>) {
            lists[thread].offer(query, sums, p * kPanelRows, valid);
          } else {
@@ -140,6 +145,41 @@ void shortlist_with(const Kernel& kernel, const NarrowQueries& queries, const Co
              scores[i] = static_cast<float>(sums[i] - correction) * scales[i];
            lists[thread].offer(query, scores, p * kPanelRows, valid);
          }
+       });
+}
+
+// bfloat16 (W, 48), two to a word, to float32 (2 W, 48).
+void widen_panel(const uint32_t* words, int64_t count, float* values) {
+  for (int64_t w = 0; w < count; ++w) {
+    uint32_t low[kPanelRows], high[kPanelRows];
+    for (int64_t i = 0; i < kPanelRows; ++i) {
+      low[i] = words[w * kPanelRows + i] << 16;
+      high[i] = words[w * kPanelRows + i] & 0xFFFF0000u;
+    }
+    std::memcpy(values + 2 * w * kPanelRows, low, sizeof low);
+    std::memcpy(values + (2 * w + 1) * kPanelRows, high, sizeof high);
+  }
+}
+
+// Where products of bfloat16 are no instruction: a panel is widened once, not for each tile of queries.
+void shortlist_widened(const NarrowQueries& queries, int64_t count, const Corpus& corpus,
+                       const NarrowCorpus& narrow, std::vector<Shortlist>& lists) {
+  const int64_t words = value_words(narrow.type, corpus.dimensions);
+  std::vector<float> values(count * words * 2);
+  for (int64_t i = 0; i < count * words; ++i) {
+    values[2 * i] = to_float(bfloat16{static_cast<uint16_t>(queries.words[i])});
+    values[2 * i + 1] = to_float(bfloat16{static_cast<uint16_t>(queries.words[i] >> 16)});
+  }
+  const int threads = static_cast<int>(lists.size());
+  std::vector<std::vector<float>> widened(threads, std::vector<float>(words * 2 * kPanelRows));
+  const auto panel = [&](int64_t p, int thread) -> PanelAndNext<float> {
+    const uint32_t* from = address(corpus, narrow, p * kPanelRows);
+    widen_panel(from, words, widened[thread].data());
+    return {widened[thread].data(), reinterpret_cast<const float*>(from + words * kPanelRows)};
+  };
+  scan(RegisterKernel<Float32Words>(values.data(), count, words * 2), panel_count(corpus), threads, panel,
+       [&](int thread, int64_t query, const float* sums, const float*, int64_t p) {
+         lists[thread].offer(query, sums, p * kPanelRows, valid_rows(corpus, p));
        });
 }
 
@@ -157,7 +197,9 @@ void shortlist(const NarrowQueries& queries, int64_t count, const Corpus& corpus
     return;
   }
 #endif
-  if (narrow.type == Narrow::bfloat16) {
+  if (narrow.type == Narrow::bfloat16 && !kBfloat16Products && count > kQueryTile) {
+    shortlist_widened(queries, count, corpus, narrow, lists);
+  } else if (narrow.type == Narrow::bfloat16) {
     shortlist_with(RegisterKernel<Bfloat16Pairs>(values, count, words), queries, corpus, narrow, lists);
   } else {
     shortlist_with(RegisterKernel<Int8Search>(values, count, words), queries, corpus, narrow, lists);
