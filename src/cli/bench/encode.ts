@@ -50,8 +50,9 @@ export async function measureEncoding(one: EncodeCase, options: EncodeCaseOption
     const expected = await inFloat32(one, folder);
     const runners: Runner[] = [
       ownRunner(encoder, texts),
-      ...(peers?.able(dtype, maxTokens) ?? []).map((name) => peerRunner(name, one, options)),
+      // Right behind what is held against them: a peer's threads may spin for a while after its turn.
       { name: 'products alone', kind: 'products', run: () => products.seconds(), sample: () => null },
+      ...(peers?.able(dtype, maxTokens) ?? []).map((name) => peerRunner(name, one, options)),
     ];
     for (const { run } of [ownRunner(encoder, texts.slice(0, SAMPLE)), ...warmUps(one, options)]) await run();
     const samples = runners.map((): number[] => []);
@@ -138,7 +139,7 @@ function judge(
   expected: Float32Array,
 ): ImplementationResult {
   const seconds = samples[own]!;
-  const alone = samples.at(-1)!;
+  const alone = samples[runners.findIndex((runner) => runner.kind === 'products')]!;
   const paired = (others: readonly number[]) =>
     rounded(median(others.map((other, k) => other / seconds[k]!)));
   const values = sample();

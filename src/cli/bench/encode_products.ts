@@ -4,6 +4,8 @@ import { type EncoderShape, linearLayers, operationsOf } from './encode_model.js
 
 /** Rows that keep every thread busy, as many batches do. */
 const ROWS = 2048;
+/** Of each product: together about a second. */
+const REPEATS = 8;
 
 interface Layer {
   benchmark: NativeKernelBenchmark;
@@ -51,7 +53,7 @@ export class ProductsAlone {
     let layerSeconds = 0;
     for (const { benchmark, names } of this.layers) {
       const times = [];
-      for (const name of names) times.push(await nativeCall(() => benchmark.run(name, 2)));
+      for (const name of names) times.push(await nativeCall(() => benchmark.run(name, REPEATS)));
       layerSeconds += Math.min(...times);
     }
     const measured = operationsOf({ ...this.shape, num_hidden_layers: 1 }, [ROWS]).linear;
