@@ -68,7 +68,7 @@ for (const name of MODELS) {
 
 test('texts: input order over windows and token budgets, counts, prompts', async () => {
   const encoder = await Encoder.load(folderOf('xlm-roberta'), { device });
-  const texts = Array.from({ length: 5000 }, (_, n) => 'w7 '.repeat(1 + (n % 9)) + `w${10 + (n % 80)}`);
+  const texts = Array.from({ length: 5000 }, (_, n) => `${'w7 '.repeat(1 + (n % 9))}w${10 + (n % 80)}`);
   const all = await encoder.encode(texts, { tokenBudget: 500 });
   assert.equal(all.rows, 5000);
   assert.equal(
