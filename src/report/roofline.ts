@@ -55,7 +55,7 @@ async function roofFigure(run: BenchmarkResults): Promise<Html> {
   return html`<figure>${await renderRoofs(run)}
 <figcaption><strong>Roofline.</strong> No point can lie above the roofs: to the left memory sets the limit, to the
 right arithmetic does. Both were measured first, in the same run. Inputs that stay in a cache may lie above the
-slope.</figcaption></figure>
+slope, products of 8-bit integers above the level.</figcaption></figure>
 `;
 }
 

@@ -35,7 +35,7 @@ export async function renderRoofs(run: BenchmarkResults): Promise<Html> {
     scale: logarithmic,
     axis: labels,
   };
-  const legend = { orient: 'right' as const, labelLimit: 0 };
+  const legend = { orient: 'bottom' as const, columns: 2, labelLimit: 0 };
   const names = [...new Set(points.map(({ name }) => name))];
   const layer = [
     {
@@ -53,7 +53,7 @@ export async function renderRoofs(run: BenchmarkResults): Promise<Html> {
       },
     },
   ];
-  const size = { width: 620, height: 360, autosize: { type: 'pad' as const } };
+  const size = { width: 860, height: 420, autosize: { type: 'pad' as const } };
   return renderChart({ ...size, layer }, `Roofline of ${run.machine}: ${points.length} points.`);
 }
 
