@@ -31,6 +31,7 @@ test('bench kernels measures the machine and each op beside libtorch', () => {
       [
         ['xlembed', 'xlembed'],
         ['libtorch', 'peer'],
+        ['xlembed, into memory at hand', 'xlembed'],
       ],
     );
     for (const one of implementations) {
