@@ -262,9 +262,16 @@ function rows() {
   return all;
 }
 
-const table = [['goal', 'wanted', 'measured', 'met', 'machine'], Array(5).fill('---'), ...rows()]
-  .map((cells) => `| ${cells.join(' | ')} |`)
-  .join('\n');
+/** Aligned, as the formatter of the pages wants it. */
+function draw(cells) {
+  const widths = cells[0].map((_, c) => Math.max(3, ...cells.map((row) => row[c].length)));
+  const line = (row) => `| ${row.map((cell, c) => cell.padEnd(widths[c])).join(' | ')} |`;
+  return [line(cells[0]), line(widths.map((width) => '-'.repeat(width))), ...cells.slice(1).map(line)].join(
+    '\n',
+  );
+}
+
+const table = draw([['goal', 'wanted', 'measured', 'met', 'machine'], ...rows()]);
 if (values.write) {
   const page = readFileSync(values.write, 'utf8');
   const marks = /<!-- generated: goals -->[\s\S]*?<!-- end -->/;
