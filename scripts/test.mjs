@@ -44,13 +44,8 @@ function runNative(name) {
   const listed = spawnSync('ctest', ['--test-dir', build, '-N', ...only], { encoding: 'utf8' });
   const found = Number(/Total Tests: (\d+)/.exec(listed.stdout ?? '')?.[1] ?? 0);
   if (found === 0) return { found, ok: true };
-  const result = spawnSync(
-    'ctest',
-    ['--test-dir', build, '--parallel', '2', '--output-on-failure', ...only],
-    {
-      stdio: 'inherit',
-    },
-  );
+  const options = ['--test-dir', build, '--parallel', '2', '--output-on-failure', ...only];
+  const result = spawnSync('ctest', options, { stdio: 'inherit' });
   return { found, ok: result.status === 0 };
 }
 

@@ -27,17 +27,18 @@ inline constexpr int kQueryTile = kLanes == 16 ? 8 : 6;
 constexpr int vectors_at_once(int queries) { return queries * kVectors <= kSumRegisters ? kVectors : 2; }
 inline constexpr int64_t kWordsPerCacheLine = 16;
 
-// sums (Q, 48) = the panel (W, 48) times the queries (W, Q). Meanwhile Lines cache lines of `next` are
-// fetched per word, so that the panel which follows is near when its turn comes.
-//   Arithmetic: Word; Sums, a register of them; load_words(const Word*), broadcast_word(Word),
-//   multiply_add(words, word, sums), store_sums(Sum*, Sums); for sums in chains: kChainWords, add_sums(const
-//   Sum*, Sums)
+// Words after which a sum begins anew: where an Arithmetic names none, never.
 template <typename Arithmetic>
 constexpr int64_t chain_words() {
   if constexpr (requires { Arithmetic::kChainWords; }) return Arithmetic::kChainWords;
   return std::numeric_limits<int64_t>::max();
 }
 
+// sums (Q, 48) = the panel (W, 48) times the queries (W, Q). Meanwhile Lines cache lines of `next` are
+// fetched per word, so that the panel which follows is near when its turn comes.
+//   Arithmetic: Word; Sums, a register of them; load_words(const Word*), broadcast_word(Word),
+//   multiply_add(words, word, sums), store_sums(Sum*, Sums); for sums in chains: kChainWords, add_sums(const
+//   Sum*, Sums)
 template <typename Arithmetic, int Q, int Lines>
 void score_panel(const typename Arithmetic::Word* panel, int64_t words,
                  const typename Arithmetic::Word* queries, const void* next,

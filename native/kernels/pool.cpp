@@ -10,7 +10,7 @@ namespace xlembed::kernels {
 namespace {
 
 // Sequences that a thread takes at a time: one, unless there are so many that taking them would show.
-int64_t share_of(PoolShape shape) { return std::max<int64_t>(1, shape.sequences / 512); }
+int64_t taken_at_once(PoolShape shape) { return std::max<int64_t>(1, shape.sequences / 512); }
 
 // Of the gradient of all tokens.
 template <typename T>
@@ -29,7 +29,7 @@ void pool_mean_forward(const T* hidden, const int32_t* cumulative, PoolShape sha
 #pragma omp parallel
   {
     std::vector<float> sum(D);
-#pragma omp for schedule(dynamic, share_of(shape))
+#pragma omp for schedule(dynamic, taken_at_once(shape))
     for (int64_t b = 0; b < shape.sequences; ++b) {
       std::fill(sum.begin(), sum.end(), 0.0f);
       for (int64_t t = cumulative[b]; t < cumulative[b + 1]; ++t) {
@@ -53,7 +53,7 @@ void pool_mean_backward(const T* pooled_gradient, const int32_t* cumulative, Poo
   {
     RowWriter<T> rows = token_rows<T>(cumulative, shape);
     std::vector<T> part(D);
-#pragma omp for schedule(dynamic, share_of(shape))
+#pragma omp for schedule(dynamic, taken_at_once(shape))
     for (int64_t b = 0; b < shape.sequences; ++b) {
       const int32_t length = cumulative[b + 1] - cumulative[b];
       if (length == 0) continue;
@@ -85,7 +85,7 @@ void pool_first_backward(const T* pooled_gradient, const int32_t* cumulative, Po
 #pragma omp parallel
   {
     RowWriter<T> rows = token_rows<T>(cumulative, shape);
-#pragma omp for schedule(dynamic, share_of(shape))
+#pragma omp for schedule(dynamic, taken_at_once(shape))
     for (int64_t b = 0; b < shape.sequences; ++b) {
       const int64_t begin = cumulative[b], end = cumulative[b + 1];
       if (begin == end) continue;
@@ -102,7 +102,7 @@ template <typename T>
 void pool_max_forward(const T* hidden, const int32_t* cumulative, PoolShape shape, T* pooled,
                       int32_t* winners) {
   const int64_t D = shape.dimensions;
-#pragma omp parallel for schedule(dynamic, share_of(shape))
+#pragma omp parallel for schedule(dynamic, taken_at_once(shape))
   for (int64_t b = 0; b < shape.sequences; ++b) {
     const int32_t begin = cumulative[b], end = cumulative[b + 1];
     T* best = pooled + b * D;
@@ -135,7 +135,7 @@ void pool_max_backward(const T* pooled_gradient, const int32_t* winners, const i
 #pragma omp parallel
   {
     RowWriter<T> rows = token_rows<T>(cumulative, shape);
-#pragma omp for schedule(dynamic, share_of(shape))
+#pragma omp for schedule(dynamic, taken_at_once(shape))
     for (int64_t b = 0; b < shape.sequences; ++b) {
       const T* gradient = pooled_gradient + b * D;
       const int32_t* winner = winners + b * D;

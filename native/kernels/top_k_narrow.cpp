@@ -70,6 +70,17 @@ Distance encode_int8(const float* x, int64_t dimensions, int most, int offset, u
   return {static_cast<float>(std::sqrt(error)), static_cast<float>(std::sqrt(length))};
 }
 
+// A panel of bfloat16, two to a word, in float32 (D, 48).
+void widen_bfloat16(const uint32_t* words, int64_t dimensions, float* panel) {
+  for (int64_t d = 0; d < dimensions; ++d) {
+    const uint32_t* from = words + d / 2 * kPanelRows;
+    const int shift = d % 2 == 0 ? 16 : 0;  // to the upper half
+    uint32_t bits[kPanelRows];
+    for (int64_t i = 0; i < kPanelRows; ++i) bits[i] = (from[i] << shift) & 0xFFFF0000u;
+    std::memcpy(panel + d * kPanelRows, bits, sizeof bits);
+  }
+}
+
 // Queries in narrow form, with the margin 2m of each in the unit of its narrow scores.
 struct NarrowQueries {
   std::vector<uint32_t> words;       // (Q, value_words)
@@ -148,19 +159,6 @@ void shortlist_with(const Kernel& kernel, const NarrowQueries& queries, const Co
        });
 }
 
-// bfloat16 (W, 48), two to a word, to float32 (2 W, 48).
-void widen_panel(const uint32_t* words, int64_t count, float* values) {
-  for (int64_t w = 0; w < count; ++w) {
-    uint32_t low[kPanelRows], high[kPanelRows];
-    for (int64_t i = 0; i < kPanelRows; ++i) {
-      low[i] = words[w * kPanelRows + i] << 16;
-      high[i] = words[w * kPanelRows + i] & 0xFFFF0000u;
-    }
-    std::memcpy(values + 2 * w * kPanelRows, low, sizeof low);
-    std::memcpy(values + (2 * w + 1) * kPanelRows, high, sizeof high);
-  }
-}
-
 // Where products of bfloat16 are no instruction: a panel is widened once, not for each tile of queries.
 void shortlist_widened(const NarrowQueries& queries, int64_t count, const Corpus& corpus,
                        const NarrowCorpus& narrow, std::vector<Shortlist>& lists) {
@@ -174,7 +172,7 @@ void shortlist_widened(const NarrowQueries& queries, int64_t count, const Corpus
   std::vector<std::vector<float>> widened(threads, std::vector<float>(words * 2 * kPanelRows));
   const auto panel = [&](int64_t p, int thread) -> PanelAndNext<float> {
     const uint32_t* from = address(corpus, narrow, p * kPanelRows);
-    widen_panel(from, words, widened[thread].data());
+    widen_bfloat16(from, words * 2, widened[thread].data());
     return {widened[thread].data(), reinterpret_cast<const float*>(from + words * kPanelRows)};
   };
   scan(RegisterKernel<Float32Words>(values.data(), count, words * 2), panel_count(corpus), threads, panel,
@@ -356,13 +354,7 @@ void read_panel(const Corpus& corpus, int64_t p, float* panel) {
   const NarrowCorpus& narrow = *corpus.narrow;
   const uint32_t* words = address(corpus, narrow, p * kPanelRows);
   if (narrow.type == Narrow::bfloat16) {
-    for (int64_t d = 0; d < corpus.dimensions; ++d) {
-      const uint32_t* from = words + d / 2 * kPanelRows;
-      const int shift = d % 2 == 0 ? 16 : 0;  // to the upper half
-      uint32_t bits[kPanelRows];
-      for (int64_t i = 0; i < kPanelRows; ++i) bits[i] = (from[i] << shift) & 0xFFFF0000u;
-      std::memcpy(panel + d * kPanelRows, bits, sizeof bits);
-    }
+    widen_bfloat16(words, corpus.dimensions, panel);
     return;
   }
   float scales[kPanelRows];

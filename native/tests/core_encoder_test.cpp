@@ -1,7 +1,6 @@
 // Packing, and the encoder's gradient against finite differences; its values are held against transformers in
 // the TypeScript tests.
 #include <cmath>
-#include <cstring>
 
 #include "check.h"
 #include "core/dropout.h"

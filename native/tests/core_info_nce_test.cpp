@@ -419,24 +419,24 @@ void extreme_temperatures_stay_finite() {
 void refuses_what_does_not_fit() {
   const Tensor q = at::ones({3, 4}), p = at::ones({5, 4});
   InfoNceOptions options;
-  CHECK_REFUSED("INVALID_ARGUMENT", [&] { info_nce(p, q, options); });
-  CHECK_REFUSED("INVALID_ARGUMENT", [&] { info_nce(q.narrow(0, 0, 0), p, options); });
-  CHECK_REFUSED("INVALID_ARGUMENT", [&] { info_nce(q.to(at::kBFloat16), p, options); });
-  CHECK_REFUSED("INVALID_ARGUMENT", [&] { info_nce(q[0], p, options); });
-  CHECK_REFUSED("DIMENSION_MISMATCH", [&] { info_nce(q, at::ones({5, 3}), options); });
+  CHECK_REFUSED("INVALID_ARGUMENT: ", [&] { info_nce(p, q, options); });
+  CHECK_REFUSED("INVALID_ARGUMENT: ", [&] { info_nce(q.narrow(0, 0, 0), p, options); });
+  CHECK_REFUSED("INVALID_ARGUMENT: ", [&] { info_nce(q.to(at::kBFloat16), p, options); });
+  CHECK_REFUSED("INVALID_ARGUMENT: ", [&] { info_nce(q[0], p, options); });
+  CHECK_REFUSED("DIMENSION_MISMATCH: ", [&] { info_nce(q, at::ones({5, 3}), options); });
   options.temperature = 0;
-  CHECK_REFUSED("INVALID_ARGUMENT", [&] { info_nce(q, p, options); });
+  CHECK_REFUSED("INVALID_ARGUMENT: ", [&] { info_nce(q, p, options); });
   options = {};
   options.row_weights = at::zeros({3});
-  CHECK_REFUSED("INVALID_ARGUMENT", [&] { info_nce(q, p, options); });
+  CHECK_REFUSED("INVALID_ARGUMENT: ", [&] { info_nce(q, p, options); });
   options.row_weights = at::ones({4});
-  CHECK_REFUSED("INVALID_ARGUMENT", [&] { info_nce(q, p, options); });
+  CHECK_REFUSED("INVALID_ARGUMENT: ", [&] { info_nce(q, p, options); });
   options = {};
   options.passage_groups = at::zeros({5}, at::kLong);
-  CHECK_REFUSED("INVALID_ARGUMENT", [&] { info_nce(q, p, options); });
+  CHECK_REFUSED("INVALID_ARGUMENT: ", [&] { info_nce(q, p, options); });
   options = {};
   options.negative_languages = NegativeLanguages::same;
-  CHECK_REFUSED("INVALID_ARGUMENT", [&] { info_nce(q, p, options); });
+  CHECK_REFUSED("INVALID_ARGUMENT: ", [&] { info_nce(q, p, options); });
 }
 
 }  // namespace

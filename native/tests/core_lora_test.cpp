@@ -1,6 +1,5 @@
 // Adapters against weights with the product added, their gradient against finite differences, and training
 // that leaves the weights alone.
-#include <cstring>
 
 #include "check.h"
 #include "core/dropout.h"

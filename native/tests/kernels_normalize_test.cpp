@@ -97,6 +97,26 @@ void equal_bits_on_every_run() {
   }
 }
 
+// Large results go past the caches: row by row they are those of small ones.
+template <typename T>
+void large_results_are_those_of_small_ones() {
+  const Kind kind = Kind::cpu;
+  const int64_t D = 1027, part = 1000, rows = (int64_t{16} << 20) / D / static_cast<int64_t>(sizeof(T)) + 100;
+  Array<T> x(kind, device::random<T>(rows * D, 1)), g(kind, device::random<T>(rows * D, 2));
+  Array<T> y(kind, rows * D), dx(kind, rows * D), small(kind, rows * D), small_dx(kind, rows * D);
+  Array<float> norms(kind, rows);
+  LAUNCH(kind, normalize_forward, x.data(), rows, D, y.data(), norms.data());
+  LAUNCH(kind, normalize_backward, x.data(), norms.data(), g.data(), rows, D, dx.data());
+  for (int64_t first = 0; first < rows; first += part) {
+    const int64_t at = first * D, count = std::min(part, rows - first);
+    LAUNCH(kind, normalize_forward, x.data() + at, count, D, small.data() + at, norms.data() + first);
+    LAUNCH(kind, normalize_backward, x.data() + at, norms.data() + first, g.data() + at, count, D,
+           small_dx.data() + at);
+  }
+  CHECK(device::equal_bits(y.get(), small.get()));
+  CHECK(device::equal_bits(dx.get(), small_dx.get()));
+}
+
 }  // namespace
 
 int main() {
@@ -105,5 +125,7 @@ int main() {
       {"every magnitude", every_magnitude},
       {"matches finite differences", matches_finite_differences},
       {"equal bits on every run", equal_bits_on_every_run},
+      {"large results, float32", large_results_are_those_of_small_ones<float>},
+      {"large results, bfloat16", large_results_are_those_of_small_ones<bfloat16>},
   });
 }

@@ -126,4 +126,12 @@ test('results of one machine are put together: the later of each case, the most 
   assert.deepEqual([merged.bounds.copyBytesPerSecond, merged.bounds.readBytesPerSecond], [2, 9]);
   const other = { ...earlier, threads: 4 };
   assert.throws(() => mergeResults(earlier, other), coded('INVALID_ARGUMENT', /threads 2/));
+  // Cases that name their threads may stand beside those of others.
+  const named = (threads: number) => {
+    const one = resultOf(threads, 1);
+    const cases = [{ ...one, shape: { ...one.shape, threads } }];
+    return { ...runOf('a', cases, 1), threads };
+  };
+  assert.equal(mergeResults(named(2), named(4)).cases.length, 2);
+  assert.equal(mergeResults(named(4), named(2)).threads, 4);
 });

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { mkdir, readFile } from 'node:fs/promises';
 import { cpus, loadavg } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { type EncoderDtype, loadNative, nativeCall } from '../../native.js';
 import type { BenchmarkResults } from '../../report/benchmark_results.js';
@@ -129,12 +129,16 @@ async function encode(flags: EncodeBenchFlags): Promise<void> {
 
 const load = () => Number(loadavg()[0]!.toFixed(2));
 
+/** As it was given, files and folders by their last names. */
+const commandOf = (args: readonly string[]): string =>
+  ['xlembed', ...args.map((one) => (one.includes('/') ? basename(one) : one))].join(' ');
+
 /** Everything but the cases. */
 async function startResults(): Promise<BenchmarkResults> {
   const loadBefore = load();
   return {
     createdAt: new Date().toISOString(),
-    command: ['xlembed', ...process.argv.slice(2)].join(' '),
+    command: commandOf(process.argv.slice(2)),
     ...{ machine: cpus()[0]?.model.trim() ?? 'unknown processor', device: 'cpu', quick: false },
     ...{ threads: loadNative().info().threads, loadBefore, loadAfter: loadBefore },
     versions: versions(),
