@@ -202,7 +202,7 @@ class Blocks {
     }
   }
 
-  void multiply(at::Tensor out, const at::Tensor& a, const at::Tensor& b, bool add) const {
+  void multiply(at::Tensor out, const at::Tensor& a, const at::Tensor& b, bool add) {
     if (out.is_cpu()) {
       multiply_on_cpu(out, a, b, add);
     } else if (narrow_products_) {
@@ -212,18 +212,19 @@ class Blocks {
     }
   }
 
-  void multiply_on_cpu(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b, bool add) const {
+  void multiply_on_cpu(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b, bool add) {
     const kernels::ProductShape shape{a.size(0), b.size(1), a.size(1)};
     float* c = out.mutable_data_ptr<float>();
     if (!narrow_products_) {
-      kernels::multiply_float32(matrix<float>(a), matrix<float>(b), shape, c, out.stride(0), add);
+      kernels::multiply_float32(matrix<float>(a), matrix<float>(b), shape, c, out.stride(0), add, memory_);
     } else if (b.scalar_type() == at::kFloat) {
-      kernels::multiply_bfloat16(matrix<float>(a), matrix<float>(b), shape, c, out.stride(0), add);
+      kernels::multiply_bfloat16(matrix<float>(a), matrix<float>(b), shape, c, out.stride(0), add, memory_);
     } else if (a.scalar_type() == at::kFloat) {
-      kernels::multiply_bfloat16(matrix<float>(a), matrix<at::BFloat16>(b), shape, c, out.stride(0), add);
+      kernels::multiply_bfloat16(matrix<float>(a), matrix<at::BFloat16>(b), shape, c, out.stride(0), add,
+                                 memory_);
     } else {
       kernels::multiply_bfloat16(matrix<at::BFloat16>(a), matrix<at::BFloat16>(b), shape, c, out.stride(0),
-                                 add);
+                                 add, memory_);
     }
   }
 
@@ -237,6 +238,7 @@ class Blocks {
   at::Tensor narrow_;   // the same in bfloat16, which CUDA's products take
   at::Tensor results_;  // (4, N): loss, maximum, sum, positive
   Sums sums_;
+  kernels::ProductMemory memory_;  // of the CPU's products
 };
 
 struct Outcome {

@@ -25,7 +25,7 @@ inline constexpr int kSumRegisters = kLanes == 16 ? 24 : 12;
 // queries, so that a word from the second cache level serves six products.
 inline constexpr int kQueryTile = kLanes == 16 ? 8 : 6;
 constexpr int vectors_at_once(int queries) { return queries * kVectors <= kSumRegisters ? kVectors : 2; }
-inline constexpr int64_t kWordsPerCacheLine = 16;
+inline constexpr int64_t kWordsPerCacheLine = 16, kLinesPerWord = kPanelRows / kWordsPerCacheLine;
 
 // Words after which a sum begins anew: where an Arithmetic names none, never.
 template <typename Arithmetic>
@@ -34,25 +34,32 @@ constexpr int64_t chain_words() {
   return std::numeric_limits<int64_t>::max();
 }
 
-// sums (Q, 48) = the panel (W, 48) times the queries (W, Q). Meanwhile Lines cache lines of `next` are
-// fetched per word, so that the panel which follows is near when its turn comes.
+// Memory fetched while a panel is multiplied: `lines` cache lines of it at a time, every so many words.
+struct Prefetch {
+  const char* next;
+  int64_t every;
+};
+inline constexpr int64_t kCacheLine = kWordsPerCacheLine * 4;  // bytes
+
+// sums (Q, 48) = the panel (W, 48) times the queries (W, Q).
 //   Arithmetic: Word; Sums, a register of them; load_words(const Word*), broadcast_word(Word),
 //   multiply_add(words, word, sums), store_sums(Sum*, Sums); for sums in chains: kChainWords, add_sums(const
 //   Sum*, Sums)
 template <typename Arithmetic, int Q, int Lines>
 void score_panel(const typename Arithmetic::Word* panel, int64_t words,
-                 const typename Arithmetic::Word* queries, const void* next,
-                 typename Arithmetic::Sum* scores) {
+                 const typename Arithmetic::Word* queries, Prefetch ahead, typename Arithmetic::Sum* scores) {
   constexpr int V = vectors_at_once(Q), parts = kVectors / V;
-  const char* ahead = static_cast<const char*>(next);
+  int64_t wait = 1;
   for (int part = 0; part < parts; ++part) {
     const typename Arithmetic::Word* rows = panel + part * V * kLanes;
     for (int64_t begin = 0; begin < words; begin += chain_words<Arithmetic>()) {
       const int64_t end = std::min(words, begin + chain_words<Arithmetic>());
       typename Arithmetic::Sums sums[Q][V] = {};
       for (int64_t w = begin; w < end; ++w) {
-        for (int line = part; line < Lines; line += parts) {
-          __builtin_prefetch(ahead + (w * Lines + line) * 64, 0, 2);
+        if (--wait == 0) {
+          for (int line = 0; line < Lines; ++line) __builtin_prefetch(ahead.next + line * kCacheLine, 0, 2);
+          ahead.next += Lines * kCacheLine;
+          wait = ahead.every;
         }
         typename Arithmetic::Words x[V];
         for (int v = 0; v < V; ++v) x[v] = Arithmetic::load_words(rows + w * kPanelRows + v * kLanes);
@@ -76,22 +83,23 @@ void score_panel(const typename Arithmetic::Word* panel, int64_t words,
 
 template <typename Arithmetic>
 using ScorePanel = void (*)(const typename Arithmetic::Word*, int64_t, const typename Arithmetic::Word*,
-                            const void*, typename Arithmetic::Sum*);
+                            Prefetch, typename Arithmetic::Sum*);
 
 template <typename Arithmetic, int Lines, int... Q>
 constexpr std::array<ScorePanel<Arithmetic>, sizeof...(Q)> score_panels(std::integer_sequence<int, Q...>) {
   return {score_panel<Arithmetic, Q + 1, Lines>...};
 }
 
-// By cache lines per word - 1, then by queries - 1.
+// By cache lines at a time - 1, then by queries - 1.
 template <typename Arithmetic>
-inline constexpr std::array<std::array<ScorePanel<Arithmetic>, kQueryTile>, 3> kScorePanel = {
+inline constexpr std::array<std::array<ScorePanel<Arithmetic>, kQueryTile>, kLinesPerWord> kScorePanel = {
     score_panels<Arithmetic, 1>(std::make_integer_sequence<int, kQueryTile>()),
     score_panels<Arithmetic, 2>(std::make_integer_sequence<int, kQueryTile>()),
     score_panels<Arithmetic, 3>(std::make_integer_sequence<int, kQueryTile>())};
 
 // Scores panels with sums held in vector registers. Queries (Q, W) become tiles of nearly equal sizes (W, at
-// most kQueryTile).
+// most kQueryTile). Meanwhile the panel which comes next is fetched, evenly: in bursts it would have to be
+// waited for, since memory is slower than the caches take it.
 template <typename Arithmetic>
 class RegisterKernel {
  public:
@@ -102,6 +110,8 @@ class RegisterKernel {
   RegisterKernel(const Word* queries, int64_t count, int64_t words)
       : count_(count), words_(words), values_(count * words) {
     for (int64_t tile = 0; tile < tiles(); ++tile) {
+      steps_before_.push_back(steps_);
+      steps_ += words * kVectors / vectors_at_once(static_cast<int>(size(tile)));
       Word* out = &values_[first(tile) * words];
       for (int64_t w = 0; w < words; ++w) {
         for (int64_t q = 0; q < size(tile); ++q)
@@ -115,19 +125,20 @@ class RegisterKernel {
   void begin_thread() const {}
   void end_thread() const {}
 
-  // A panel has 3 cache lines per word: those of `next` are fetched by the first one, two or three tiles.
   void score(const Word* panel, const Word* next, int64_t tile, Sum* sums) const {
-    const int64_t lines = std::max<int64_t>(1, (3 + tiles() - 1) / tiles());
-    const int64_t fetches = (3 + lines - 1) / lines;
-    const Word* ahead = next + tile % fetches * lines * words_ * kWordsPerCacheLine;
-    const Word* queries = &values_[first(tile) * words_];
-    kScorePanel<Arithmetic>[lines - 1][size(tile) - 1](panel, words_, queries, ahead, sums);
+    const int64_t fetched = words_ * kLinesPerWord;
+    const int64_t lines = (fetched + steps_ - 1) / steps_, every = std::max<int64_t>(1, steps_ / fetched);
+    const char* here = reinterpret_cast<const char*>(next) + steps_before_[tile] / every * lines * kCacheLine;
+    kScorePanel<Arithmetic>[lines - 1][size(tile) - 1](panel, words_, & values_[first(tile)* words_],
+                                                       {here, every}, sums);
   }
 
  private:
   int64_t count_;
   int64_t words_;
   std::vector<Word> values_;
+  int64_t steps_ = 0;                  // words of all tiles, once for each time that a tile reads the panel
+  std::vector<int64_t> steps_before_;  // by tile
 };
 
 // A panel, and as much memory that is wanted next: it is fetched meanwhile, and never needs to be there.

@@ -7,11 +7,11 @@
 
 #include <algorithm>
 #include <cstring>
-#include <memory>
-#include <utility>
-#include <vector>
+#include <new>
+#include <type_traits>
 
 #include "kernels/narrow_arithmetic.h"
+#include "kernels/transpose.h"
 
 namespace xlembed::kernels {
 namespace {
@@ -21,11 +21,12 @@ constexpr int kTileRows = 6;
 constexpr int kVectors = kLanes == 16 ? 4 : 2;
 constexpr int64_t kPanelColumns = kVectors * kLanes;
 constexpr int64_t kBlockRows = 16 * kTileRows;  // of A, held against one panel after another
-// Words of a block and of a panel that are added up in one chain; they stay in the second cache level. AVX2's
-// libraries cut their sums shorter, and a result here shall not be twice as far off as theirs.
-constexpr int64_t kSlice = kLanes == 16 ? 384 : 128;
-// What is packed at a time.
-constexpr int64_t kChunkRows = 10 * kBlockRows, kChunkColumns = 1024, kChunkWords = 2 * 1024;
+// Words of a block and of a panel that are added up in one chain; those of the panel stay in the first cache
+// level, the block's in the second. AVX2's libraries cut their sums here too.
+constexpr int64_t kSlice = kLanes == 16 ? 384 : 192;
+// What is packed at a time. A block of A stays in the second cache level, which is 256 KiB or more with AVX2
+// and 1 MiB or more with AVX-512.
+constexpr int64_t kChunkRows = 11 * kBlockRows, kChunkColumns = 1024, kChunkWords = kLanes == 16 ? 2048 : 384;
 
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -98,81 +99,101 @@ void pack_across(const T* x, int64_t stride, int64_t depth, int64_t count, typen
   }
 }
 
-using Line __attribute__((vector_size(64))) = uint32_t;  // 16 words
-
-// 16 x 16 words change rows for columns, in 4 steps: blocks of S x S words beside the diagonal change places.
-template <int S, size_t... Lane>
-void exchange(Line& upper, Line& lower, std::index_sequence<Lane...>) {
-  const Line a = upper, b = lower;
-  upper = __builtin_shufflevector(a, b, (Lane & S ? 16 + Lane - S : Lane)...);
-  lower = __builtin_shufflevector(a, b, (Lane & S ? 16 + Lane : Lane + S)...);
-}
-
-template <int S>
-void transpose(Line* lines) {
-  if constexpr (S < 16) {
-#pragma GCC unroll 16
-    for (int i = 0; i < 16; ++i) {
-      if (!(i & S)) exchange<S>(lines[i], lines[i + S], std::make_index_sequence<16>());
-    }
-    transpose<2 * S>(lines);
-  }
-}
-
-// x (count, depth), its rows `stride` apart -> words (words, kPanelColumns), zeros beyond `count`.
-template <typename Arithmetic, typename T>
+// x (count, depth), its rows `stride` apart -> words (words, Width), zeros beyond `count`.
+template <typename Arithmetic, int64_t Width, typename T>
 void pack_transposed(const T* x, int64_t stride, int64_t depth, int64_t count, typename Arithmetic::Word* out,
                      int64_t words) {
-  constexpr int64_t kStep = 16;
-  static_assert(kPanelColumns % kStep == 0);
-  for (int64_t begin = 0; begin < words; begin += kStep) {
-    const int64_t step = std::min(kStep, words - begin), from = begin * Arithmetic::kValues;
-    const int64_t some = std::clamp<int64_t>(depth - from, 0, kStep * Arithmetic::kValues);
-    for (int64_t first = 0; first < kPanelColumns; first += kStep) {
-      alignas(64) typename Arithmetic::Word part[kStep][kStep];
-      if (count - first < kStep) std::memset(part, 0, sizeof part);
-      for (int64_t i = 0; i < std::min(kStep, count - first); ++i) {
-        pack_along<Arithmetic>(x + (first + i) * stride + from, some, part[i], kStep);
+  using Word = typename Arithmetic::Word;
+  static_assert(sizeof(Word) == sizeof(uint32_t));
+  constexpr bool kAsTheyAre = std::is_same_v<Arithmetic, Float32> && std::is_same_v<T, float>;
+  alignas(64) Word lines[kLanes][kLanes];
+  alignas(64) uint32_t square[kLanes * kLanes];
+  for (int64_t begin = 0; begin < words; begin += kLanes) {
+    const int64_t step = std::min<int64_t>(kLanes, words - begin), from = begin * Arithmetic::kValues;
+    const int64_t some = std::clamp<int64_t>(depth - from, 0, kLanes * Arithmetic::kValues);
+    for (int64_t first = 0; first < Width; first += kLanes) {
+      const void* rows[kLanes];
+      for (int64_t i = 0; i < kLanes; ++i) {
+        const bool is_there = first + i < std::min(count, Width);
+        const T* row = x + (is_there ? first + i : 0) * stride + from;
+        if (kAsTheyAre && is_there && some == kLanes) {
+          rows[i] = row;
+          continue;
+        }
+        pack_along<Arithmetic>(row, is_there ? some : 0, lines[i], kLanes);
+        rows[i] = lines[i];
       }
-      Line lines[kStep];
-      std::memcpy(lines, part, sizeof lines);
-      transpose<1>(lines);
+      Word* to = out + begin * Width + first;
+      if (Width % kLanes == 0 && step == kLanes) {
+        transpose_square(rows, 0, reinterpret_cast<uint32_t*>(to), Width);
+        continue;
+      }
+      constexpr int64_t kMost = std::min<int64_t>(kLanes, Width);
+      const int64_t width = Width % kMost == 0 ? kMost : std::min(kMost, Width - first);
+      transpose_square(rows, 0, square, kLanes);
       for (int64_t w = 0; w < step; ++w)
-        std::memcpy(out + (begin + w) * kPanelColumns + first, &lines[w], sizeof(Line));
+        std::memcpy(to + w * Width, square + w * kLanes, width * sizeof(Word));
     }
   }
 }
 
-// A block of A as the kernel reads it: row q, word w at words[q * row_stride + w * word_stride].
-template <typename Word>
-struct Block {
-  const Word* words;
-  int64_t row_stride;
-  int64_t word_stride;
+// x (depth, count), its rows `stride` apart -> tiles (words, kTileRows), one after another; zeros beyond
+// `count`.
+template <typename Arithmetic, typename T>
+void pack_tiles_across(const T* x, int64_t stride, int64_t depth, int64_t count,
+                       typename Arithmetic::Word* out, int64_t words) {
+  constexpr int64_t kValues = Arithmetic::kValues;
+  alignas(64) typename Arithmetic::Word line[kBlockRows];
+  for (int64_t w = 0; w < words; ++w) {
+    pack_across<Arithmetic>(x + w * kValues * stride, stride, depth - w * kValues, count, line, 1,
+                            kBlockRows);
+    for (int64_t row = 0; row < count; row += kTileRows) {
+      std::memcpy(out + row * words + w * kTileRows, line + row, kTileRows * sizeof line[0]);
+    }
+  }
+}
+
+// Where a tile's sums so far lie, or go: row q at values + q * stride. No values: the sums begin.
+struct TileSums {
+  float* values;
+  int64_t stride;
 };
 
-// out (kTileRows, kPanelColumns), its rows `stride` apart, = or += A's rows times the panel.
+// to (kTileRows, kPanelColumns) = from + the tile (words, kTileRows) transposed times the panel (words,
+// kPanelColumns).
 template <typename Arithmetic>
-void multiply_tile(const Block<typename Arithmetic::Word>& a, const typename Arithmetic::Word* panel,
-                   int64_t words, float* out, int64_t stride, bool add) {
-  Floats sums[kTileRows][kVectors] = {};
+inline void multiply_tile(const typename Arithmetic::Word* tile, const typename Arithmetic::Word* panel,
+                          int64_t words, const TileSums& from, const TileSums& to) {
+  Floats sums[kTileRows][kVectors];
+#pragma GCC unroll 8
   for (int q = 0; q < kTileRows; ++q) {
-    for (int v = 0; v < kVectors; ++v) __builtin_prefetch(out + q * stride + v * kLanes, 1, 3);
+    __builtin_prefetch(to.values + q * to.stride, 1, 3);
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) sums[q][v] = broadcast(0);
   }
-  const typename Arithmetic::Word* x = a.words;
-  for (int64_t w = 0; w < words; ++w, x += a.word_stride, panel += kPanelColumns) {
+#pragma GCC unroll 4
+  for (int64_t w = 0; w < words; ++w, tile += kTileRows, panel += kPanelColumns) {
     typename Arithmetic::Words b[kVectors];
+#pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) b[v] = Arithmetic::load_words(panel + v * kLanes);
+#pragma GCC unroll 8
     for (int q = 0; q < kTileRows; ++q) {
-      const auto value = Arithmetic::broadcast_word(x[q * a.row_stride]);
+      const auto value = Arithmetic::broadcast_word(tile[q]);
+#pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) sums[q][v] = Arithmetic::multiply_add(b[v], value, sums[q][v]);
     }
   }
-  for (int q = 0; q < kTileRows; ++q) {
-    for (int v = 0; v < kVectors; ++v) {
-      float* target = out + q * stride + v * kLanes;
-      store(target, add ? load(target) + sums[q][v] : sums[q][v]);
+  if (from.values != nullptr) {
+#pragma GCC unroll 8
+    for (int q = 0; q < kTileRows; ++q) {
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) sums[q][v] += load(from.values + q * from.stride + v * kLanes);
     }
+  }
+#pragma GCC unroll 8
+  for (int q = 0; q < kTileRows; ++q) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) store(to.values + q * to.stride + v * kLanes, sums[q][v]);
   }
 }
 
@@ -195,13 +216,13 @@ class Product {
           bool add)
       : a_(a), b_(b), shape_(shape), c_(c), stride_(stride), add_(add) {}
 
-  void run() {
+  void run(ProductMemory& memory) {
     const int64_t words = divide_up(shape_.depth, kValues);
     const int64_t most_words = std::min(words, kChunkWords);
-    packed_a_.reset(
-        new Word[divide_up(std::min(shape_.rows, kChunkRows), kBlockRows) * kBlockRows * most_words]);
-    packed_b_.reset(new Word[divide_up(std::min(shape_.columns, kChunkColumns), kPanelColumns) *
-                             kPanelColumns * most_words]);
+    const int64_t tiles = divide_up(std::min(shape_.rows, kChunkRows), kTileRows);
+    const int64_t panels = divide_up(std::min(shape_.columns, kChunkColumns), kPanelColumns);
+    packed_a_ = reinterpret_cast<Word*>(memory.left(tiles * kTileRows * most_words));
+    packed_b_ = reinterpret_cast<Word*>(memory.right(panels * kPanelColumns * most_words));
 #pragma omp parallel
     for (int64_t column = 0; column < shape_.columns; column += kChunkColumns) {
       for (int64_t word = 0; word < words; word += kChunkWords) {
@@ -233,39 +254,33 @@ class Product {
       const int64_t count = std::min(kPanelColumns, columns.count - first);
       const Right* x =
           b_.data + words.first * kValues * b_.row_stride + (columns.first + first) * b_.column_stride;
-      Word* out = packed_b_.get() + first * words.count;
+      Word* out = packed_b_ + first * words.count;
       if (b_.column_stride == 1) {
         pack_across<Arithmetic>(x, b_.row_stride, values(words), count, out, words.count, kPanelColumns);
       } else {
-        pack_transposed<Arithmetic>(x, b_.column_stride, values(words), count, out, words.count);
+        pack_transposed<Arithmetic, kPanelColumns>(x, b_.column_stride, values(words), count, out,
+                                                   words.count);
       }
     }
   }
 
-  // Blocks (kBlockRows, words), or (words, kBlockRows) where A's rows lie side by side.
+  // Tiles (words, kTileRows), one after another.
   void pack_a(const Chunk& rows, const Chunk& words) {
 #pragma omp for schedule(static)
     for (int64_t first = 0; first < rows.count; first += kBlockRows) {
-      const int64_t count = std::min(kBlockRows, rows.count - first);
-      const Left* x =
-          a_.data + (rows.first + first) * a_.row_stride + words.first * kValues * a_.column_stride;
-      Word* out = packed_a_.get() + first * words.count;
+      const int64_t last = std::min(first + kBlockRows, rows.count);
+      const Left* x = a_.data + rows.first * a_.row_stride + words.first * kValues * a_.column_stride;
+      Word* out = packed_a_;
       if (a_.column_stride == 1) {
-        for (int64_t r = 0; r < count; ++r) {
-          pack_along<Arithmetic>(x + r * a_.row_stride, values(words), out + r * words.count, words.count);
+        for (int64_t row = first; row < last; row += kTileRows) {
+          pack_transposed<Arithmetic, kTileRows>(x + row * a_.row_stride, a_.row_stride, values(words),
+                                                 last - row, out + row * words.count, words.count);
         }
-        std::fill_n(out + count * words.count,
-                    (divide_up(count, kTileRows) * kTileRows - count) * words.count, Word{});
       } else {
-        pack_across<Arithmetic>(x, a_.column_stride, values(words), count, out, words.count, kBlockRows);
+        pack_tiles_across<Arithmetic>(x + first, a_.column_stride, values(words), last - first,
+                                      out + first * words.count, words.count);
       }
     }
-  }
-
-  Block<Word> block(int64_t first, int64_t row, int64_t word, int64_t words) const {
-    const Word* start = packed_a_.get() + first * words;
-    if (a_.column_stride == 1) return {start + row * words + word, words, 1};
-    return {start + word * kBlockRows + row, 1, kBlockRows};
   }
 
   void multiply(const Chunk& rows, const Chunk& columns, const Chunk& words) {
@@ -274,24 +289,30 @@ class Product {
     // A few columns are dot products, which other libraries sum in many short chains: so does this.
     const int64_t longest = shape_.columns <= 16 ? kLanes : kSlice;
     const int64_t slice = divide_up(words.count, divide_up(words.count, longest));
-#pragma omp for schedule(static)
+#pragma omp for schedule(dynamic, 8)
     for (int64_t task = 0; task < blocks * panels; ++task) {
       const int64_t first_row = task / panels * kBlockRows, first_column = task % panels * kPanelColumns;
-      const Word* panel = packed_b_.get() + first_column * words.count;
+      const Word* panel = packed_b_ + first_column * words.count;
       const int64_t last_row = std::min(first_row + kBlockRows, rows.count);
       const int64_t width = std::min(kPanelColumns, columns.count - first_column);
+      const bool has_before = add_ || words.first > 0;
+      // C's rows often lie a power of two apart, where few of them fit a cache: only the last slice goes
+      // there.
+      alignas(64) float sums[kBlockRows * kPanelColumns];
       for (int64_t word = 0; word < words.count; word += slice) {
         const int64_t some = std::min(slice, words.count - word);
+        const bool is_first = word == 0, is_last = word + some == words.count;
         for (int64_t row = first_row; row < last_row; row += kTileRows) {
-          const Block<Word> a = block(first_row, row - first_row, word, words.count);
-          float* c = c_ + (rows.first + row) * stride_ + columns.first + first_column;
-          const bool add = add_ || words.first + word > 0;
-          if (row + kTileRows <= last_row && width == kPanelColumns) {
-            multiply_tile<Arithmetic>(a, panel + word * kPanelColumns, some, c, stride_, add);
-          } else {
-            alignas(64) float sums[kTileRows * kPanelColumns];
-            multiply_tile<Arithmetic>(a, panel + word * kPanelColumns, some, sums, kPanelColumns, false);
-            write_tile(sums, std::min<int64_t>(kTileRows, last_row - row), width, c, stride_, add);
+          const Word* tile = packed_a_ + row * words.count + word * kTileRows;
+          const TileSums here{sums + (row - first_row) * kPanelColumns, kPanelColumns};
+          const TileSums c{c_ + (rows.first + row) * stride_ + columns.first + first_column, stride_};
+          const bool is_whole = row + kTileRows <= last_row && width == kPanelColumns;
+          const TileSums from = !is_first ? here : is_whole && has_before ? c : TileSums{};
+          multiply_tile<Arithmetic>(tile, panel + word * kPanelColumns, some, from,
+                                    is_whole && is_last ? c : here);
+          if (is_last && !is_whole) {
+            write_tile(here.values, std::min<int64_t>(kTileRows, last_row - row), width, c.values, stride_,
+                       has_before);
           }
         }
       }
@@ -304,27 +325,38 @@ class Product {
   float* const c_;
   const int64_t stride_;
   const bool add_;
-  std::unique_ptr<Word[]> packed_a_, packed_b_;
+  Word* packed_a_ = nullptr;
+  Word* packed_b_ = nullptr;
 };
 
 }  // namespace
 
+uint32_t* ProductMemory::Part::reserve(int64_t count) {
+  if (count > size) {
+    const int64_t bytes = divide_up(count * static_cast<int64_t>(sizeof(uint32_t)), 64) * 64;
+    words.reset(static_cast<uint32_t*>(std::aligned_alloc(64, bytes)));
+    size = words ? count : 0;
+    if (!words) throw std::bad_alloc();
+  }
+  return words.get();
+}
+
 void multiply_float32(const Matrix<float>& a, const Matrix<float>& b, ProductShape shape, float* c,
-                      int64_t stride, bool add) {
-  Product<Float32, float, float>(a, b, shape, c, stride, add).run();
+                      int64_t stride, bool add, ProductMemory& memory) {
+  Product<Float32, float, float>(a, b, shape, c, stride, add).run(memory);
 }
 
 template <typename Left, typename Right>
 void multiply_bfloat16(const Matrix<Left>& a, const Matrix<Right>& b, ProductShape shape, float* c,
-                       int64_t stride, bool add) {
-  Product<Bfloat16, Left, Right>(a, b, shape, c, stride, add).run();
+                       int64_t stride, bool add, ProductMemory& memory) {
+  Product<Bfloat16, Left, Right>(a, b, shape, c, stride, add).run(memory);
 }
 
 template void multiply_bfloat16(const Matrix<float>&, const Matrix<float>&, ProductShape, float*, int64_t,
-                                bool);
+                                bool, ProductMemory&);
 template void multiply_bfloat16(const Matrix<bfloat16>&, const Matrix<bfloat16>&, ProductShape, float*,
-                                int64_t, bool);
+                                int64_t, bool, ProductMemory&);
 template void multiply_bfloat16(const Matrix<float>&, const Matrix<bfloat16>&, ProductShape, float*, int64_t,
-                                bool);
+                                bool, ProductMemory&);
 
 }  // namespace xlembed::kernels

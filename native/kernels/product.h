@@ -7,6 +7,8 @@
 #pragma once
 
 #include <cstdint>
+#include <cstdlib>
+#include <memory>
 
 #include "kernels/bfloat16.h"
 
@@ -27,13 +29,33 @@ struct ProductShape {
   int64_t depth;    // columns of A, rows of B
 };
 
-// c (rows, columns), row r at c + r * stride.
+// What the operands are packed into: kept from one product to the next, because memory fresh from the system
+// costs as much as the packing.
+class ProductMemory {
+ public:
+  // At least `count` words of 32 bits, aligned to 64 bytes, of undefined contents.
+  uint32_t* left(int64_t count) { return left_.reserve(count); }
+  uint32_t* right(int64_t count) { return right_.reserve(count); }
+
+ private:
+  struct Release {
+    void operator()(uint32_t* words) const { std::free(words); }
+  };
+  struct Part {
+    uint32_t* reserve(int64_t count);
+    std::unique_ptr<uint32_t, Release> words;
+    int64_t size = 0;
+  };
+  Part left_, right_;
+};
+
+// c (rows, columns), row r at c + r * stride. Throws std::bad_alloc.
 void multiply_float32(const Matrix<float>& a, const Matrix<float>& b, ProductShape shape, float* c,
-                      int64_t stride, bool add);
+                      int64_t stride, bool add, ProductMemory& memory);
 
 // Left and Right are float or bfloat16.
 template <typename Left, typename Right>
 void multiply_bfloat16(const Matrix<Left>& a, const Matrix<Right>& b, ProductShape shape, float* c,
-                       int64_t stride, bool add);
+                       int64_t stride, bool add, ProductMemory& memory);
 
 }  // namespace xlembed::kernels

@@ -15,6 +15,7 @@ using xlembed::kernels::bfloat16;
 using xlembed::kernels::Matrix;
 using xlembed::kernels::multiply_bfloat16;
 using xlembed::kernels::multiply_float32;
+using xlembed::kernels::ProductMemory;
 using xlembed::kernels::ProductShape;
 using xlembed::kernels::round_to_bfloat16;
 using xlembed::kernels::to_float;
@@ -48,6 +49,7 @@ const std::vector<ProductShape> shapes = {{1, 1, 1},     {1, 5, 7},      {6, 64,
 // Every sum is off by at most a rounding for each of its terms.
 template <typename Left, typename Right, typename Multiply>
 void matches_the_definition(bool rounded, Multiply multiply) {
+  ProductMemory memory;
   for (const ProductShape& shape : shapes) {
     for (int form = 0; form < 8; ++form) {
       const bool add = form & 4;
@@ -55,7 +57,7 @@ void matches_the_definition(bool rounded, Multiply multiply) {
       const Values<Right> b(shape.depth, shape.columns, form & 2, 2);
       const int64_t stride = shape.columns + 5;
       std::vector<float> c(shape.rows * stride, 0.5f);
-      multiply(a.matrix(), b.matrix(), shape, c.data(), stride, add);
+      multiply(a.matrix(), b.matrix(), shape, c.data(), stride, add, memory);
       for (int64_t i = 0; i < shape.rows; i += 1 + shape.rows / 40) {
         for (int64_t j = 0; j < stride; j += 1 + stride / 90) {
           double sum = add || j >= shape.columns ? 0.5 : 0, size = std::fabs(sum);
@@ -83,13 +85,14 @@ void equal_bits_whatever_the_threads() {
   const ProductShape shape{500, 333, 5000};
   const Values<float> a(shape.rows, shape.depth, false, 1), b(shape.depth, shape.columns, true, 2);
   const int most = omp_get_max_threads();
+  ProductMemory memory;
   std::vector<float> first;
   for (const int threads : {1, 2, 3, 2}) {
     omp_set_num_threads(threads);
     std::vector<float> c(2 * shape.rows * shape.columns);
-    multiply_float32(a.matrix(), b.matrix(), shape, c.data(), shape.columns, false);
+    multiply_float32(a.matrix(), b.matrix(), shape, c.data(), shape.columns, false, memory);
     multiply_bfloat16(a.matrix(), b.matrix(), shape, c.data() + shape.rows * shape.columns, shape.columns,
-                      false);
+                      false, memory);
     if (first.empty()) first = c;
     CHECK(std::memcmp(c.data(), first.data(), c.size() * sizeof(float)) == 0);
   }
@@ -99,13 +102,14 @@ void equal_bits_whatever_the_threads() {
 // A NaN or an infinity reaches its own row alone: what fills up a tile is zero and not written.
 void not_finite_stays_in_its_row() {
   const ProductShape shape{7, 65, 17};
+  ProductMemory memory;
   for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
     Values<float> a(shape.rows, shape.depth, false, 1), b(shape.depth, shape.columns, false, 2);
     a.values[3 * a.stride + 16] = bad;
     for (const bool narrow : {false, true}) {
       std::vector<float> c(shape.rows * shape.columns);
       (narrow ? multiply_bfloat16<float, float> : multiply_float32)(a.matrix(), b.matrix(), shape, c.data(),
-                                                                    shape.columns, false);
+                                                                    shape.columns, false, memory);
       for (int64_t i = 0; i < shape.rows; ++i) {
         for (int64_t j = 0; j < shape.columns; ++j)
           CHECK(std::isfinite(c[i * shape.columns + j]) == (i != 3));
