@@ -4,8 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <vector>
 
+#include "kernels/aligned_vector.h"
 #include "kernels/row_tile.h"
 #include "kernels/store_rows.h"
 #include "kernels/vector_exp.h"
@@ -119,8 +119,8 @@ class Head {
   }
 
   int64_t length_ = 0, width_ = 0, length_words_ = 0, width_words_ = 0, padded_length_ = 0, padded_width_ = 0;
-  std::vector<Word> keys_, values_, weights_;
-  std::vector<float> scores_, sums_;
+  AlignedVector<Word> keys_, values_, weights_;
+  AlignedVector<float> scores_, sums_;
   float inverses_[kTileRows] = {};
 };
 

@@ -64,9 +64,14 @@ void activate(float* values, int64_t count, Activation activation) {
   }
 }
 
-// Calls finish(row, first column, columns, sums) for every row of every tile; `sums` (kTileColumns).
-template <typename T, typename Packed, typename Finish>
-void multiply(const T* x, const Packed* packed, LinearShape shape, const Finish& finish) {
+// A tile of the output: rows (height) and columns (width) from these on.
+struct Tile {
+  int64_t row, height, column, width;
+};
+
+// Calls finish(tile, sums) for every tile; `sums` (height, kTileColumns).
+template <typename T, typename Packed, typename Out, typename Finish>
+void multiply(const T* x, const Packed* packed, LinearShape shape, Out* y, const Finish& finish) {
   using Arithmetic = typename LinearArithmetic<T>::type;
   using Word = typename Arithmetic::Word;
   constexpr auto kValuesInWord = static_cast<int64_t>(sizeof(Word)) / static_cast<int64_t>(sizeof(T));
@@ -80,19 +85,40 @@ void multiply(const T* x, const Packed* packed, LinearShape shape, const Finish&
     for (int64_t group = 0; group < groups; ++group) {
       alignas(64) typename Arithmetic::Sum sums[kTileRows * kTileColumns];
       const int64_t first = group * kTileVectors, vectors = std::min<int64_t>(kTileVectors, panels - first);
-      const int64_t columns = std::min(kTileColumns, shape.out - first * kLanes);
+      Tile tile{.column = first * kLanes, .width = std::min(kTileColumns, shape.out - first * kLanes)};
       const int64_t end = std::min(shape.rows, (block + 1) * kRowBlock);
-      for (int64_t t = block * kRowBlock; t < end; t += kTileRows) {
-        const int64_t height = std::min<int64_t>(kTileRows, end - t);
-        kMultiplyTile<Arithmetic>[vectors - 1][height - 1](
-            rows + t* words, words, weights + first* kLanes* words, words, sums, kTileColumns);
-        for (int64_t r = 0; r < height; ++r) {
-          finish(t + r, first * kLanes, columns, sums + r * kTileColumns);
+      for (tile.row = block * kRowBlock; tile.row < end; tile.row += kTileRows) {
+        tile.height = std::min<int64_t>(kTileRows, end - tile.row);
+        for (int64_t r = 0; r < tile.height; ++r) {
+          __builtin_prefetch(y + (tile.row + r) * shape.out + tile.column, 1, 3);
         }
+        kMultiplyTile<Arithmetic>[vectors - 1][tile.height - 1](
+            rows + tile.row* words, words, weights + first* kLanes* words, words, sums, kTileColumns);
+        finish(tile, sums);
       }
     }
   }
 }
+
+// values (height, kTileColumns), activated, become the tile of y (rows, out).
+template <typename Out>
+void write_tile(float* values, const Tile& tile, Activation activation, int64_t out, Out* y) {
+  activate(values, tile.height * kTileColumns, activation);
+  for (int64_t r = 0; r < tile.height; ++r) {
+    Out* to = y + (tile.row + r) * out + tile.column;
+    if (tile.width == kTileColumns) {
+      store_row(values + r * kTileColumns, kTileColumns, to);
+    } else {
+      store_row(values + r * kTileColumns, tile.width, to);
+    }
+  }
+}
+
+// The tile's share of one value for each column; zeros beyond.
+struct TileColumnValues {
+  TileColumnValues(const float* x, const Tile& tile) { std::copy_n(x + tile.column, tile.width, values); }
+  alignas(64) float values[kTileColumns] = {};
+};
 
 }  // namespace
 
@@ -153,28 +179,32 @@ void round_rows(const float* input, int64_t rows, int64_t dimensions, bfloat16* 
 template <typename T, typename Out>
 void linear(const T* x, const T* packed_weight, const float* bias, LinearShape shape, Activation activation,
             Out* y) {
-  multiply(x, packed_weight, shape, [&](int64_t row, int64_t first, int64_t columns, float* sums) {
+  multiply(x, packed_weight, shape, y, [&](const Tile& tile, float* sums) {
+    const TileColumnValues biases(bias, tile);
+    for (int64_t r = 0; r < tile.height; ++r) {
 #pragma omp simd
-    for (int64_t n = 0; n < columns; ++n) sums[n] += bias[first + n];
-    activate(sums, columns, activation);
-    store_row(sums, columns, y + row * shape.out + first);
+      for (int64_t n = 0; n < kTileColumns; ++n) sums[r * kTileColumns + n] += biases.values[n];
+    }
+    write_tile(sums, tile, activation, shape.out, y);
   });
 }
 
 template <typename Out>
 void linear_int8(const int8_t* x, const QuantizedRow* quantized, const uint8_t* packed_weight,
                  const float* scales, const float* bias, LinearShape shape, Activation activation, Out* y) {
-  multiply(x, packed_weight, shape, [&](int64_t row, int64_t first, int64_t columns, const int32_t* sums) {
-    alignas(64) float values[kTileColumns];
-    const QuantizedRow& by = quantized[row];
-    const float scale = by.scale;
-    const int32_t correction = by.correction;
+  multiply(x, packed_weight, shape, y, [&](const Tile& tile, const int32_t* sums) {
+    const TileColumnValues biases(bias, tile), factors(scales, tile);
+    alignas(64) float values[kTileRows * kTileColumns];
+    for (int64_t r = 0; r < tile.height; ++r) {
+      const auto [scale, correction] = quantized[tile.row + r];
+      const int32_t* row = sums + r * kTileColumns;
 #pragma omp simd
-    for (int64_t n = 0; n < columns; ++n) {
-      values[n] = static_cast<float>(sums[n] + correction) * (scale * scales[first + n]) + bias[first + n];
+      for (int64_t n = 0; n < kTileColumns; ++n) {
+        values[r * kTileColumns + n] =
+            static_cast<float>(row[n] + correction) * (scale * factors.values[n]) + biases.values[n];
+      }
     }
-    activate(values, columns, activation);
-    store_row(values, columns, y + row * shape.out + first);
+    write_tile(values, tile, activation, shape.out, y);
   });
 }
 

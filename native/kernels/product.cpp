@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <new>
 #include <type_traits>
 
 #include "kernels/narrow_arithmetic.h"
@@ -221,8 +220,8 @@ class Product {
     const int64_t most_words = std::min(words, kChunkWords);
     const int64_t tiles = divide_up(std::min(shape_.rows, kChunkRows), kTileRows);
     const int64_t panels = divide_up(std::min(shape_.columns, kChunkColumns), kPanelColumns);
-    packed_a_ = reinterpret_cast<Word*>(memory.left(tiles * kTileRows * most_words));
-    packed_b_ = reinterpret_cast<Word*>(memory.right(panels * kPanelColumns * most_words));
+    packed_a_ = reserve(memory.left, tiles * kTileRows * most_words);
+    packed_b_ = reserve(memory.right, panels * kPanelColumns * most_words);
 #pragma omp parallel
     for (int64_t column = 0; column < shape_.columns; column += kChunkColumns) {
       for (int64_t word = 0; word < words; word += kChunkWords) {
@@ -242,6 +241,12 @@ class Product {
   struct Chunk {
     int64_t first, count;
   };
+
+  static Word* reserve(AlignedVector<std::byte>& memory, int64_t words) {
+    const std::size_t bytes = words * sizeof(Word);
+    if (memory.size() < bytes) memory.resize(bytes);
+    return reinterpret_cast<Word*>(memory.data());
+  }
 
   int64_t values(const Chunk& words) const {
     return std::min(words.count * kValues, shape_.depth - words.first * kValues);
@@ -330,16 +335,6 @@ class Product {
 };
 
 }  // namespace
-
-uint32_t* ProductMemory::Part::reserve(int64_t count) {
-  if (count > size) {
-    const int64_t bytes = divide_up(count * static_cast<int64_t>(sizeof(uint32_t)), 64) * 64;
-    words.reset(static_cast<uint32_t*>(std::aligned_alloc(64, bytes)));
-    size = words ? count : 0;
-    if (!words) throw std::bad_alloc();
-  }
-  return words.get();
-}
 
 void multiply_float32(const Matrix<float>& a, const Matrix<float>& b, ProductShape shape, float* c,
                       int64_t stride, bool add, ProductMemory& memory) {

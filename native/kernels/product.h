@@ -6,10 +6,10 @@
 // van de Geijn's (Anatomy of high-performance matrix multiplication, 2008): packed panels, sums in registers.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
-#include <cstdlib>
-#include <memory>
 
+#include "kernels/aligned_vector.h"
 #include "kernels/bfloat16.h"
 
 namespace xlembed::kernels {
@@ -31,22 +31,8 @@ struct ProductShape {
 
 // What the operands are packed into: kept from one product to the next, because memory fresh from the system
 // costs as much as the packing.
-class ProductMemory {
- public:
-  // At least `count` words of 32 bits, aligned to 64 bytes, of undefined contents.
-  uint32_t* left(int64_t count) { return left_.reserve(count); }
-  uint32_t* right(int64_t count) { return right_.reserve(count); }
-
- private:
-  struct Release {
-    void operator()(uint32_t* words) const { std::free(words); }
-  };
-  struct Part {
-    uint32_t* reserve(int64_t count);
-    std::unique_ptr<uint32_t, Release> words;
-    int64_t size = 0;
-  };
-  Part left_, right_;
+struct ProductMemory {
+  AlignedVector<std::byte> left, right;
 };
 
 // c (rows, columns), row r at c + r * stride. Throws std::bad_alloc.
