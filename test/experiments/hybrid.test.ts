@@ -121,7 +121,7 @@ test('the settings in the repository are valid, and a wrong option is named', ()
   const wrong = writeSettings(at('wrong.json'), { training: { batchSize: 1 } });
   const code = `
     import { readSettings } from './experiments/hybrid/lib/settings.mjs';
-    for (const name of ['small', 'full', 'paper']) await readSettings(name);
+    for (const name of ['small', 'full', 'gpu', 'paper']) await readSettings(name);
     await readSettings(${JSON.stringify(wrong)}).catch((error) => console.log(error.message));`;
   const { status, stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', code], {
     encoding: 'utf8',

@@ -59,7 +59,7 @@ const schema = shape.refine(
   'a launcher trains published models: kind model for every encoder',
 );
 
-/** Settings by name (small, full, paper) or path, checked down to every option of the trainer. */
+/** Settings by name (small, full, gpu, paper) or path, checked down to every option of the trainer. */
 export async function readSettings(nameOrPath) {
   const named = !nameOrPath.endsWith(".json");
   const path = named ? fileURLToPath(new URL(`../settings/${nameOrPath}.json`, import.meta.url)) : nameOrPath;
