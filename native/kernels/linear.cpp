@@ -83,7 +83,8 @@ void multiply(const T* x, const Packed* packed, LinearShape shape, Out* y, const
 #pragma omp parallel for collapse(2) schedule(static) if (!omp_in_parallel())
   for (int64_t block = 0; block < blocks; ++block) {
     for (int64_t group = 0; group < groups; ++group) {
-      alignas(64) typename Arithmetic::Sum sums[kTileRows * kTileColumns];
+      alignas(64)
+          typename Arithmetic::Sum sums[kTileRows * kTileColumns] = {};  // zeros beyond the last panel
       const int64_t first = group * kTileVectors, vectors = std::min<int64_t>(kTileVectors, panels - first);
       Tile tile{.column = first * kLanes, .width = std::min(kTileColumns, shape.out - first * kLanes)};
       const int64_t end = std::min(shape.rows, (block + 1) * kRowBlock);

@@ -34,14 +34,15 @@ constexpr int64_t chain_words() {
   return std::numeric_limits<int64_t>::max();
 }
 
-// Memory fetched while a panel is multiplied: `lines` cache lines of it at a time, every so many words.
+// Memory fetched while a panel is multiplied: some cache lines of it every so many words.
 struct Prefetch {
   const char* next;
   int64_t every;
 };
 inline constexpr int64_t kCacheLine = kWordsPerCacheLine * 4;  // bytes
 
-// sums (Q, 48) = the panel (W, 48) times the queries (W, Q).
+// sums (Q, 48) = the panel (W, 48) times the queries (W, Q). Meanwhile Lines cache lines are fetched at a
+// time.
 //   Arithmetic: Word; Sums, a register of them; load_words(const Word*), broadcast_word(Word),
 //   multiply_add(words, word, sums), store_sums(Sum*, Sums); for sums in chains: kChainWords, add_sums(const
 //   Sum*, Sums)

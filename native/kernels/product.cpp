@@ -164,34 +164,25 @@ template <typename Arithmetic>
 inline void multiply_tile(const typename Arithmetic::Word* tile, const typename Arithmetic::Word* panel,
                           int64_t words, const TileSums& from, const TileSums& to) {
   Floats sums[kTileRows][kVectors];
-#pragma GCC unroll 8
   for (int q = 0; q < kTileRows; ++q) {
     __builtin_prefetch(to.values + q * to.stride, 1, 3);
-#pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) sums[q][v] = broadcast(0);
   }
 #pragma GCC unroll 4
   for (int64_t w = 0; w < words; ++w, tile += kTileRows, panel += kPanelColumns) {
     typename Arithmetic::Words b[kVectors];
-#pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) b[v] = Arithmetic::load_words(panel + v * kLanes);
-#pragma GCC unroll 8
     for (int q = 0; q < kTileRows; ++q) {
       const auto value = Arithmetic::broadcast_word(tile[q]);
-#pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) sums[q][v] = Arithmetic::multiply_add(b[v], value, sums[q][v]);
     }
   }
   if (from.values != nullptr) {
-#pragma GCC unroll 8
     for (int q = 0; q < kTileRows; ++q) {
-#pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) sums[q][v] += load(from.values + q * from.stride + v * kLanes);
     }
   }
-#pragma GCC unroll 8
   for (int q = 0; q < kTileRows; ++q) {
-#pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) store(to.values + q * to.stride + v * kLanes, sums[q][v]);
   }
 }
