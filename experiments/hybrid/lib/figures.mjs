@@ -8,9 +8,30 @@ import { nameOf } from './tables.mjs';
 const COLORS = { pretrained: '#7d8590', monolingual: '#d9730d', cross_lingual: '#2f81d6', hybrid_50: '#12996a', shuffled: '#b5539c', code_switching: '#a3821a', hybrid_25: '#6fbf9f', hybrid_75: '#0b6b49' };
 const SETTINGS = { 'within a language': 'monolingual AP', 'across languages': 'cross_lingual AP', 'common pool': 'multilingual AP' };
 
+const LEGEND_LINE = 16;
+
 /** Grey ink that is read on white and on black, for a file that no page colours. */
 function standalone({ markup }) {
-  return markup.replace('<svg ', '<svg xmlns="http://www.w3.org/2000/svg" style="color:#7d8590;font-family:sans-serif" ');
+  const own = 'color:#7d8590;font-family:sans-serif;';
+  return markup.replace(/<svg ([^>]*?)style="/, `<svg xmlns="http://www.w3.org/2000/svg" $1style="${own}`);
+}
+
+/** What each colour is, below the bars. */
+function withLegend(svg, colors) {
+  const [, width, bars] = /viewBox="0 0 ([\d.]+) ([\d.]+)"/.exec(svg).map(Number);
+  const height = bars + colors.size * LEGEND_LINE + 8;
+  const lines = [...colors].map(([name, color], i) => {
+    const y = bars + i * LEGEND_LINE;
+    return `<rect x="174" y="${y}" width="11" height="11" fill="${color}"/><text x="191" y="${y + 10}" fill="currentColor" font-size="12">${name}</text>`;
+  });
+  return svg
+    .replace(/width="[\d.]+" height="[\d.]+" viewBox="[^"]*"/, `width="${width}" height="${height}" viewBox="0 0 ${width} ${height}"`)
+    .replace('</svg>', `${lines.join('')}</svg>`);
+}
+
+async function barFigure(bars, regimes, format) {
+  const colors = new Map([...regimes.keys()].map((regime) => [nameOf(regime), COLORS[regime]]));
+  return withLegend(standalone(await renderIntervals(bars, colors, format)), colors);
 }
 
 /** XQuAD-R by setting: means over seeds, intervals over questions. */
@@ -25,8 +46,7 @@ export async function mapFigure(results, encoder) {
       return [{ row, model: nameOf(regime), value, low, high }];
     }),
   );
-  const colors = new Map([...regimes.keys()].map((regime) => [nameOf(regime), COLORS[regime]]));
-  return standalone(await renderIntervals(bars, colors, (value) => value.toFixed(3)));
+  return barFigure(bars, regimes, (value) => value.toFixed(3));
 }
 
 /** Language bias: mean over seeds. */
@@ -37,8 +57,7 @@ export async function biasFigure(results, encoder) {
     const range = values.length > 1 ? { low: Math.min(...values), high: Math.max(...values) } : { low: undefined, high: undefined };
     return values.length > 0 ? [{ row: 'language bias (ranks)', model: nameOf(regime), value: mean(values), ...range }] : [];
   });
-  const colors = new Map([...regimes.keys()].map((regime) => [nameOf(regime), COLORS[regime]]));
-  return standalone(await renderIntervals(bars, colors, (value) => value.toFixed(0)));
+  return barFigure(bars, regimes, (value) => value.toFixed(0));
 }
 
 /** mAP by query and passage language of one regime, mean over seeds. */
