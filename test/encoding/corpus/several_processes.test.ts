@@ -43,13 +43,18 @@ test('two processes share the shards and give the bytes of one', async () => {
 
 test('of three processes one is killed: the others take its shards over', async () => {
   const output = join(folder, 'three');
-  const all = await startAll(3, output, { batch_ms: 40 });
-  await until(() => isWriting(output, all[2]!.child));
-  all[2]!.child.kill('SIGKILL');
+  const all = await startAll(3, output, { batch_ms: 80 });
+  // On a busy machine the last to start may find nothing left: any but the one with the counter will do.
+  let lost: (typeof all)[number] | undefined;
+  await until(() => {
+    lost = all.slice(1).find(({ child }) => isWriting(output, child));
+    return lost !== undefined;
+  });
+  lost!.child.kill('SIGKILL');
   const ended = await Promise.all(all.map((each) => each.ended));
   assert.deepEqual(
     ended.map(({ status }) => status),
-    [0, 0, null],
+    all.map((each) => (each === lost ? null : 0)),
   );
   assert.deepEqual(contentOf(output), contentOf(whole));
   const { shards } = JSON.parse(await readFile(join(output, 'manifest.json'), 'utf8'));
@@ -58,7 +63,7 @@ test('of three processes one is killed: the others take its shards over', async 
 
 test('when the process with the counter is killed the others end with a code, and the job resumes', async () => {
   const output = join(folder, 'rank0');
-  const all = await startAll(2, output, { batch_ms: 40 });
+  const all = await startAll(2, output, { batch_ms: 80 });
   await until(() => isWriting(output, all[1]!.child));
   all[0]!.child.kill('SIGKILL');
   const { status, result } = await all[1]!.ended;
