@@ -12,7 +12,7 @@ namespace {
 
 // Tokens that pass through all layers together: enough to use a weight often once it is in the cache, few
 // enough for their activations to stay there.
-constexpr int64_t kChunkTokens = 256;
+constexpr int64_t kMostChunkTokens = 256, kFewestChunkTokens = 64;
 
 std::optional<kernels::Activation> find_activation(const std::string& name) {
   if (name == "gelu") return kernels::Activation::gelu;
@@ -21,18 +21,21 @@ std::optional<kernels::Activation> find_activation(const std::string& name) {
   return {};
 }
 
-// Whole sequences, from the longest on, so that no thread begins a long one when the others are done.
+// Whole sequences, from the longest on and in ever smaller chunks at the end, so that no thread begins a long
+// one when the others are done.
 struct Chunk {
   int64_t first_sequence, sequences, first_token, tokens;
 };
 
-std::vector<Chunk> cut_into_chunks(const PackedBatch& batch) {
+std::vector<Chunk> cut_into_chunks(const PackedBatch& batch, int threads) {
   const int32_t* offset = batch.cumulative.const_data_ptr<int32_t>();
   std::vector<Chunk> chunks;
   int64_t end = batch.sequences();
   while (end > 0) {
+    const int64_t share = (offset[end] - offset[0]) / (2 * threads);
+    const int64_t most = std::clamp(share, kFewestChunkTokens, kMostChunkTokens);
     int64_t begin = end - 1;
-    while (begin > 0 && offset[end] - offset[begin - 1] <= kChunkTokens) --begin;
+    while (begin > 0 && offset[end] - offset[begin - 1] <= most) --begin;
     chunks.push_back({begin, end - begin, offset[begin], offset[end] - offset[begin]});
     end = begin;
   }
@@ -52,9 +55,9 @@ class Inference final : public TransformerInference {
   at::Tensor forward(const PackedBatch& batch) override {
     lay_out();
     const at::Tensor hidden = at::empty({batch.tokens(), config().hidden_size}, at::kFloat);
-    const std::vector<Chunk> chunks = cut_into_chunks(batch);
-    const auto count = static_cast<int64_t>(chunks.size());
     const int threads = at::get_num_threads();
+    const std::vector<Chunk> chunks = cut_into_chunks(batch, threads);
+    const auto count = static_cast<int64_t>(chunks.size());
     workspaces_.resize(threads);
     // Fewer runs than threads: the threads share each kernel's work instead.
     if (count < threads) {
