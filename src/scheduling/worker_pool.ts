@@ -14,6 +14,8 @@ export interface WorkerPoolOptions {
   threads?: number;
   /** Tasks posted at a time, running ones included; `run` waits beyond. Default: twice the threads. */
   maxPending?: number;
+  /** Of a thread's heap, MB: what its short-lived values may take before they are collected. Default: V8's own. */
+  youngGeneration?: number;
 }
 
 /**
@@ -37,6 +39,7 @@ export class WorkerPool<Task, Result> {
     workerData,
     threads = availableParallelism(),
     maxPending = 2 * threads,
+    youngGeneration,
   }: WorkerPoolOptions) {
     if (!Number.isInteger(threads) || threads < 1)
       throw invalidArgument('threads', 'an integer above 0', threads);
@@ -48,6 +51,7 @@ export class WorkerPool<Task, Result> {
       maxThreads: threads,
       idleTimeout: Number.POSITIVE_INFINITY,
       workerData,
+      ...(youngGeneration ? { resourceLimits: { maxYoungGenerationSizeMb: youngGeneration } } : {}),
     });
     this.#pool.on('error', (cause) => {
       this.#lastFailure = cause;

@@ -30,6 +30,8 @@ export interface TokenizedTexts extends PackedSequences {
 /** Characters in one task: some milliseconds of work, against some tens of microseconds for the task itself. */
 const chunkCharacters = { smallest: 8_192, largest: 131_072 };
 const chunksPerThread = 4;
+/** MB: texts and ids live for one task. V8's default grows each thread by several times that. */
+const youngGeneration = 4;
 
 /**
  * A tokenizer in worker threads; each holds its own copy. Ids are those of Hugging Face's tokenizers library, which
@@ -91,6 +93,7 @@ export class TokenizerPool implements TokenizerInfo {
     const pool = new WorkerPool<TokenizerTask, TokenizedChunk | SpecialIds>({
       file: new URL('./tokenizer_worker.js', import.meta.url),
       workerData,
+      youngGeneration,
       ...(threads === undefined ? {} : { threads }),
     });
     try {
