@@ -19,6 +19,35 @@ RowWriter<T> token_rows(const int32_t* cumulative, PoolShape shape) {
   return {(cumulative[shape.sequences] - cumulative[0]) * row_bytes, shape.dimensions};
 }
 
+// Tokens added in one pass over the sums: they are loaded and stored that much more rarely.
+constexpr int64_t kTokensAtOnce = 4;
+// Tokens from the one that is added to the one that is asked for: memory's latency, where rows are read but
+// once.
+constexpr int64_t kTokensAhead = 8;
+
+// sum (D) += rows (tokens, D), one after the other. Asks for the rows behind them, even beyond the last one:
+// a prefetch reads nothing.
+template <int64_t tokens, typename T>
+void add_tokens(const T* rows, int64_t D, float* sum) {
+  constexpr int64_t line = 64 / sizeof(T);
+  for (int64_t first = 0; first < D; first += line) {
+    for (int64_t t = 0; t < tokens; ++t) __builtin_prefetch(rows + (kTokensAhead + t) * D + first);
+    const auto add = [&](int64_t count) {
+#pragma omp simd
+      for (int64_t d = first; d < first + count; ++d) {
+        float total = sum[d];
+        for (int64_t t = 0; t < tokens; ++t) total += to_float(rows[t * D + d]);
+        sum[d] = total;
+      }
+    };
+    if (D - first >= line) {
+      add(line);
+    } else {
+      add(D - first);
+    }
+  }
+}
+
 }  // namespace
 
 // Sequences differ in length, so threads take them as they become free; each sequence is one thread's work,
@@ -32,12 +61,11 @@ void pool_mean_forward(const T* hidden, const int32_t* cumulative, PoolShape sha
 #pragma omp for schedule(dynamic, taken_at_once(shape))
     for (int64_t b = 0; b < shape.sequences; ++b) {
       std::fill(sum.begin(), sum.end(), 0.0f);
-      for (int64_t t = cumulative[b]; t < cumulative[b + 1]; ++t) {
-        const T* row = hidden + t * D;
-        float* total = sum.data();
-#pragma omp simd
-        for (int64_t d = 0; d < D; ++d) total[d] += to_float(row[d]);
-      }
+      int64_t t = cumulative[b];
+      const int64_t end = cumulative[b + 1];
+      for (; t + kTokensAtOnce <= end; t += kTokensAtOnce)
+        add_tokens<kTokensAtOnce>(hidden + t * D, D, sum.data());
+      for (; t < end; ++t) add_tokens<1>(hidden + t * D, D, sum.data());
       const int32_t length = cumulative[b + 1] - cumulative[b];
       const float share = length > 0 ? 1.0f / static_cast<float>(length) : 0.0f;
       for (int64_t d = 0; d < D; ++d) store(pooled + b * D + d, sum[d] * share);
