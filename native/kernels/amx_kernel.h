@@ -44,16 +44,16 @@ class AmxKernel {
  public:
   using Word = uint32_t;
   using Sum = typename Arithmetic::Sum;
-  static constexpr int kTile = 32;
+  static constexpr int64_t kGroupQueries = 32;
 
   // queries (Q, W), W a multiple of 16
   AmxKernel(const uint32_t* queries, int64_t count, int64_t words)
-      : count_(count), words_(words), values_(tiles() * kTile * words, 0) {
+      : count_(count), words_(words), values_(groups() * kGroupQueries * words, 0) {
     std::copy_n(queries, count * words, values_.begin());
   }
-  int64_t tiles() const { return (count_ + kTile - 1) / kTile; }
-  int64_t first(int64_t tile) const { return tile * kTile; }
-  int64_t size(int64_t tile) const { return std::min<int64_t>(kTile, count_ - first(tile)); }
+  int64_t groups() const { return (count_ + kGroupQueries - 1) / kGroupQueries; }
+  int64_t first(int64_t group) const { return group * kGroupQueries; }
+  int64_t size(int64_t group) const { return std::min(kGroupQueries, count_ - first(group)); }
 
   void begin_thread() const {
     struct alignas(64) {
@@ -65,12 +65,12 @@ class AmxKernel {
   }
   void end_thread() const { _tile_release(); }
 
-  void score(const uint32_t* panel, const uint32_t* next, int64_t tile, Sum* sums) const {
-    const uint32_t* low = &values_[tile * kTile * words_];
+  void score(const uint32_t* panel, const uint32_t* next, int64_t group, Sum* sums) const {
+    const uint32_t* low = &values_[first(group) * words_];
     const uint32_t* high = low + 16 * words_;
     const int64_t query_stride = words_ * 4, row_stride = kPanelRows * 4;
-    const int64_t lines = (3 * kTileWords + tiles() - 1) / tiles();  // of `next`, at each step
-    const uint32_t* ahead = next + tile * lines * (words_ / kTileWords) * kWordsPerCacheLine;
+    const int64_t lines = (3 * kTileWords + groups() - 1) / groups();  // of `next`, at each step
+    const uint32_t* ahead = next + group * lines * (words_ / kTileWords) * kWordsPerCacheLine;
     _tile_zero(0);
     _tile_zero(1);
     _tile_zero(2);

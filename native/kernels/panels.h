@@ -34,112 +34,131 @@ constexpr int64_t chain_words() {
   return std::numeric_limits<int64_t>::max();
 }
 
-// Memory fetched while a panel is multiplied: some cache lines of it every so many words.
+// Memory fetched while rows are multiplied: some cache lines of it every so many words.
 struct Prefetch {
   const char* next;
   int64_t every;
+  int64_t wait = 1;  // words until then
 };
 inline constexpr int64_t kCacheLine = kWordsPerCacheLine * 4;  // bytes
 
-// sums (Q, 48) = the panel (W, 48) times the queries (W, Q). Meanwhile Lines cache lines are fetched at a
-// time.
+// sums (Q, 48), their first lanes, = the first lanes of rows (W, 48) times the queries (W, Q), or are added to.
+// Meanwhile Lines cache lines are fetched at a time.
 //   Arithmetic: Word; Sums, a register of them; load_words(const Word*), broadcast_word(Word),
 //   multiply_add(words, word, sums), store_sums(Sum*, Sums); for sums in chains: kChainWords, add_sums(const
 //   Sum*, Sums)
 template <typename Arithmetic, int Q, int Lines>
-void score_panel(const typename Arithmetic::Word* panel, int64_t words,
-                 const typename Arithmetic::Word* queries, Prefetch ahead, typename Arithmetic::Sum* scores) {
-  constexpr int V = vectors_at_once(Q), parts = kVectors / V;
-  int64_t wait = 1;
-  for (int part = 0; part < parts; ++part) {
-    const typename Arithmetic::Word* rows = panel + part * V * kLanes;
-    for (int64_t begin = 0; begin < words; begin += chain_words<Arithmetic>()) {
-      const int64_t end = std::min(words, begin + chain_words<Arithmetic>());
-      typename Arithmetic::Sums sums[Q][V] = {};
-      for (int64_t w = begin; w < end; ++w) {
-        if (--wait == 0) {
-          for (int line = 0; line < Lines; ++line) __builtin_prefetch(ahead.next + line * kCacheLine, 0, 2);
-          ahead.next += Lines * kCacheLine;
-          wait = ahead.every;
-        }
-        typename Arithmetic::Words x[V];
-        for (int v = 0; v < V; ++v) x[v] = Arithmetic::load_words(rows + w * kPanelRows + v * kLanes);
-        for (int q = 0; q < Q; ++q) {
-          const auto value = Arithmetic::broadcast_word(queries[w * Q + q]);
-          for (int v = 0; v < V; ++v) sums[q][v] = Arithmetic::multiply_add(x[v], value, sums[q][v]);
-        }
-      }
-      for (int q = 0; q < Q; ++q) {
-        for (int v = 0; v < V; ++v) {
-          typename Arithmetic::Sum* out = scores + q * kPanelRows + (part * V + v) * kLanes;
-          if constexpr (requires { Arithmetic::kChainWords; }) {
-            if (begin > 0) sums[q][v] = Arithmetic::add_sums(out, sums[q][v]);
-          }
-          Arithmetic::store_sums(out, sums[q][v]);
-        }
-      }
+void score_rows(const typename Arithmetic::Word* rows, int64_t words,
+                const typename Arithmetic::Word* queries, bool add, Prefetch& prefetch,
+                typename Arithmetic::Sum* scores) {
+  constexpr int V = vectors_at_once(Q);
+  Prefetch ahead = prefetch;
+  typename Arithmetic::Sums sums[Q][V] = {};
+  for (int64_t w = 0; w < words; ++w) {
+    if (--ahead.wait == 0) {
+      for (int line = 0; line < Lines; ++line) __builtin_prefetch(ahead.next + line * kCacheLine, 0, 2);
+      ahead.next += Lines * kCacheLine;
+      ahead.wait = ahead.every;
+    }
+    typename Arithmetic::Words x[V];
+    for (int v = 0; v < V; ++v) x[v] = Arithmetic::load_words(rows + w * kPanelRows + v * kLanes);
+    for (int q = 0; q < Q; ++q) {
+      const auto value = Arithmetic::broadcast_word(queries[w * Q + q]);
+      for (int v = 0; v < V; ++v) sums[q][v] = Arithmetic::multiply_add(x[v], value, sums[q][v]);
     }
   }
+  for (int q = 0; q < Q; ++q) {
+    for (int v = 0; v < V; ++v) {
+      typename Arithmetic::Sum* out = scores + q * kPanelRows + v * kLanes;
+      if constexpr (requires { Arithmetic::kChainWords; }) {
+        if (add) sums[q][v] = Arithmetic::add_sums(out, sums[q][v]);
+      }
+      Arithmetic::store_sums(out, sums[q][v]);
+    }
+  }
+  prefetch = ahead;
 }
 
 template <typename Arithmetic>
-using ScorePanel = void (*)(const typename Arithmetic::Word*, int64_t, const typename Arithmetic::Word*,
-                            Prefetch, typename Arithmetic::Sum*);
+using ScoreRows = void (*)(const typename Arithmetic::Word*, int64_t, const typename Arithmetic::Word*, bool,
+                           Prefetch&, typename Arithmetic::Sum*);
 
 template <typename Arithmetic, int Lines, int... Q>
-constexpr std::array<ScorePanel<Arithmetic>, sizeof...(Q)> score_panels(std::integer_sequence<int, Q...>) {
-  return {score_panel<Arithmetic, Q + 1, Lines>...};
+constexpr std::array<ScoreRows<Arithmetic>, sizeof...(Q)> by_queries(std::integer_sequence<int, Q...>) {
+  return {score_rows<Arithmetic, Q + 1, Lines>...};
 }
 
 // By cache lines at a time - 1, then by queries - 1.
 template <typename Arithmetic>
-inline constexpr std::array<std::array<ScorePanel<Arithmetic>, kQueryTile>, kLinesPerWord> kScorePanel = {
-    score_panels<Arithmetic, 1>(std::make_integer_sequence<int, kQueryTile>()),
-    score_panels<Arithmetic, 2>(std::make_integer_sequence<int, kQueryTile>()),
-    score_panels<Arithmetic, 3>(std::make_integer_sequence<int, kQueryTile>())};
+inline constexpr std::array<std::array<ScoreRows<Arithmetic>, kQueryTile>, kLinesPerWord> kScoreRows = {
+    by_queries<Arithmetic, 1>(std::make_integer_sequence<int, kQueryTile>()),
+    by_queries<Arithmetic, 2>(std::make_integer_sequence<int, kQueryTile>()),
+    by_queries<Arithmetic, 3>(std::make_integer_sequence<int, kQueryTile>())};
 
 // Scores panels with sums held in vector registers. Queries (Q, W) become tiles of nearly equal sizes (W, at
-// most kQueryTile). Meanwhile the panel which comes next is fetched, evenly: in bursts it would have to be
-// waited for, since memory is slower than the caches take it.
+// most kQueryTile), and these groups: a few registers' width of a panel, as deep as one chain, stays in the
+// first cache level while a group's tiles pass. Meanwhile the panel which comes next is fetched, evenly: in
+// bursts it would have to be waited for, since memory is slower than the caches take it.
 template <typename Arithmetic>
 class RegisterKernel {
  public:
   using Word = typename Arithmetic::Word;
   using Sum = typename Arithmetic::Sum;
-  static constexpr int kTile = kQueryTile;
+  static constexpr int64_t kGroupTiles = 16;
+  static constexpr int64_t kGroupQueries = kGroupTiles * kQueryTile;
 
   RegisterKernel(const Word* queries, int64_t count, int64_t words)
       : count_(count), words_(words), values_(count * words) {
     for (int64_t tile = 0; tile < tiles(); ++tile) {
-      steps_before_.push_back(steps_);
-      steps_ += words * kVectors / vectors_at_once(static_cast<int>(size(tile)));
-      Word* out = &values_[first(tile) * words];
+      if (tile % kGroupTiles == 0) steps_before_.push_back(steps_);
+      const int64_t begin = tile_begin(tile), size = tile_begin(tile + 1) - begin;
+      steps_ += words * parts(size);
+      Word* out = &values_[begin * words];
       for (int64_t w = 0; w < words; ++w) {
-        for (int64_t q = 0; q < size(tile); ++q)
-          out[w * size(tile) + q] = queries[(first(tile) + q) * words + w];
+        for (int64_t q = 0; q < size; ++q) out[w * size + q] = queries[(begin + q) * words + w];
       }
     }
   }
-  int64_t tiles() const { return (count_ + kQueryTile - 1) / kQueryTile; }
-  int64_t first(int64_t tile) const { return tile * count_ / tiles(); }
-  int64_t size(int64_t tile) const { return first(tile + 1) - first(tile); }
+  int64_t groups() const { return (tiles() + kGroupTiles - 1) / kGroupTiles; }
+  int64_t first(int64_t group) const { return tile_begin(std::min(group * kGroupTiles, tiles())); }
+  int64_t size(int64_t group) const { return first(group + 1) - first(group); }
   void begin_thread() const {}
   void end_thread() const {}
 
-  void score(const Word* panel, const Word* next, int64_t tile, Sum* sums) const {
+  // sums (size(group), 48); `next` is fetched by all groups together
+  void score(const Word* panel, const Word* next, int64_t group, Sum* sums) const {
     const int64_t fetched = words_ * kLinesPerWord;
     const int64_t lines = (fetched + steps_ - 1) / steps_, every = std::max<int64_t>(1, steps_ / fetched);
-    const char* here = reinterpret_cast<const char*>(next) + steps_before_[tile] / every * lines * kCacheLine;
-    kScorePanel<Arithmetic>[lines - 1][size(tile) - 1](panel, words_, & values_[first(tile)* words_],
-                                                       {here, every}, sums);
+    const int64_t skipped = steps_before_[group] / every * lines * kCacheLine;
+    Prefetch prefetch{reinterpret_cast<const char*>(next) + skipped, every};
+    const int64_t begin = group * kGroupTiles, end = std::min(begin + kGroupTiles, tiles());
+    const auto& score_tile = kScoreRows<Arithmetic>[lines - 1];
+    // Where there are several tiles, all are of sizes that take as many parts.
+    const int64_t count = parts(tile_begin(begin + 1) - tile_begin(begin)), width = kPanelRows / count;
+    for (int64_t lane = 0; lane < kPanelRows; lane += width) {
+      for (int64_t word = 0; word < words_; word += chain_words<Arithmetic>()) {
+        const Word* rows = panel + word * kPanelRows + lane;
+        const int64_t some = std::min(words_ - word, chain_words<Arithmetic>());
+        for (int64_t tile = begin; tile < end; ++tile) {
+          const int64_t query = tile_begin(tile), queries = tile_begin(tile + 1) - query;
+          score_tile[queries - 1](rows, some, &values_[query * words_ + word * queries], word > 0, prefetch,
+                                  sums + (query - tile_begin(begin)) * kPanelRows + lane);
+        }
+      }
+    }
   }
 
  private:
+  // Passes over a panel.
+  static int64_t parts(int64_t queries) { return kVectors / vectors_at_once(static_cast<int>(queries)); }
+  int64_t tiles() const { return (count_ + kQueryTile - 1) / kQueryTile; }
+  int64_t tile_begin(int64_t tile) const { return tile * count_ / tiles(); }
+
   int64_t count_;
   int64_t words_;
   std::vector<Word> values_;
   int64_t steps_ = 0;                  // words of all tiles, once for each time that a tile reads the panel
-  std::vector<int64_t> steps_before_;  // by tile
+  std::vector<int64_t> steps_before_;  // by group
 };
 
 // A panel, and as much memory that is wanted next: it is fetched meanwhile, and never needs to be there.
@@ -157,16 +176,16 @@ void scan(const Kernel& kernel, int64_t panels, int threads, Panel& panel, const
   std::atomic<int64_t> next_chunk = 0;
 #pragma omp parallel num_threads(threads)
   {
-    alignas(64) typename Kernel::Sum sums[Kernel::kTile * kPanelRows];
+    alignas(64) typename Kernel::Sum sums[Kernel::kGroupQueries * kPanelRows];
     const int thread = omp_get_thread_num();
     kernel.begin_thread();
     for (int64_t begin; (begin = next_chunk.fetch_add(chunk)) < panels;) {
       for (int64_t p = begin; p < std::min(begin + chunk, panels); ++p) {
         const PanelAndNext<typename Kernel::Word> current = panel(p, thread);
-        for (int64_t tile = 0; tile < kernel.tiles(); ++tile) {
-          kernel.score(current.words, current.next, tile, sums);
-          for (int64_t q = 0; q < kernel.size(tile); ++q) {
-            visit(thread, kernel.first(tile) + q, sums + q * kPanelRows, current.words, p);
+        for (int64_t group = 0; group < kernel.groups(); ++group) {
+          kernel.score(current.words, current.next, group, sums);
+          for (int64_t q = 0; q < kernel.size(group); ++q) {
+            visit(thread, kernel.first(group) + q, sums + q * kPanelRows, current.words, p);
           }
         }
       }
