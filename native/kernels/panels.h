@@ -42,8 +42,8 @@ struct Prefetch {
 };
 inline constexpr int64_t kCacheLine = kWordsPerCacheLine * 4;  // bytes
 
-// sums (Q, 48), their first lanes, = the first lanes of rows (W, 48) times the queries (W, Q), or are added to.
-// Meanwhile Lines cache lines are fetched at a time.
+// sums (Q, 48), their first lanes, = the first lanes of rows (W, 48) times the queries (W, Q), or are added
+// to. Meanwhile Lines cache lines are fetched at a time.
 //   Arithmetic: Word; Sums, a register of them; load_words(const Word*), broadcast_word(Word),
 //   multiply_add(words, word, sums), store_sums(Sum*, Sums); for sums in chains: kChainWords, add_sums(const
 //   Sum*, Sums)

@@ -76,7 +76,7 @@ void both(void (*body)(Narrow)) {
 void agrees_with_float32(Narrow type) {
   for (const int64_t dimensions : {1, 7, 64, 100, 384, 1024}) {
     const Stored stored(random_vectors(3000, dimensions, 1), dimensions, type);
-    for (const int64_t queries : {1, 3, 8, 9, 32, 33, 70}) {
+    for (const int64_t queries : {1, 3, 8, 9, 32, 33, 70, 130}) {
       compare(random_vectors(queries, dimensions, 2), stored, 10, 1 + queries % 3);
     }
   }

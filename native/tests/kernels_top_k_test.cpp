@@ -86,7 +86,7 @@ void compare_with_float64(int64_t queries, int64_t rows, int64_t dimensions, int
 }
 
 void matches_float64() {
-  for (const int64_t queries : {1, 2, 3, 7, 8, 9, 17, 33}) {
+  for (const int64_t queries : {1, 2, 3, 7, 8, 9, 17, 33, 97, 300}) {
     for (const int64_t rows : {1, 47, 48, 49, 500}) compare_with_float64(queries, rows, 20, 10);
   }
   for (const int64_t rows : {1, 31, 33, 1000, 4097}) {

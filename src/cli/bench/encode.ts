@@ -3,7 +3,7 @@ import type { EncoderDtype } from '../../native.js';
 import type { CaseResult, ImplementationResult } from '../../report/benchmark_results.js';
 import { type EncoderShape, operationsOf } from './encode_model.js';
 import type { EncodePeers } from './encode_peers.js';
-import { ProductsAlone } from './encode_products.js';
+import { ProductsAlone, SquareProducts } from './encode_products.js';
 import { median, medianDeviation, rounded } from './statistics.js';
 
 export interface EncodeCase {
@@ -33,6 +33,9 @@ interface Runner {
   sample: () => Float32Array | null;
 }
 
+const productsAlone = 'products alone';
+const squareProducts = 'square products';
+
 /** Texts in the warm-up, and in the comparison of the embeddings. */
 const SAMPLE = 32;
 
@@ -47,11 +50,18 @@ export async function measureEncoding(one: EncodeCase, options: EncodeCaseOption
   try {
     const lengths = await tokenLengths(encoder, texts);
     const products = await ProductsAlone.create(one.encoder, dtype, lengths);
+    const { linear, attention } = operationsOf(one.encoder, lengths);
+    const square = dtype === 'float32' ? await SquareProducts.create(linear + attention) : null;
     const expected = await inFloat32(one, folder);
     const runners: Runner[] = [
       ownRunner(encoder, texts),
       // Right behind what is held against them: a peer's threads may spin for a while after its turn.
-      { name: 'products alone', kind: 'products', run: () => products.seconds(), sample: () => null },
+      ...[
+        ...(square ? [{ name: squareProducts, of: square }] : []),
+        { name: productsAlone, of: products },
+      ].map(
+        ({ name, of }): Runner => ({ name, kind: 'products', run: () => of.seconds(), sample: () => null }),
+      ),
       ...(peers?.able(dtype, maxTokens) ?? []).map((name) => peerRunner(name, one, options)),
     ];
     for (const { run } of [ownRunner(encoder, texts.slice(0, SAMPLE)), ...warmUps(one, options)]) await run();
@@ -62,7 +72,7 @@ export async function measureEncoding(one: EncodeCase, options: EncodeCaseOption
       tokenizing.push(await secondsOf(() => encoder.tokenizer.tokenize(texts)));
     }
     products.dispose();
-    const { linear, attention } = operationsOf(one.encoder, lengths);
+    square?.dispose();
     const work = {
       texts: texts.length,
       tokens: lengths.reduce((sum, length) => sum + length, 0),
@@ -139,12 +149,14 @@ function judge(
   expected: Float32Array,
 ): ImplementationResult {
   const seconds = samples[own]!;
-  const alone = samples[runners.findIndex((runner) => runner.kind === 'products')]!;
+  const alone = samples[runners.findIndex(({ name }) => name === productsAlone)]!;
   const paired = (others: readonly number[]) =>
     rounded(median(others.map((other, k) => other / seconds[k]!)));
   const values = sample();
   const peers = runners.flatMap((peer, i) =>
-    peer.kind === 'peer' && kind === 'xlembed' ? [{ peer: peer.name, ratio: paired(samples[i]!) }] : [],
+    kind === 'xlembed' && (peer.kind === 'peer' || peer.name === squareProducts)
+      ? [{ peer: peer.name, ratio: paired(samples[i]!) }]
+      : [],
   );
   return {
     ...{ name, kind, seconds: rounded(median(seconds)), deviation: rounded(medianDeviation(seconds)) },

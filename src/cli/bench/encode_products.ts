@@ -6,6 +6,8 @@ import { type EncoderShape, linearLayers, operationsOf } from './encode_model.js
 const ROWS = 2048;
 /** Of each product: together about a second. */
 const REPEATS = 8;
+/** Rows of the square matrices: large enough for libtorch's best rate. */
+const SQUARE = 2048;
 
 interface Layer {
   benchmark: NativeKernelBenchmark;
@@ -63,5 +65,35 @@ export class ProductsAlone {
 
   dispose(): void {
     for (const { benchmark } of this.layers) benchmark.dispose();
+  }
+}
+
+/** The rate of libtorch's float32 products of square matrices, which is what any program here can reach at best. */
+export class SquareProducts {
+  private constructor(
+    readonly benchmark: NativeKernelBenchmark,
+    readonly operations: number,
+  ) {}
+
+  /** For so many operations. */
+  static async create(operations: number): Promise<SquareProducts> {
+    const benchmark = await nativeCall(() =>
+      loadNative().createKernelBenchmark({
+        ...{ op: 'matmul', device: 'cpu', dtype: 'float32', inputSets: 1, seed },
+        shape: { size: SQUARE },
+      }),
+    );
+    await nativeCall(() => benchmark.run('libtorch', 1));
+    return new SquareProducts(benchmark, operations);
+  }
+
+  /** Seconds for all operations, from the rate of this moment. */
+  async seconds(): Promise<number> {
+    const seconds = await nativeCall(() => this.benchmark.run('libtorch', REPEATS));
+    return (seconds * this.operations) / (2 * SQUARE ** 3);
+  }
+
+  dispose(): void {
+    this.benchmark.dispose();
   }
 }
