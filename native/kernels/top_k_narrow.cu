@@ -3,9 +3,9 @@
 #include <cfloat>
 #include <vector>
 
+#include "kernels/narrow_vectors.cuh"
 #include "kernels/tensor_core.cuh"
 #include "kernels/top_k_lists.cuh"
-#include "kernels/top_k_narrow.h"
 
 // The first pass appends to a query's list, inside the scoring kernel, what is not below its threshold: (the
 // k-th best narrow score of the slabs before) - 2m. The second pass gives what is left its float32 scores.
@@ -13,136 +13,11 @@
 namespace xlembed::kernels::cuda {
 namespace {
 
-// ---- Narrow numbers ----
+// ---- Queries in narrow numbers ----
 
 struct Bounds {
   float error, length;  // over the rows: the largest |x - narrow(x)| and |narrow(x)|
 };
-
-// One warp to a row of `width` places, zeros beyond D; every lane receives how far the row is from x.
-struct Distance {
-  double error = 0, length = 0;
-};
-__device__ Distance narrow_row(const float* x, int64_t D, int64_t width, bfloat16* out) {
-  Distance squared;
-  for (int64_t d = threadIdx.x; d < width; d += warp_lanes) {
-    const float value = d < D ? x[d] : 0.0f;
-    out[d] = round_to_bfloat16(value);
-    const double rounded = to_float(out[d]), difference = value - rounded;
-    squared.error += difference * difference;
-    squared.length += rounded * rounded;
-  }
-  return {sqrt(warp_sum(squared.error)), sqrt(warp_sum(squared.length))};
-}
-
-constexpr int rows_per_block = 8;  // of a grid: one warp each
-
-__device__ int64_t row_of_warp() { return static_cast<int64_t>(blockIdx.x) * rows_per_block + threadIdx.y; }
-
-// Of numbers that are not negative the larger one has the larger bits: no order matters.
-__device__ void raise(float* bound, double value) {
-  const auto wanted = static_cast<float>(value * 1.000001);  // the conversion may have rounded down
-  atomicMax(reinterpret_cast<unsigned*>(bound), __float_as_uint(wanted));
-}
-
-__global__ void narrow_rows(const float* vectors, int64_t first, int64_t count, int64_t D,
-                            int64_t memory_rows, bfloat16* const* blocks, float* bounds) {
-  const int64_t r = row_of_warp();
-  if (r >= count) return;
-  const int64_t width = narrow_width(D), row = first + r;
-  bfloat16* out = blocks[row / memory_rows] + row % memory_rows * width;
-  const Distance distance = narrow_row(vectors + r * D, D, width, out);
-  if (threadIdx.x != 0) return;
-  raise(&bounds[0], distance.error);
-  raise(&bounds[1], distance.length);
-}
-
-// ---- Vectors in narrow numbers alone ----
-
-// The rows of a StoredCorpus.
-struct StoredRows {
-  Narrow type;
-  char* const* blocks;
-  int64_t memory_rows;  // of each block
-  int64_t row_bytes;
-
-  explicit StoredRows(const StoredCorpus& corpus)
-      : type(corpus.type),
-        blocks(corpus.blocks),
-        memory_rows(corpus.rows_per_block),
-        row_bytes(stored_row_bytes(corpus.type, corpus.dimensions)) {}
-
-  __device__ char* at(int64_t row) const { return blocks[row / memory_rows] + row % memory_rows * row_bytes; }
-  __device__ float* scale(char* row) const { return reinterpret_cast<float*>(row + row_bytes - 16); }
-  __device__ float value(const char* row, int64_t d) const {
-    if (type == Narrow::bfloat16) return to_float(reinterpret_cast<const bfloat16*>(row)[d]);
-    const float scale = *reinterpret_cast<const float*>(row + row_bytes - 16);
-    return scale * static_cast<float>(reinterpret_cast<const int8_t*>(row)[d]);
-  }
-};
-
-// A warp to a row, with the arithmetic of the CPU's encode_int8(); every lane receives how far bfloat16 is
-// from what the numbers stand for.
-__device__ Distance int8_row(const float* x, int64_t D, int64_t width, int8_t* out, float* scale_out) {
-  float largest = 0;
-  for (int64_t d = threadIdx.x; d < D; d += warp_lanes) largest = fmaxf(largest, fabsf(x[d]));
-  const float scale = int8_scale(warp_max(largest)), inverse = scale > FLT_MIN ? 1 / scale : 0.0f;
-  Distance squared;
-  for (int64_t d = threadIdx.x; d < width; d += warp_lanes) {
-    const float integer = d < D ? fminf(fmaxf(rintf(x[d] * inverse), -127.0f), 127.0f) : 0.0f;
-    out[d] = static_cast<int8_t>(integer);
-    const float value = scale * integer;
-    const double rounded = to_float(round_to_bfloat16(value)), difference = value - rounded;
-    squared.error += difference * difference;
-    squared.length += rounded * rounded;
-  }
-  if (threadIdx.x == 0) *scale_out = scale;
-  return {sqrt(warp_sum(squared.error)), sqrt(warp_sum(squared.length))};
-}
-
-__global__ void store_rows(const float* vectors, int64_t first, int64_t count, int64_t D, StoredRows rows,
-                           float* bounds) {
-  const int64_t r = row_of_warp();
-  if (r >= count) return;
-  char* out = rows.at(first + r);
-  const float* x = vectors + r * D;
-  Distance distance;
-  if (rows.type == Narrow::bfloat16) {
-    distance = narrow_row(x, D, narrow_width(D), reinterpret_cast<bfloat16*>(out));
-    distance.error = 0;  // what is read is what is kept
-  } else {
-    distance = int8_row(x, D, rows.row_bytes - 16, reinterpret_cast<int8_t*>(out), rows.scale(out));
-  }
-  if (threadIdx.x != 0) return;
-  raise(&bounds[0], distance.error);
-  raise(&bounds[1], distance.length);
-}
-
-// Rows [first, first + count) -> (count, width) bfloat16, a thread to eight places.
-__global__ void widen_to_bfloat16(StoredRows rows, int64_t first, int64_t count, int64_t width,
-                                  bfloat16* out) {
-  const int64_t at = (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) * 8;
-  if (at >= count * width) return;
-  char* row = rows.at(first + at / width);
-  const float scale = *rows.scale(row);
-  // width is at most the padded D: zeros stand behind D.
-  const auto integers = load_vector<int8_t, 8>(reinterpret_cast<const int8_t*>(row) + at % width);
-  Vector<bfloat16, 8> result;
-#pragma unroll
-  for (int i = 0; i < 8; ++i)
-    result.values[i] = round_to_bfloat16(scale * static_cast<float>(integers.values[i]));
-  store_vector(out + at, result);
-}
-
-// Rows [first, first + count) -> float32 panels (ceil(count / 48), D, 48); rows beyond `count` are zeros.
-__global__ void widen_to_panels(StoredRows rows, int64_t first, int64_t count, int64_t D, int64_t values,
-                                float* panels) {
-  const int64_t at = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (at >= values) return;
-  const int64_t lane = at % kPanelRows, d = at / kPanelRows % D,
-                row = at / kPanelRows / D * kPanelRows + lane;
-  panels[at] = row < count ? rows.value(rows.at(first + row), d) : 0.0f;
-}
 
 // As on the CPU, except that tensor cores cut off where a sum rounds: twice the rounding.
 __device__ float margin(double length, const Distance& query, const Bounds& bounds, int64_t D) {
@@ -500,17 +375,6 @@ void* widened_piece(void* workspace, int64_t queries, int64_t D) {
   return static_cast<char*>(workspace) + top_k_narrow_workspace_bytes(queries, D);
 }
 
-PanelSource widened_panels(const StoredCorpus& corpus, float* panels, CudaStream stream) {
-  return [&corpus, panels, stream](int64_t first, int64_t* end) -> const float* {
-    const int64_t D = corpus.dimensions, rows = std::min(*end - first, stored_piece_rows(D));
-    const int64_t values = (rows + kPanelRows - 1) / kPanelRows * kPanelRows * D;
-    launch(widen_to_panels, blocks_for(values, plain_threads), plain_threads, 0, stream, StoredRows(corpus),
-           first, rows, D, values, panels);
-    *end = first + rows;
-    return panels;
-  };
-}
-
 }  // namespace
 
 int64_t top_k_narrow_workspace_bytes(int64_t queries, int64_t dimensions) {
@@ -522,19 +386,6 @@ int64_t top_k_narrow_workspace_bytes(int64_t queries, int64_t dimensions) {
 int64_t top_k_stored_workspace_bytes(int64_t queries, int64_t dimensions) {
   return top_k_narrow_workspace_bytes(queries, dimensions) +
          stored_piece_rows(dimensions) * narrow_width(dimensions) * static_cast<int64_t>(sizeof(float));
-}
-
-void write_narrow(const float* vectors, int64_t first, int64_t count, int64_t dimensions,
-                  int64_t rows_per_block_of_memory, bfloat16* const* blocks, float* bounds,
-                  CudaStream stream) {
-  launch(narrow_rows, blocks_for(count, rows_per_block), dim3(warp_lanes, rows_per_block), 0, stream, vectors,
-         first, count, dimensions, rows_per_block_of_memory, blocks, bounds);
-}
-
-void write_stored(const float* vectors, int64_t first, int64_t count, const StoredCorpus& corpus,
-                  CudaStream stream) {
-  launch(store_rows, blocks_for(count, rows_per_block), dim3(warp_lanes, rows_per_block), 0, stream, vectors,
-         first, count, corpus.dimensions, StoredRows(corpus), corpus.bounds);
 }
 
 int64_t top_k_narrow(const float* queries, int64_t query_count, const Corpus& corpus,
@@ -560,7 +411,6 @@ int64_t top_k_stored(const float* queries, int64_t query_count, const StoredCorp
   if (query_count == 0 || k == 0) return 0;
   const int64_t D = corpus.dimensions, width = narrow_width(D);
   const Pieces pieces(workspace, top_k_padded_queries(query_count), D);
-  const StoredRows stored(corpus);
   void* const widened = widened_piece(workspace, query_count, D);
   const auto first_pass = [&](int64_t first, int64_t end) {
     if (corpus.type == Narrow::bfloat16) {
@@ -571,15 +421,13 @@ int64_t top_k_stored(const float* queries, int64_t query_count, const StoredCorp
     auto* const piece = static_cast<bfloat16*>(widened);
     for (int64_t next; first < end; first = next) {
       next = std::min(end, first + stored_piece_rows(D));
-      const int64_t count = next - first;
-      launch(widen_to_bfloat16, blocks_for(count * width / 8, plain_threads), plain_threads, 0, stream,
-             stored, first, count, width, piece);
+      widen_to_bfloat16(corpus, first, next - first, piece, stream);
       score_slab({nullptr, 0, width, first, next, piece}, pieces, query_count, stream);
     }
   };
   const std::vector<int> given_up =
       search_near(queries, query_count, {corpus.rows, D}, corpus.bounds, k, pieces, first_pass,
-                  StoredVectors{stored}, scores, rows, stream);
+                  StoredVectors{StoredRows(corpus)}, scores, rows, stream);
   const PanelSource panels = widened_panels(corpus, static_cast<float*>(widened), stream);
   return search_given_up(given_up, [&](int64_t q, int64_t count) {
     top_k(queries + q * D, count, panels, {corpus.rows, D}, k, workspace, scores + q * k, rows + q * k,
