@@ -3,6 +3,7 @@
 #include <cfloat>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 
 #include "kernels/amx_kernel.h"
 #include "kernels/bfloat16.h"
@@ -206,29 +207,54 @@ void shortlist(const NarrowQueries& queries, int64_t count, const Corpus& corpus
 
 // ---- Second pass: their scores in float32 ----
 
-// candidates[0 .. count) get the score of top_k.h, eight at a time: one chain of additions alone would wait
-// for each.
-void score_rows(const float* query, const Corpus& corpus, Candidate* candidates, int64_t count) {
-  constexpr int kChains = 8;
+struct Pair {
+  Candidate* candidate;
+  const float* query;
+};
+// Pairs scored together: one chain of additions alone would wait for each.
+constexpr int64_t kChains = 8;
+
+// pairs[0 .. count) get the score of top_k.h; count <= kChains
+void score_pairs(const Pair* pairs, int64_t count, const Corpus& corpus) {
   const bool is_narrow = corpus.layout == Layout::narrow;
-  std::vector<float> vectors(is_narrow ? kChains * corpus.dimensions : 0);
+  thread_local std::vector<float> vectors;
+  if (is_narrow) vectors.resize(kChains * corpus.dimensions);
+  const float *x[kChains], *queries[kChains];
+  float scores[kChains] = {};
+  for (int i = 0; i < kChains; ++i) {
+    const Pair& pair = pairs[std::min<int64_t>(i, count - 1)];
+    if (is_narrow) read_row(corpus, pair.candidate->row, &vectors[i * corpus.dimensions]);
+    x[i] = is_narrow ? &vectors[i * corpus.dimensions] : address(corpus, pair.candidate->row);
+    queries[i] = pair.query;
+  }
+  for (int64_t begin = 0; begin < corpus.dimensions; begin += kChain) {
+    float sums[kChains] = {};
+    for (int64_t d = begin; d < std::min(begin + kChain, corpus.dimensions); ++d) {
+      for (int i = 0; i < kChains; ++i) sums[i] = fma(x[i][d], queries[i][d], sums[i]);
+    }
+    for (int i = 0; i < kChains; ++i) scores[i] = begin == 0 ? sums[i] : scores[i] + sums[i];
+  }
+  for (int64_t i = 0; i < count; ++i) pairs[i].candidate->score = scores[i];
+}
+
+// The candidates of each query get their scores, in about the order of the rows: what several queries look at
+// is read once.
+void rescore(const float* queries, const Corpus& corpus, int threads,
+             std::vector<std::vector<Candidate>>& found) {
+  std::vector<int64_t> next(panel_count(corpus) + 1, 0);  // by panel, where its next pair goes
+  for (const std::vector<Candidate>& candidates : found) {
+    for (const Candidate& candidate : candidates) ++next[candidate.row / kPanelRows + 1];
+  }
+  std::partial_sum(next.begin(), next.end(), next.begin());
+  const int64_t count = next.back();
+  std::vector<Pair> pairs(count);
+  for (size_t q = 0; q < found.size(); ++q) {
+    for (Candidate& candidate : found[q])
+      pairs[next[candidate.row / kPanelRows]++] = {&candidate, queries + q * corpus.dimensions};
+  }
+#pragma omp parallel for schedule(dynamic, 16) num_threads(threads)
   for (int64_t first = 0; first < count; first += kChains) {
-    const float* x[kChains];
-    float scores[kChains] = {};
-    for (int i = 0; i < kChains; ++i) {
-      const int32_t row = candidates[std::min(first + i, count - 1)].row;
-      if (is_narrow) read_row(corpus, row, &vectors[i * corpus.dimensions]);
-      x[i] = is_narrow ? &vectors[i * corpus.dimensions] : address(corpus, row);
-    }
-    for (int64_t begin = 0; begin < corpus.dimensions; begin += kChain) {
-      float sums[kChains] = {};
-      for (int64_t d = begin; d < std::min(begin + kChain, corpus.dimensions); ++d) {
-        for (int i = 0; i < kChains; ++i) sums[i] = fma(x[i][d], query[d], sums[i]);
-      }
-      for (int i = 0; i < kChains; ++i) scores[i] = begin == 0 ? sums[i] : scores[i] + sums[i];
-    }
-    for (int64_t i = 0; i < std::min<int64_t>(kChains, count - first); ++i)
-      candidates[first + i].score = scores[i];
+    score_pairs(&pairs[first], std::min(kChains, count - first), corpus);
   }
 }
 
@@ -280,17 +306,15 @@ int64_t top_k_block(const float* queries, int64_t count, const Corpus& corpus, c
       given_up.push_back(q);
     }
   }
-#pragma omp parallel num_threads(threads)
-  {
-    std::vector<Candidate> all;
-#pragma omp for schedule(dynamic, 8)
-    for (int64_t q = 0; q < count; ++q) {
-      if (std::binary_search(given_up.begin(), given_up.end(), q)) continue;
-      merge(lists, q, k, encoded.margins[q], all);
-      score_rows(queries + q * corpus.dimensions, corpus, all.data(), all.size());
-      write_sorted(all, k, scores + q * k, rows + q * k);
-    }
+  std::vector<std::vector<Candidate>> found(count);
+#pragma omp parallel for schedule(dynamic, 8) num_threads(threads)
+  for (int64_t q = 0; q < count; ++q) {
+    if (!std::binary_search(given_up.begin(), given_up.end(), q))
+      merge(lists, q, k, encoded.margins[q], found[q]);
   }
+  rescore(queries, corpus, threads, found);
+#pragma omp parallel for schedule(dynamic, 8) num_threads(threads)
+  for (int64_t q = 0; q < count; ++q) write_sorted(found[q], k, scores + q * k, rows + q * k);
   if (!given_up.empty()) search_float32(given_up, queries, corpus, k, threads, scores, rows);
   return given_up.size();
 }

@@ -1,8 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { type Lexicon, readLexicon } from '../batches/code_switching/lexicon.js';
-import { CodeSwitcher } from '../batches/code_switching/switcher.js';
 import type { Sampler } from '../batches/plan.js';
-import { createSampler } from '../batches/sampler.js';
 import type { ParallelRecord } from '../datasets/records.js';
 import type { Encoder } from '../encoding/encoder.js';
 import { XlembedError } from '../errors.js';
@@ -11,7 +9,7 @@ import type { ModelDescription } from '../models/open_model.js';
 import { loadNative, type NativeStepResult, type NativeTrainer, nativeCall } from '../native.js';
 import type { ProcessGroup } from '../processes/process_group.js';
 import { prefetch } from '../scheduling/read_ahead.js';
-import { TokenCache, type TokenCacheCounts } from '../tokenizers/token_cache.js';
+import type { TokenCacheCounts } from '../tokenizers/token_cache.js';
 import {
   type CheckpointState,
   differingSettings,
@@ -25,7 +23,8 @@ import { learningRateFactors } from './engine_options.js';
 import { type Fingerprints, fingerprintRun } from './fingerprint.js';
 import { distils } from './labels.js';
 import { resolveTrainingOptions, type TrainingOptions } from './options.js';
-import { type PreparedBatch, prepareBatch } from './prepare.js';
+import type { PreparedBatch } from './prepare.js';
+import { RunBatches } from './run_batches.js';
 import { learningRateAt } from './schedule.js';
 import { countsOf, readCounts, type StepEvent, sum, wholeStep } from './step_event.js';
 import { Watch, type WatchOptions, type WatchState } from './watch.js';
@@ -71,12 +70,10 @@ const MOST_SKIPPED = 3;
  */
 export class Trainer {
   readonly options: TrainingOptions;
-  readonly sampler: Sampler;
+  readonly #batches: RunBatches;
   readonly #encoder: Encoder;
   readonly #native: NativeTrainer;
   readonly #records: readonly ParallelRecord[];
-  readonly #cache: TokenCache;
-  readonly #switcher: CodeSwitcher | undefined;
   readonly #group: ProcessGroup | undefined;
   #fingerprints: Promise<Fingerprints> | undefined;
   #done = 0;
@@ -93,13 +90,10 @@ export class Trainer {
   ) {
     this.options = options;
     this.#group = group;
-    this.sampler = createSampler(records, { ...options, batches: options.steps * options.accumulate });
+    this.#batches = new RunBatches(encoder.tokenizer, records, options, lexicons, group);
     this.#encoder = encoder;
     this.#native = native;
     this.#records = records;
-    this.#cache = new TokenCache(encoder.tokenizer);
-    const { codeSwitching, seed, holdOut } = options;
-    this.#switcher = codeSwitching && new CodeSwitcher(lexicons, codeSwitching, seed, holdOut);
   }
 
   /**
@@ -139,6 +133,11 @@ export class Trainer {
     return trainer;
   }
 
+  /** Plans the batches. */
+  get sampler(): Sampler {
+    return this.#batches.sampler;
+  }
+
   /** Steps done, those before a resume included. */
   get steps(): number {
     return this.#done;
@@ -151,7 +150,7 @@ export class Trainer {
 
   /** Texts tokenised so far, and what was done to them. */
   get textCounts(): Readonly<TokenCacheCounts> {
-    return this.#cache.counts;
+    return this.#batches.textCounts;
   }
 
   /**
@@ -163,7 +162,7 @@ export class Trainer {
     const { steps } = this.options;
     const watch = this.#watch(options.validation);
     if (watch?.exhausted) return;
-    const prepare = (step: number) => Promise.all(this.#batchesOf(step).map((n) => this.#prepare(n)));
+    const prepare = (step: number) => this.#batches.ofStep(step);
     let waitingSince = performance.now();
     for await (const batches of prefetch(prepare, { from: this.#done, to: steps, depth: PREFETCH })) {
       const event = await this.#step(batches, waitingSince, options.signal);
@@ -248,17 +247,11 @@ export class Trainer {
     records: readonly ParallelRecord[],
     batches = 16,
   ): () => Promise<{ loss: number; accuracy: number }> {
-    const { languages: _all, languagePairs: _pairs, datasets: _sets, ...options } = this.options;
-    const sampler = createSampler(records, { ...options, batches });
-    const count = Math.min(batches, Math.ceil(records.length / options.batchSize));
+    const { count, prepare } = this.#batches.ofOthers(records, batches);
     return async () => {
       const mean = { loss: 0, accuracy: 0 };
       for (let n = 0; n < count; n++) {
-        const batch = await prepareBatch(sampler.plan(n), records, sampler.languages, this.#cache, {
-          ...this.options,
-          // What a teacher has scored are mostly those.
-          negatives: distils(this.options) ? this.options.negatives : 0,
-        });
+        const batch = await prepare(n);
         const { loss, accuracy } = await nativeCall(() =>
           this.#native.evaluate({ ...batch, step: n, learningRate: 0 }),
         );
@@ -272,26 +265,6 @@ export class Trainer {
   /** Frees the optimizer's state; the encoder stays. */
   dispose(): void {
     this.#native.dispose();
-  }
-
-  /** Numbers of the batches that step `step` (from 0) adds up. */
-  #batchesOf(step: number): number[] {
-    const { accumulate } = this.options;
-    return Array.from({ length: accumulate }, (_, k) => step * accumulate + k);
-  }
-
-  #prepare(n: number): Promise<PreparedBatch> {
-    const { languages } = this.sampler;
-    const plan = this.sampler.plan(n);
-    return prepareBatch(
-      plan,
-      this.#records,
-      languages,
-      this.#cache,
-      this.options,
-      this.#switcher,
-      this.#group,
-    );
   }
 
   async #step(
@@ -323,7 +296,7 @@ export class Trainer {
       pairs: sum(batches, ({ plan }) => plan.pairs.length),
       tokens,
       ...(stopping && { stopping }),
-      ...(this.#switcher && { switched }),
+      ...(this.#batches.isCodeSwitched && { switched }),
       waitSeconds: (begun - waitingSince) / 1000,
       seconds: (performance.now() - waitingSince) / 1000,
     };
@@ -386,12 +359,8 @@ export class Trainer {
 
   async #lossNotFinite(path: string): Promise<XlembedError> {
     const steps = Array.from({ length: MOST_SKIPPED }, (_, k) => this.#done - MOST_SKIPPED + k);
-    const batches = steps.flatMap((step) => this.#batchesOf(step)).map((n) => this.sampler.plan(n));
-    const named = batches.map(({ pairs, ...plan }) => ({
-      ...plan,
-      pairs: pairs.map((pair) => ({ ...pair, id: this.#records[pair.record]!.id })),
-    }));
-    if (this.#isFirst) await writeFile(path, `${JSON.stringify(named, null, 1)}\n`);
+    const batches = steps.flatMap((step) => this.#batches.describe(step));
+    if (this.#isFirst) await writeFile(path, `${JSON.stringify(batches, null, 1)}\n`);
     return new XlembedError(
       'LOSS_NOT_FINITE',
       `loss or gradient was not finite in ${MOST_SKIPPED} steps in a row, the last being step ${this.#done}`,
