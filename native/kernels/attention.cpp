@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <type_traits>
 
 #include "kernels/aligned_vector.h"
 #include "kernels/row_tile.h"
 #include "kernels/store_rows.h"
+#include "kernels/transpose.h"
 #include "kernels/vector_exp.h"
 
 namespace xlembed::kernels {
@@ -20,6 +22,7 @@ class Head {
   using Arithmetic = typename ArithmeticOf<T>::type;
   using Word = typename Arithmetic::Word;
   static constexpr int64_t kValues = 4 / sizeof(T);
+  static constexpr bool kRounds = !std::is_same_v<T, float>;  // weights and results
 
  public:
   void attend(const T* query, int64_t stride, int64_t length, int64_t width, int64_t hidden, T* output) {
@@ -32,7 +35,7 @@ class Head {
       multiply(queries + first * (stride / kValues), stride / kValues, width_words_, keys_.data(), rows,
                scores_.data(), padded_length_);
       for (int64_t r = 0; r < rows; ++r) softmax(r);
-      multiply(weights_.data(), padded_length_ / kValues, length_words_, values_.data(), rows, sums_.data(),
+      multiply(weights(), padded_length_ / kValues, length_words_, values_.data(), rows, sums_.data(),
                padded_width_);
       for (int64_t r = 0; r < rows; ++r) write(r, output + (first + r) * hidden);
     }
@@ -51,18 +54,24 @@ class Head {
     };
     grow(keys_, padded_length_ * width_words_);
     grow(values_, padded_width_ * length_words_);
-    grow(weights_, kTileRows * padded_length_ / kValues);
+    if (kRounds) grow(rounded_, kTileRows * padded_length_ / kValues);
     grow(scores_, kTileRows * padded_length_);
     grow(sums_, kTileRows * padded_width_);
   }
 
   void pack_keys(const Word* key, int64_t stride) {
+    const int64_t squares = width_words_ / kLanes * kLanes;
     for (int64_t panel = 0; panel < padded_length_; panel += kLanes) {
       Word* columns = &keys_[panel * width_words_];
+      const void* rows[kLanes];
+      // Past the end: any key will do, as its scores are not read.
+      for (int64_t lane = 0; lane < kLanes; ++lane)
+        rows[lane] = key + std::min(panel + lane, length_ - 1) * stride;
+      for (int64_t w = 0; w < squares; w += kLanes)
+        transpose_square(rows, w, reinterpret_cast<uint32_t*>(columns + w * kLanes), kLanes);
       for (int64_t lane = 0; lane < kLanes; ++lane) {
-        // Past the end: any key will do, as its scores are not read.
-        const Word* row = key + std::min(panel + lane, length_ - 1) * stride;
-        for (int64_t w = 0; w < width_words_; ++w) columns[w * kLanes + lane] = row[w];
+        for (int64_t w = squares; w < width_words_; ++w)
+          columns[w * kLanes + lane] = static_cast<const Word*>(rows[lane])[w];
       }
     }
   }
@@ -107,19 +116,32 @@ class Head {
       scores[j] = vector_exp((scores[j] - largest) * scale);
       sum += scores[j];
     }
-    store_row(scores, count, reinterpret_cast<T*>(&weights_[row * padded_length_ / kValues]));
+    if constexpr (kRounds) {
+      store_row(scores, count, reinterpret_cast<T*>(&rounded_[row * padded_length_ / kValues]));
+    }
     inverses_[row] = 1.0f / sum;
   }
 
+  // (kTileRows, padded length)
+  const Word* weights() const {
+    if constexpr (kRounds) {
+      return rounded_.data();
+    } else {
+      return scores_.data();
+    }
+  }
+
   void write(int64_t row, T* output) {
-    float* sums = &sums_[row * padded_width_];
+    float* const sums = &sums_[row * padded_width_];
+    float* to = sums;
+    if constexpr (!kRounds) to = output;
 #pragma omp simd
-    for (int64_t d = 0; d < width_; ++d) sums[d] *= inverses_[row];
-    store_row(sums, width_, output);
+    for (int64_t d = 0; d < width_; ++d) to[d] = sums[d] * inverses_[row];
+    if constexpr (kRounds) store_row(sums, width_, output);
   }
 
   int64_t length_ = 0, width_ = 0, length_words_ = 0, width_words_ = 0, padded_length_ = 0, padded_width_ = 0;
-  AlignedVector<Word> keys_, values_, weights_;
+  AlignedVector<Word> keys_, values_, rounded_;
   AlignedVector<float> scores_, sums_;
   float inverses_[kTileRows] = {};
 };
