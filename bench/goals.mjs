@@ -233,12 +233,15 @@ const goals = [
 
 // ---- The table ----
 
-/** Cases by machine; `bench train` calls them results. */
+/** Cases by machine, less those of fewer threads than it has; `bench train` calls them results. */
 const machines = new Map();
 for (const file of files) {
   const run = JSON.parse(readFileSync(join(folder, file), 'utf8'));
   const name = `${run.machine.trim()}, ${run.threads} threads`;
-  machines.set(name, [...(machines.get(name) ?? []), ...(run.cases ?? run.results)]);
+  const cases = (run.cases ?? run.results).filter(
+    ({ shape }) => (shape?.threads ?? run.threads) === run.threads,
+  );
+  machines.set(name, [...(machines.get(name) ?? []), ...cases]);
 }
 
 function rows() {
