@@ -2,8 +2,8 @@
 // them include this; narrow_vectors.cu writes and widens them.
 #pragma once
 
+#include "kernels/narrow_vectors.h"
 #include "kernels/reduce.cuh"
-#include "kernels/top_k_narrow.h"
 
 namespace xlembed::kernels::cuda {
 

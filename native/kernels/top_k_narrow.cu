@@ -6,6 +6,7 @@
 #include "kernels/narrow_vectors.cuh"
 #include "kernels/tensor_core.cuh"
 #include "kernels/top_k_lists.cuh"
+#include "kernels/top_k_narrow.h"
 
 // The first pass appends to a query's list, inside the scoring kernel, what is not below its threshold: (the
 // k-th best narrow score of the slabs before) - 2m. The second pass gives what is left its float32 scores.
