@@ -56,12 +56,8 @@ export async function measureEncoding(one: EncodeCase, options: EncodeCaseOption
     const runners: Runner[] = [
       ownRunner(encoder, texts),
       // Right behind what is held against them: a peer's threads may spin for a while after its turn.
-      ...[
-        ...(square ? [{ name: squareProducts, of: square }] : []),
-        { name: productsAlone, of: products },
-      ].map(
-        ({ name, of }): Runner => ({ name, kind: 'products', run: () => of.seconds(), sample: () => null }),
-      ),
+      ...(square ? [productsRunner(squareProducts, square)] : []),
+      productsRunner(productsAlone, products),
       ...(peers?.able(dtype, maxTokens) ?? []).map((name) => peerRunner(name, one, options)),
     ];
     for (const { run } of [ownRunner(encoder, texts.slice(0, SAMPLE)), ...warmUps(one, options)]) await run();
@@ -118,6 +114,10 @@ function ownRunner(encoder: Encoder, texts: readonly string[]): Runner {
   const sample = () => data.subarray(0, SAMPLE * encoder.dimensions);
   return { name: 'xlembed', kind: 'xlembed', run, sample };
 }
+
+const productsRunner = (name: string, products: { seconds(): Promise<number> }): Runner => ({
+  ...{ name, kind: 'products', run: () => products.seconds(), sample: () => null },
+});
 
 function peerRunner(
   name: ReturnType<EncodePeers['able']>[number],

@@ -34,12 +34,7 @@ export class ProductsAlone {
   ): Promise<ProductsAlone> {
     const layers: Layer[] = [];
     for (const [inputs, outputs] of linearLayers(shape)) {
-      const benchmark = await nativeCall(() =>
-        loadNative().createKernelBenchmark({
-          ...{ op: 'linear', device: 'cpu', dtype: 'float32', inputSets: 1, seed },
-          shape: { rows: ROWS, in: inputs, out: outputs },
-        }),
-      );
+      const benchmark = await benchmarkOf('linear', { rows: ROWS, in: inputs, out: outputs });
       const all = benchmark.implementations;
       const inType = all.filter(({ arithmetic }) => arithmetic === dtype);
       // Without instructions for bfloat16 its products are float32's.
@@ -77,12 +72,7 @@ export class SquareProducts {
 
   /** For so many operations. */
   static async create(operations: number): Promise<SquareProducts> {
-    const benchmark = await nativeCall(() =>
-      loadNative().createKernelBenchmark({
-        ...{ op: 'matmul', device: 'cpu', dtype: 'float32', inputSets: 1, seed },
-        shape: { size: SQUARE },
-      }),
-    );
+    const benchmark = await benchmarkOf('matmul', { size: SQUARE });
     await nativeCall(() => benchmark.run('libtorch', 1));
     return new SquareProducts(benchmark, operations);
   }
@@ -97,3 +87,8 @@ export class SquareProducts {
     this.benchmark.dispose();
   }
 }
+
+const benchmarkOf = (op: string, shape: Record<string, number>): Promise<NativeKernelBenchmark> =>
+  nativeCall(() =>
+    loadNative().createKernelBenchmark({ op, device: 'cpu', dtype: 'float32', inputSets: 1, seed, shape }),
+  );
