@@ -11,8 +11,6 @@ import type { ProcessGroup } from '../processes/process_group.js';
 import { prefetch } from '../scheduling/read_ahead.js';
 import type { TokenCacheCounts } from '../tokenizers/token_cache.js';
 import {
-  type CheckpointState,
-  differingSettings,
   readCheckpointState,
   readCheckpointTensors,
   readCheckpointWeights,
@@ -20,11 +18,11 @@ import {
 } from './checkpoint.js';
 import type { Checkpoints } from './checkpoints.js';
 import { learningRateFactors } from './engine_options.js';
-import { type Fingerprints, fingerprintRun } from './fingerprint.js';
 import { distils } from './labels.js';
 import { resolveTrainingOptions, type TrainingOptions } from './options.js';
 import type { PreparedBatch } from './prepare.js';
 import { RunBatches } from './run_batches.js';
+import { RunIdentity } from './run_identity.js';
 import { learningRateAt } from './schedule.js';
 import { countsOf, readCounts, type StepEvent, sum, wholeStep } from './step_event.js';
 import { Watch, type WatchOptions, type WatchState } from './watch.js';
@@ -73,9 +71,8 @@ export class Trainer {
   readonly #batches: RunBatches;
   readonly #encoder: Encoder;
   readonly #native: NativeTrainer;
-  readonly #records: readonly ParallelRecord[];
+  readonly #identity: RunIdentity;
   readonly #group: ProcessGroup | undefined;
-  #fingerprints: Promise<Fingerprints> | undefined;
   #done = 0;
   #skippedInARow = 0;
   #watched: WatchState | null = null;
@@ -93,7 +90,7 @@ export class Trainer {
     this.#batches = new RunBatches(encoder.tokenizer, records, options, lexicons, group);
     this.#encoder = encoder;
     this.#native = native;
-    this.#records = records;
+    this.#identity = new RunIdentity(encoder, records, options);
   }
 
   /**
@@ -126,7 +123,7 @@ export class Trainer {
     );
     const trainer = new Trainer(encoder, native, records, options, lexicons, processGroup);
     if (processGroup) {
-      const { data, model } = await trainer.#fingerprint();
+      const { data, model } = await trainer.#identity.fingerprints();
       const alike = { 'training options': JSON.stringify(options), 'records or lexicons': data, model };
       await processGroup.agree({ ...alike, weights: await nativeCall(() => native.fingerprint()) });
     }
@@ -191,17 +188,7 @@ export class Trainer {
    */
   async resume(checkpoint: string): Promise<string[]> {
     const state = readCheckpointState(checkpoint);
-    const prints = await this.#fingerprint();
-    const [setting] = differingSettings(state.settings, { ...this.options });
-    if (setting) {
-      throw refused(checkpoint, `${setting.name} was ${setting.stored} and is now ${setting.current}`);
-    }
-    if (state.fingerprints.data !== prints.data) {
-      throw refused(checkpoint, 'records or lexicons are not those of before');
-    }
-    if (state.fingerprints.model !== prints.model) {
-      throw refused(checkpoint, 'architecture or tokenizer are not those of before');
-    }
+    const differences = await this.#identity.compare(checkpoint, state);
     await readCheckpointTensors(checkpoint, this.#encoder.native, this.#native, state);
     this.#done = state.step;
     this.#skippedInARow = state.skippedInARow;
@@ -210,9 +197,7 @@ export class Trainer {
       const weights = await nativeCall(() => this.#native.fingerprint());
       await this.#group.agree({ 'the step resumed from': state.step, weights });
     }
-    return differingSettings(state.versions, versionsHere()).map(
-      ({ name, stored, current }) => `${name} was ${stored} and is now ${current}`,
-    );
+    return differences;
   }
 
   /** Puts the weights of the best step, which has a checkpoint, into the encoder. */
@@ -340,21 +325,9 @@ export class Trainer {
       step: this.#done,
       skippedInARow: this.#skippedInARow,
       watch: this.#watched,
-      settings: { ...this.options },
-      fingerprints: await this.#fingerprint(),
-      versions: versionsHere(),
+      ...(await this.#identity.state()),
     });
     await checkpoints.to.prune(this.best?.step);
-  }
-
-  #fingerprint(): Promise<Fingerprints> {
-    const lexicons = this.options.codeSwitching?.lexicons ?? [];
-    this.#fingerprints ??= fingerprintRun(
-      this.#encoder,
-      this.#records,
-      lexicons.map(({ path }) => path),
-    );
-    return this.#fingerprints;
   }
 
   async #lossNotFinite(path: string): Promise<XlembedError> {
@@ -393,19 +366,5 @@ function watchedValue(measures: Record<string, number>, name: string): number {
     'INVALID_ARGUMENT',
     `the measure ${name} is watched, but the evaluation gives ${Object.keys(measures).join(', ')}`,
     'watch one of those',
-  );
-}
-
-/** Bits may depend on them, yet another version may go on with a run. */
-function versionsHere(): CheckpointState['versions'] {
-  const { libtorch, cpuCapability, threads } = loadNative().info();
-  return { libtorch, cpuCapability, threads: String(threads) };
-}
-
-function refused(checkpoint: string, what: string): XlembedError {
-  return new XlembedError(
-    'RESUME_REFUSED',
-    `${checkpoint} belongs to another run: ${what}`,
-    'start with the options and data of before, or start anew with another output',
   );
 }
