@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/lanes.h"
+#include "kernels/top_k.h"
 
 namespace xlembed::kernels {
 
@@ -19,6 +20,14 @@ struct Candidate {
 // The order of every search: score descending, then row ascending.
 inline bool better(const Candidate& a, const Candidate& b) {
   return a.score > b.score || (a.score == b.score && a.row < b.row);
+}
+
+// Bit i of the first `count` is set where holds(scores[i]), scores (48): holds(Floats) gives a mask of lanes.
+template <typename Holds>
+uint64_t panel_mask(const float* scores, int64_t count, const Holds& holds) {
+  uint64_t mask = 0;
+  for (int64_t i = 0; i < kPanelRows; i += kLanes) mask |= uint64_t{holds(load(scores + i))} << i;
+  return mask & ((uint64_t{1} << count) - 1);
 }
 
 // Appends what beats the threshold and, when the buffer is full, keeps the k best and raises the threshold to
@@ -37,15 +46,13 @@ class BestK {
   Candidate* begin(int64_t query) { return &candidates_[query * capacity_]; }
   Candidate* end(int64_t query) { return begin(query) + counts_[query]; }
 
-  // scores[0 .. count) belong to the rows from first_row on; read in whole registers, past count.
+  // scores[0 .. count), of a panel's 48, belong to the rows from first_row on.
   void offer(int64_t query, const float* scores, int64_t first_row, int64_t count) {
     const Floats threshold = broadcast(thresholds_[query]);
-    for (int64_t i = 0; i < count; i += kLanes) {
-      uint32_t passed = greater(load(scores + i), threshold) & first_lanes(count - i);
-      for (; passed != 0; passed &= passed - 1) {
-        const int64_t at = i + __builtin_ctz(passed);
-        append(query, {scores[at], static_cast<int32_t>(first_row + at)});
-      }
+    uint64_t passed = panel_mask(scores, count, [&](Floats score) { return greater(score, threshold); });
+    for (; passed != 0; passed &= passed - 1) {
+      const int64_t at = __builtin_ctzll(passed);
+      append(query, {scores[at], static_cast<int32_t>(first_row + at)});
     }
   }
 

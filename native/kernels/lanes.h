@@ -21,6 +21,7 @@ inline Floats fma(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c
 // Bit i is set where a[i] > b[i].
 inline uint32_t greater(Floats a, Floats b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ); }
 inline uint32_t equal(Floats a, Floats b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
+inline uint32_t at_least(Floats a, Floats b) { return _mm512_cmp_ps_mask(a, b, _CMP_GE_OQ); }
 inline float fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 
 #elif defined(__AVX2__) && defined(__FMA__)
@@ -33,6 +34,7 @@ inline Floats broadcast(float v) { return _mm256_set1_ps(v); }
 inline Floats fma(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }
 inline uint32_t greater(Floats a, Floats b) { return _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_GT_OQ)); }
 inline uint32_t equal(Floats a, Floats b) { return _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_EQ_OQ)); }
+inline uint32_t at_least(Floats a, Floats b) { return _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_GE_OQ)); }
 inline float fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 
 #else
@@ -47,6 +49,7 @@ inline uint32_t bits(decltype(Floats{} > Floats{}) mask) {
 }
 inline uint32_t greater(Floats a, Floats b) { return bits(a > b); }
 inline uint32_t equal(Floats a, Floats b) { return bits(a == b); }
+inline uint32_t at_least(Floats a, Floats b) { return bits(a >= b); }
 #if defined(__FP_FAST_FMAF)
 inline float fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 #else
@@ -61,6 +64,10 @@ inline Floats fma(Floats a, Floats b, Floats c) {
 }
 
 #endif
+
+// Before a loop over registers that an array holds. GCC unrolls such loops by itself, but after it has decided
+// which arrays need memory, and then sums pass through the stack.
+#define XLEMBED_UNROLL _Pragma("GCC unroll 16")
 
 // The mask of the first `count` lanes; all of them where count is larger, none where it is negative.
 inline uint32_t first_lanes(int64_t count) {

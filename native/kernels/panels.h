@@ -53,7 +53,12 @@ void score_rows(const typename Arithmetic::Word* rows, int64_t words,
                 typename Arithmetic::Sum* scores) {
   constexpr int V = vectors_at_once(Q);
   Prefetch ahead = prefetch;
-  typename Arithmetic::Sums sums[Q][V] = {};
+  typename Arithmetic::Sums sums[Q][V];
+  XLEMBED_UNROLL
+  for (int q = 0; q < Q; ++q) {
+    XLEMBED_UNROLL
+    for (int v = 0; v < V; ++v) sums[q][v] = typename Arithmetic::Sums{};
+  }
   for (int64_t w = 0; w < words; ++w) {
     if (--ahead.wait == 0) {
       for (int line = 0; line < Lines; ++line) __builtin_prefetch(ahead.next + line * kCacheLine, 0, 2);
@@ -67,7 +72,9 @@ void score_rows(const typename Arithmetic::Word* rows, int64_t words,
       for (int v = 0; v < V; ++v) sums[q][v] = Arithmetic::multiply_add(x[v], value, sums[q][v]);
     }
   }
+  XLEMBED_UNROLL
   for (int q = 0; q < Q; ++q) {
+    XLEMBED_UNROLL
     for (int v = 0; v < V; ++v) {
       typename Arithmetic::Sum* out = scores + q * kPanelRows + v * kLanes;
       if constexpr (requires { Arithmetic::kChainWords; }) {
@@ -184,9 +191,9 @@ void scan(const Kernel& kernel, int64_t panels, int threads, Panel& panel, const
         const PanelAndNext<typename Kernel::Word> current = panel(p, thread);
         for (int64_t group = 0; group < kernel.groups(); ++group) {
           kernel.score(current.words, current.next, group, sums);
-          for (int64_t q = 0; q < kernel.size(group); ++q) {
-            visit(thread, kernel.first(group) + q, sums + q * kPanelRows, current.words, p);
-          }
+          const int64_t first = kernel.first(group), size = kernel.size(group);
+          for (int64_t q = 0; q < size; ++q)
+            visit(thread, first + q, sums + q * kPanelRows, current.words, p);
         }
       }
     }

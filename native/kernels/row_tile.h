@@ -51,7 +51,12 @@ template <typename Arithmetic, int V, int R>
 void multiply_tile(const typename Arithmetic::Word* x, int64_t x_stride,
                    const typename Arithmetic::Word* panels, int64_t words, typename Arithmetic::Sum* out,
                    int64_t out_stride) {
-  typename Arithmetic::Sums sums[R][V] = {};
+  typename Arithmetic::Sums sums[R][V];
+  XLEMBED_UNROLL
+  for (int r = 0; r < R; ++r) {
+    XLEMBED_UNROLL
+    for (int v = 0; v < V; ++v) sums[r][v] = typename Arithmetic::Sums{};
+  }
   for (int64_t w = 0; w < words; ++w) {
     typename Arithmetic::Words columns[V];
     for (int v = 0; v < V; ++v) columns[v] = Arithmetic::load_words(panels + (v * words + w) * kLanes);
@@ -60,7 +65,9 @@ void multiply_tile(const typename Arithmetic::Word* x, int64_t x_stride,
       for (int v = 0; v < V; ++v) sums[r][v] = Arithmetic::multiply_add(columns[v], word, sums[r][v]);
     }
   }
+  XLEMBED_UNROLL
   for (int r = 0; r < R; ++r) {
+    XLEMBED_UNROLL
     for (int v = 0; v < V; ++v) Arithmetic::store_sums(out + r * out_stride + v * kLanes, sums[r][v]);
   }
 }

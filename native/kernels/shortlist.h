@@ -23,18 +23,15 @@ class Shortlist {
   Candidate* end(int64_t query) { return begin(query) + counts_[query]; }
   bool given_up(int64_t query) const { return thresholds_[query] == std::numeric_limits<float>::infinity(); }
 
-  // scores[0 .. count) belong to the rows from first_row on; read in whole registers, past count.
+  // scores[0 .. count), of a panel's 48, belong to the rows from first_row on.
   void offer(int64_t query, const float* scores, int64_t first_row, int64_t count) {
     const Floats threshold = broadcast(thresholds_[query]);
-    for (int64_t i = 0; i < count; i += kLanes) {
-      const Floats score = load(scores + i);
-      uint32_t passed = (greater(score, threshold) | equal(score, threshold)) & first_lanes(count - i);
-      for (; passed != 0; passed &= passed - 1) {
-        const int64_t at = i + __builtin_ctz(passed);
-        begin(query)[counts_[query]++] = {scores[at], static_cast<int32_t>(first_row + at)};
-        if (counts_[query] == limits_[query]) shorten(query);
-        if (given_up(query)) return;
-      }
+    uint64_t passed = panel_mask(scores, count, [&](Floats score) { return at_least(score, threshold); });
+    for (; passed != 0; passed &= passed - 1) {
+      const int64_t at = __builtin_ctzll(passed);
+      begin(query)[counts_[query]++] = {scores[at], static_cast<int32_t>(first_row + at)};
+      if (counts_[query] == limits_[query]) shorten(query);
+      if (given_up(query)) return;
     }
   }
 
