@@ -28,7 +28,7 @@ Work packed_work(const Layer& layer) {
 Work int8_work(const Layer& layer) {
   const auto linear = std::make_shared<PackedLinear<int8_t>>(layer.weight, layer.bias);
   const int64_t rows = layer.x.size(0), in = layer.x.size(1);
-  const at::Tensor x = at::empty({rows, in}, at::kChar), y = empty_output(layer);
+  const at::Tensor x = at::empty({rows, kernels::quantized_row_size(in)}, at::kChar), y = empty_output(layer);
   const auto quantized = std::make_shared<std::vector<kernels::QuantizedRow>>(rows);
   kernels::quantize_rows(layer.x.const_data_ptr<float>(), rows, in, x.mutable_data_ptr<int8_t>(),
                          quantized->data());

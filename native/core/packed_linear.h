@@ -4,6 +4,7 @@
 #include "core/launch.h"
 #include "core/torch.h"
 #include "kernels/linear.h"
+#include "kernels/linear_int8.h"
 #include "kernels/narrow_arithmetic.h"
 
 namespace xlembed {
@@ -40,8 +41,9 @@ class PackedLinear {
       const at::Tensor dense = weight.to(at::kFloat).contiguous();
       packed_ = at::empty({size}, at::kByte);
       scales_ = at::empty({out_}, at::kFloat);
+      piece_lengths_ = at::empty({kernels::int8_lengths_size(out_)}, at::kFloat);
       kernels::pack_weight_int8(dense.const_data_ptr<float>(), out_, in_, packed_.mutable_data_ptr<uint8_t>(),
-                                scales_.mutable_data_ptr<float>());
+                                scales_.mutable_data_ptr<float>(), piece_lengths_.mutable_data_ptr<float>());
     } else {
       const at::Tensor dense = weight.to(kType).contiguous();
       packed_ = at::empty({size}, kType);
@@ -55,8 +57,9 @@ class PackedLinear {
     const kernels::LinearShape shape{x.rows, in_, out_};
     const float* bias = bias_.const_data_ptr<float>();
     if constexpr (std::is_same_v<Input, int8_t>) {
-      kernels::linear_int8(x.values, x.quantized, packed_.const_data_ptr<uint8_t>(),
-                           scales_.const_data_ptr<float>(), bias, shape, activation, y);
+      const kernels::Int8Weight weight{packed_.const_data_ptr<uint8_t>(), scales_.const_data_ptr<float>(),
+                                       piece_lengths_.const_data_ptr<float>()};
+      kernels::linear_int8(x.values, x.quantized, weight, bias, shape, activation, y);
     } else {
       kernels::linear(x.values, elements<Element>(packed_), bias, shape, activation, y);
     }
@@ -67,7 +70,7 @@ class PackedLinear {
   static constexpr at::ScalarType kType = std::is_same_v<Input, float> ? at::kFloat : at::kBFloat16;
 
   int64_t in_, out_;
-  at::Tensor packed_, scales_, bias_;
+  at::Tensor packed_, scales_, piece_lengths_, bias_;
 };
 
 }  // namespace xlembed

@@ -81,7 +81,7 @@ class Inference final : public TransformerInference {
     std::vector<Activation> narrow;           // (T, H): the residual stream, or attention's output
     std::vector<Activation> wide;             // (T, F)
     std::vector<float> added;                 // (T, H): what a block adds to the residual stream
-    std::vector<int8_t> integers;             // (T, max(H, F))
+    std::vector<int8_t> integers;             // (T, quantized_row_size(max(H, F)))
     std::vector<kernels::QuantizedRow> quantized;
   };
 
@@ -147,7 +147,7 @@ class Inference final : public TransformerInference {
     at_least(workspace.wide, tokens * wide);
     at_least(workspace.added, tokens * size);
     if constexpr (kQuantized) {
-      at_least(workspace.integers, tokens * std::max(size, wide));
+      at_least(workspace.integers, tokens * kernels::quantized_row_size(std::max(size, wide)));
       at_least(workspace.quantized, tokens);
     }
   }

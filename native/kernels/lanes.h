@@ -65,8 +65,8 @@ inline Floats fma(Floats a, Floats b, Floats c) {
 
 #endif
 
-// Before a loop over registers that an array holds. GCC unrolls such loops by itself, but after it has decided
-// which arrays need memory, and then sums pass through the stack.
+// Before a loop over registers that an array holds. GCC unrolls such loops by itself, but after it has
+// decided which arrays need memory, and then sums pass through the stack.
 #define XLEMBED_UNROLL _Pragma("GCC unroll 16")
 
 // The mask of the first `count` lanes; all of them where count is larger, none where it is negative.

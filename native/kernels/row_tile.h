@@ -47,50 +47,47 @@ inline int64_t panels_of(int64_t columns) { return (columns + kLanes - 1) / kLan
 
 // sums (R, V * kLanes) = x (R, words) times V panels (V, words, kLanes); strides in elements, from row to
 // row.
-template <typename Arithmetic, int V, int R>
-void multiply_tile(const typename Arithmetic::Word* x, int64_t x_stride,
-                   const typename Arithmetic::Word* panels, int64_t words, typename Arithmetic::Sum* out,
-                   int64_t out_stride) {
-  typename Arithmetic::Sums sums[R][V];
-  XLEMBED_UNROLL
-  for (int r = 0; r < R; ++r) {
+template <typename Arithmetic>
+struct RowTiles {
+  template <int V, int R>
+  static void multiply(const typename Arithmetic::Word* x, int64_t x_stride,
+                       const typename Arithmetic::Word* panels, int64_t words, typename Arithmetic::Sum* out,
+                       int64_t out_stride) {
+    typename Arithmetic::Sums sums[R][V];
     XLEMBED_UNROLL
-    for (int v = 0; v < V; ++v) sums[r][v] = typename Arithmetic::Sums{};
-  }
-  for (int64_t w = 0; w < words; ++w) {
-    typename Arithmetic::Words columns[V];
-    for (int v = 0; v < V; ++v) columns[v] = Arithmetic::load_words(panels + (v * words + w) * kLanes);
     for (int r = 0; r < R; ++r) {
-      const auto word = Arithmetic::broadcast_word(x[r * x_stride + w]);
-      for (int v = 0; v < V; ++v) sums[r][v] = Arithmetic::multiply_add(columns[v], word, sums[r][v]);
+      XLEMBED_UNROLL
+      for (int v = 0; v < V; ++v) sums[r][v] = typename Arithmetic::Sums{};
+    }
+    for (int64_t w = 0; w < words; ++w) {
+      typename Arithmetic::Words columns[V];
+      for (int v = 0; v < V; ++v) columns[v] = Arithmetic::load_words(panels + (v * words + w) * kLanes);
+      for (int r = 0; r < R; ++r) {
+        const auto word = Arithmetic::broadcast_word(x[r * x_stride + w]);
+        for (int v = 0; v < V; ++v) sums[r][v] = Arithmetic::multiply_add(columns[v], word, sums[r][v]);
+      }
+    }
+    XLEMBED_UNROLL
+    for (int r = 0; r < R; ++r) {
+      XLEMBED_UNROLL
+      for (int v = 0; v < V; ++v) Arithmetic::store_sums(out + r * out_stride + v * kLanes, sums[r][v]);
     }
   }
-  XLEMBED_UNROLL
-  for (int r = 0; r < R; ++r) {
-    XLEMBED_UNROLL
-    for (int v = 0; v < V; ++v) Arithmetic::store_sums(out + r * out_stride + v * kLanes, sums[r][v]);
-  }
+};
+
+// The functions Tiles::multiply<V, R> for all sizes of a tile: by panels - 1, then by rows - 1.
+template <typename Tiles, int V, int... R>
+constexpr auto tiles_by_rows(std::integer_sequence<int, R...>) {
+  return std::array{&Tiles::template multiply<V, R + 1>...};
 }
+template <typename Tiles, int... V>
+constexpr auto tiles_by_size(std::integer_sequence<int, V...>) {
+  return std::array{tiles_by_rows<Tiles, V + 1>(std::make_integer_sequence<int, kTileRows>())...};
+}
+template <typename Tiles>
+inline constexpr auto kTilesBySize = tiles_by_size<Tiles>(std::make_integer_sequence<int, kTileVectors>());
 
 template <typename Arithmetic>
-using MultiplyTile = void (*)(const typename Arithmetic::Word*, int64_t, const typename Arithmetic::Word*,
-                              int64_t, typename Arithmetic::Sum*, int64_t);
-
-template <typename Arithmetic, int V, int... R>
-constexpr std::array<MultiplyTile<Arithmetic>, sizeof...(R)> multiply_tiles(
-    std::integer_sequence<int, R...>) {
-  return {multiply_tile<Arithmetic, V, R + 1>...};
-}
-
-template <typename Arithmetic, int... V>
-constexpr std::array<std::array<MultiplyTile<Arithmetic>, kTileRows>, sizeof...(V)> multiply_panels(
-    std::integer_sequence<int, V...>) {
-  return {multiply_tiles<Arithmetic, V + 1>(std::make_integer_sequence<int, kTileRows>())...};
-}
-
-// By panels - 1, then by rows - 1.
-template <typename Arithmetic>
-inline constexpr auto kMultiplyTile =
-    multiply_panels<Arithmetic>(std::make_integer_sequence<int, kTileVectors>());
+inline constexpr auto& kMultiplyTile = kTilesBySize<RowTiles<Arithmetic>>;
 
 }  // namespace xlembed::kernels

@@ -4,6 +4,7 @@
 #include "check.h"
 #include "device.h"
 #include "kernels/linear.h"
+#include "kernels/linear_int8.h"
 
 namespace {
 
@@ -100,49 +101,98 @@ void activations_over_their_whole_range() {
   }
 }
 
+struct Int8Layer {
+  std::vector<uint8_t> packed;
+  std::vector<float> scales, piece_lengths;
+};
+
+Int8Layer pack(const std::vector<float>& w, int64_t out, int64_t in) {
+  Int8Layer layer{std::vector<uint8_t>(packed_weight_size(out, in)), std::vector<float>(out),
+                  std::vector<float>(int8_lengths_size(out))};
+  pack_weight_int8(w.data(), out, in, layer.packed.data(), layer.scales.data(), layer.piece_lengths.data());
+  return layer;
+}
+
+struct Int8Rows {
+  std::vector<int8_t> values;
+  std::vector<QuantizedRow> rows;
+};
+
+Int8Rows quantize(const std::vector<float>& x, int64_t rows, int64_t in) {
+  Int8Rows result{std::vector<int8_t>(rows * quantized_row_size(in)), std::vector<QuantizedRow>(rows)};
+  quantize_rows(x.data(), rows, in, result.values.data(), result.rows.data());
+  return result;
+}
+
+std::vector<float> linear_of(const Int8Rows& x, const Int8Layer& layer, const std::vector<float>& bias,
+                             LinearShape shape) {
+  std::vector<float> y(shape.rows * shape.out);
+  linear_int8(x.values.data(), x.rows.data(),
+              {layer.packed.data(), layer.scales.data(), layer.piece_lengths.data()}, bias.data(), shape,
+              Activation::none, y.data());
+  return y;
+}
+
 // Half a step of x times w's size and the other way round, for each term.
-void integers_within_their_steps() {
-  for (const LinearShape shape : {LinearShape{1, 4, 1}, {9, 36, 50}, {130, 384, 100}}) {
-    const auto x = random<float>(shape.rows * shape.in, 4), w = random<float>(shape.out * shape.in, 5);
-    const auto bias = random<float>(shape.out, 6);
-    std::vector<uint8_t> packed(packed_weight_size(shape.out, shape.in));
-    std::vector<float> scales(shape.out), y(shape.rows * shape.out);
-    pack_weight_int8(w.data(), shape.out, shape.in, packed.data(), scales.data());
-    std::vector<int8_t> q(x.size());
-    std::vector<QuantizedRow> rows(shape.rows);
-    quantize_rows(x.data(), shape.rows, shape.in, q.data(), rows.data());
-    linear_int8(q.data(), rows.data(), packed.data(), scales.data(), bias.data(), shape, Activation::none,
-                y.data());
-    for (int64_t t = 0; t < shape.rows; ++t) {
-      for (int64_t n = 0; n < shape.out; ++n) {
-        const Sum exact = product(&x[t * shape.in], &w[n * shape.in], shape.in, bias[n]);
-        double allowed = 1e-5 * exact.size;
-        int64_t sum = 0;
-        for (int64_t k = 0; k < shape.in; ++k) {
-          const double scale = rows[t].scale, step = scales[n];
-          const int64_t weight = std::lrint(w[n * shape.in + k] / step);
-          sum += weight * q[t * shape.in + k];
-          allowed +=
-              0.5001 * (scale * std::fabs(w[n * shape.in + k]) + step * std::fabs(x[t * shape.in + k])) +
-              0.26 * scale * step;
-        }
-        CHECK_CLOSE(y[t * shape.out + n], exact.value, allowed, 0);
-        // The sum of integers itself is exact.
-        const double product = sum * static_cast<double>(rows[t].scale) * scales[n];
-        CHECK_CLOSE(y[t * shape.out + n], product + bias[n], 1e-6 * (std::fabs(product) + std::fabs(bias[n])),
-                    0);
+void check_integers(const std::vector<float>& x, const std::vector<float>& w, LinearShape shape) {
+  const auto bias = random<float>(shape.out, 6);
+  const Int8Layer layer = pack(w, shape.out, shape.in);
+  const Int8Rows quantized = quantize(x, shape.rows, shape.in);
+  const std::vector<float> y = linear_of(quantized, layer, bias, shape);
+  for (int64_t t = 0; t < shape.rows; ++t) {
+    for (int64_t n = 0; n < shape.out; ++n) {
+      const Sum exact = product(&x[t * shape.in], &w[n * shape.in], shape.in, bias[n]);
+      const double scale = quantized.rows[t].scale, step = layer.scales[n];
+      double allowed = 1e-5 * exact.size;
+      int64_t sum = 0;
+      for (int64_t k = 0; k < shape.in; ++k) {
+        sum += std::lrint(w[n * shape.in + k] / layer.scales[n]) *
+               quantized.values[t * quantized_row_size(shape.in) + k];
+        allowed += 0.5001 * (scale * std::fabs(w[n * shape.in + k]) + step * std::fabs(x[t * shape.in + k])) +
+                   0.26 * scale * step;
       }
+      CHECK_CLOSE(y[t * shape.out + n], exact.value, allowed, 0);
+      // The sum of integers itself is exact.
+      const double product = sum * scale * step;
+      CHECK_CLOSE(y[t * shape.out + n], product + bias[n], 1e-6 * (std::fabs(product) + std::fabs(bias[n])),
+                  0);
     }
   }
+}
+
+void integers_within_their_steps() {
+  for (const LinearShape shape : {LinearShape{1, 4, 1}, {9, 36, 50}, {130, 384, 100}}) {
+    check_integers(random<float>(shape.rows * shape.in, 4), random<float>(shape.out * shape.in, 5), shape);
+  }
+}
+
+// Sums of a piece from small to the very largest, side by side in one tile: rows and columns alike in all but
+// one value, so that nothing is smaller than the lengths allow.
+void integers_of_all_sizes() {
+  const LinearShape shape{60, 292, 48};
+  const auto pattern = random<float>(shape.in, 4);
+  const auto alike = [&](int64_t rows, float growth) {
+    std::vector<float> values(rows * shape.in);
+    for (int64_t row = 0; row < rows; ++row) {
+      std::copy(pattern.begin(), pattern.end(), &values[row * shape.in]);
+      values[row * shape.in] = (row % 2 == 0 ? 1.0f : -1.0f) * (1 + growth * row);
+    }
+    return values;
+  };
+  for (const float growth : {0.0f, 0.005f, 0.02f, 0.1f, 1.0f})
+    check_integers(alike(shape.rows, growth), alike(shape.out, growth), shape);
+  check_integers(std::vector<float>(shape.rows * shape.in, 1), std::vector<float>(shape.out * shape.in, -1),
+                 shape);
 }
 
 void quantizes_awkward_rows() {
   const std::vector<float> x = {0,     0,      0,     0, 1e-44f, -1e-44f, 0,    0,
                                 3e38f, -3e38f, 1e38f, 0, -127,   63.5f,   0.5f, 1.5f};
-  std::vector<int8_t> q(x.size());
-  std::vector<QuantizedRow> rows(4);
-  quantize_rows(x.data(), 4, 4, q.data(), rows.data());
-  CHECK(q == (std::vector<int8_t>{0, 0, 0, 0, 0, 0, 0, 0, 127, -127, 42, 0, -127, 64, 0, 2}));
+  const Int8Rows quantized = quantize(x, 4, 4);
+  const std::vector<QuantizedRow>& rows = quantized.rows;
+  const int8_t expected[4][4] = {{}, {}, {127, -127, 42, 0}, {-127, 64, 0, 2}};
+  for (int row = 0; row < 4; ++row)
+    CHECK(std::equal(expected[row], expected[row] + 4, &quantized.values[row * quantized_row_size(4)]));
   CHECK(rows[0].scale == 0 && rows[1].scale == 0 && rows[3].scale == 1);
   CHECK(rows[2].correction * 61 == rows[3].correction * -42 && rows[3].correction > 0);
 }
@@ -176,6 +226,7 @@ int main() {
                      {"every activation", every_activation},
                      {"activations over their whole range", activations_over_their_whole_range},
                      {"integers within their steps", integers_within_their_steps},
+                     {"integers of all sizes", integers_of_all_sizes},
                      {"quantizes awkward rows", quantizes_awkward_rows},
                      {"bits do not depend on the batch", bits_do_not_depend_on_the_batch}});
 }

@@ -1,0 +1,104 @@
+// What linear layers of all types share: weights in panels, the output in tiles.
+#pragma once
+
+#include <omp.h>
+
+#include <algorithm>
+
+#include "kernels/linear.h"
+#include "kernels/row_tile.h"
+#include "kernels/store_rows.h"
+
+namespace xlembed::kernels {
+
+// Rows that one thread takes where a single product is shared among threads.
+inline constexpr int64_t kRowBlock = 16 * kTileRows;
+
+// Values (out, in) become panels: the values of one 32-bit word stay together.
+template <typename T, typename Value>
+void pack_panels(int64_t out, int64_t in, T* packed, const Value& value) {
+  constexpr int64_t kValues = 4 / sizeof(T);
+#pragma omp parallel for schedule(static)
+  for (int64_t panel = 0; panel < panels_of(out); ++panel) {
+    T* target = packed + panel * kLanes * in;
+    for (int64_t k = 0; k < in; ++k) {
+      for (int64_t lane = 0; lane < kLanes; ++lane) {
+        const int64_t n = panel * kLanes + lane;
+        target[(k / kValues * kLanes + lane) * kValues + k % kValues] = n < out ? value(n, k) : T{};
+      }
+    }
+  }
+}
+
+inline void activate(float* values, int64_t count, Activation activation) {
+  const auto apply = [&](auto function) {
+#pragma omp simd
+    for (int64_t n = 0; n < count; ++n) values[n] = function(values[n]);
+  };
+  switch (activation) {
+    case Activation::none:
+      return;
+    case Activation::gelu:
+      return apply([](float x) { return vector_gelu(x); });
+    case Activation::gelu_tanh:
+      return apply([](float x) { return vector_gelu_tanh(x); });
+    case Activation::relu:
+      return apply([](float x) { return vector_relu(x); });
+  }
+}
+
+// A tile of the output: rows (height) and columns (width) from these on; the columns are those of some
+// panels.
+struct Tile {
+  int64_t row, height, column, width, panels;
+};
+
+// Calls multiply(tile, sums), sums (height, kTileColumns), then finish(tile, sums) for every tile of y (rows,
+// out).
+template <typename Sum, typename Out, typename Multiply, typename Finish>
+void for_each_tile(LinearShape shape, Out* y, const Multiply& multiply, const Finish& finish) {
+  const int64_t panels = panels_of(shape.out);
+  const int64_t groups = (panels + kTileVectors - 1) / kTileVectors;
+  const int64_t blocks = (shape.rows + kRowBlock - 1) / kRowBlock;
+#pragma omp parallel for collapse(2) schedule(static) if (!omp_in_parallel())
+  for (int64_t block = 0; block < blocks; ++block) {
+    for (int64_t group = 0; group < groups; ++group) {
+      alignas(64) Sum sums[kTileRows * kTileColumns] = {};  // zeros beyond the last panel
+      const int64_t first = group * kTileVectors;
+      Tile tile{.column = first * kLanes,
+                .width = std::min(kTileColumns, shape.out - first * kLanes),
+                .panels = std::min<int64_t>(kTileVectors, panels - first)};
+      const int64_t end = std::min(shape.rows, (block + 1) * kRowBlock);
+      for (tile.row = block * kRowBlock; tile.row < end; tile.row += kTileRows) {
+        tile.height = std::min<int64_t>(kTileRows, end - tile.row);
+        for (int64_t r = 0; r < tile.height; ++r) {
+          __builtin_prefetch(y + (tile.row + r) * shape.out + tile.column, 1, 3);
+        }
+        multiply(tile, sums);
+        finish(tile, sums);
+      }
+    }
+  }
+}
+
+// values (height, kTileColumns), activated, become the tile of y (rows, out).
+template <typename Out>
+void write_tile(float* values, const Tile& tile, Activation activation, int64_t out, Out* y) {
+  activate(values, tile.height * kTileColumns, activation);
+  for (int64_t r = 0; r < tile.height; ++r) {
+    Out* to = y + (tile.row + r) * out + tile.column;
+    if (tile.width == kTileColumns) {
+      store_row(values + r * kTileColumns, kTileColumns, to);
+    } else {
+      store_row(values + r * kTileColumns, tile.width, to);
+    }
+  }
+}
+
+// The tile's share of one value for each column; zeros beyond.
+struct TileColumnValues {
+  TileColumnValues(const float* x, const Tile& tile) { std::copy_n(x + tile.column, tile.width, values); }
+  alignas(64) float values[kTileColumns] = {};
+};
+
+}  // namespace xlembed::kernels
