@@ -148,29 +148,40 @@ struct Pair {
   Candidate* candidate;
   const float* query;
 };
-// Pairs scored together: one chain of additions alone would wait for each.
-constexpr int64_t kChains = 8;
+constexpr int64_t kPairs = kLanes;  // scored together, one to a lane
 
-// pairs[0 .. count) get the score of top_k.h; count <= kChains
+// pairs[0 .. count) get the score of top_k.h; count <= kPairs
 void score_pairs(const Pair* pairs, int64_t count, const Corpus& corpus) {
   const bool is_narrow = corpus.layout == Layout::narrow;
   thread_local std::vector<float> vectors;
-  if (is_narrow) vectors.resize(kChains * corpus.dimensions);
-  const float *x[kChains], *queries[kChains];
-  float scores[kChains] = {};
-  for (int i = 0; i < kChains; ++i) {
-    const Pair& pair = pairs[std::min<int64_t>(i, count - 1)];
+  if (is_narrow) vectors.resize(kPairs * corpus.dimensions);
+  const float *x[kPairs], *queries[kPairs];
+  const void *x_rows[kPairs], *query_rows[kPairs];
+  for (int64_t i = 0; i < kPairs; ++i) {
+    const Pair& pair = pairs[std::min(i, count - 1)];
     if (is_narrow) read_row(corpus, pair.candidate->row, &vectors[i * corpus.dimensions]);
-    x[i] = is_narrow ? &vectors[i * corpus.dimensions] : address(corpus, pair.candidate->row);
-    queries[i] = pair.query;
+    x_rows[i] = x[i] = is_narrow ? &vectors[i * corpus.dimensions] : address(corpus, pair.candidate->row);
+    query_rows[i] = queries[i] = pair.query;
   }
+  alignas(64) float scores[kPairs], x_square[kLanes * kLanes], query_square[kLanes * kLanes];
+  Floats all{};
   for (int64_t begin = 0; begin < corpus.dimensions; begin += kChain) {
-    float sums[kChains] = {};
-    for (int64_t d = begin; d < std::min(begin + kChain, corpus.dimensions); ++d) {
-      for (int i = 0; i < kChains; ++i) sums[i] = fma(x[i][d], queries[i][d], sums[i]);
+    const int64_t end = std::min(begin + kChain, corpus.dimensions);
+    Floats sums{};
+    int64_t d = begin;
+    for (; d + kLanes <= end; d += kLanes) {
+      transpose_square(x_rows, d, reinterpret_cast<uint32_t*>(x_square), kLanes);
+      transpose_square(query_rows, d, reinterpret_cast<uint32_t*>(query_square), kLanes);
+      for (int64_t i = 0; i < kLanes; ++i)
+        sums = fma(load(x_square + i * kLanes), load(query_square + i * kLanes), sums);
     }
-    for (int i = 0; i < kChains; ++i) scores[i] = begin == 0 ? sums[i] : scores[i] + sums[i];
+    for (; d < end; ++d) {
+      for (int64_t i = 0; i < kLanes; ++i) x_square[i] = x[i][d], query_square[i] = queries[i][d];
+      sums = fma(load(x_square), load(query_square), sums);
+    }
+    all = begin == 0 ? sums : all + sums;
   }
+  store(scores, all);
   for (int64_t i = 0; i < count; ++i) pairs[i].candidate->score = scores[i];
 }
 
@@ -190,8 +201,8 @@ void rescore(const float* queries, const Corpus& corpus, int threads,
       pairs[next[candidate.row / kPanelRows]++] = {&candidate, queries + q * corpus.dimensions};
   }
 #pragma omp parallel for schedule(dynamic, 16) num_threads(threads)
-  for (int64_t first = 0; first < count; first += kChains) {
-    score_pairs(&pairs[first], std::min(kChains, count - first), corpus);
+  for (int64_t first = 0; first < count; first += kPairs) {
+    score_pairs(&pairs[first], std::min(kPairs, count - first), corpus);
   }
 }
 
