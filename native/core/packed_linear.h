@@ -41,7 +41,7 @@ class PackedLinear {
       const at::Tensor dense = weight.to(at::kFloat).contiguous();
       packed_ = at::empty({size}, at::kByte);
       scales_ = at::empty({out_}, at::kFloat);
-      piece_lengths_ = at::empty({kernels::int8_lengths_size(out_)}, at::kFloat);
+      piece_lengths_ = at::empty({kernels::int8_lengths_size(out_, in_)}, at::kFloat);
       kernels::pack_weight_int8(dense.const_data_ptr<float>(), out_, in_, packed_.mutable_data_ptr<uint8_t>(),
                                 scales_.mutable_data_ptr<float>(), piece_lengths_.mutable_data_ptr<float>());
     } else {

@@ -5,7 +5,8 @@
 // The words of a row are taken in pieces of kPieceWords. In 16 bits, either half of a word has a sum of its
 // own, over the first or the last two of its four dimensions. Additions wrap around, so only what comes out
 // must fit: sum_k q_k (w_k - 64), with the second term, -64 sum_k q_k, at hand for each piece. By
-// Cauchy-Schwarz it is at most |q| |w - 64|, lengths over one half of one piece.
+// Cauchy-Schwarz it is at most |q| |w - 64|, lengths over one half of one piece; a piece's length is the longer
+// half's.
 #pragma once
 
 #include "kernels/row_tile.h"
@@ -20,13 +21,31 @@ inline constexpr bool kHasBytePieces = false;
 #endif
 
 inline constexpr int64_t kPieceWords = 8, kPieceValues = 4 * kPieceWords;
+// A piece's terms, as below: of the halves of a word.
+struct PieceTerms {
+  int16_t halves[2];
+};
 inline int64_t pieces_of(int64_t words) { return (words + kPieceWords - 1) / kPieceWords; }
 
-// Pieces that may be summed in 16 bits where none of them is longer, in the row and in the column.
-inline int64_t pieces_at_once(float row_length, float column_length) {
+// Pieces that may be summed in 16 bits where none has a larger product of lengths.
+inline int64_t pieces_at_once(float product) {
   constexpr float kLargestSum = 32700;  // 32767, less the lengths' rounding
   constexpr float kAll = 1 << 20;
-  return static_cast<int64_t>(std::min(kAll, kLargestSum / (row_length * column_length)));
+  return static_cast<int64_t>(std::min(kAll, kLargestSum / product));
+}
+
+// The largest product of the lengths of a piece, in any of the rows (rows, pieces), `stride` apart, and in the
+// columns (pieces).
+inline float longest_product(const float* rows, int64_t count, int64_t stride, const float* columns, int64_t pieces) {
+  float longest = 0;
+  for (int64_t r = 0; r < count; ++r) {
+#pragma omp simd reduction(max : longest)
+    for (int64_t p = 0; p < pieces; ++p) {
+      const float product = rows[r * stride + p] * columns[p];
+      longest = product > longest ? product : longest;
+    }
+  }
+  return longest;
 }
 
 #if defined(XLEMBED_BYTE_PIECES)

@@ -26,18 +26,19 @@ void linear(const T* x, const T* packed_weight, const float* bias, LinearShape s
   const auto words = shape.in * static_cast<int64_t>(sizeof(T)) / static_cast<int64_t>(sizeof(Word));
   const auto* rows = reinterpret_cast<const Word*>(x);
   const auto* weights = reinterpret_cast<const Word*>(packed_weight);
-  const auto multiply = [&](const Tile& tile, float* sums) {
+  const auto biases_of = [&](const Tile& tile) { return TileColumnValues(bias, tile); };
+  const auto multiply = [&](const Tile& tile, const TileColumnValues&, float* sums) {
     kMultiplyTile<Arithmetic>[tile.panels - 1][tile.height - 1](
         rows + tile.row* words, words, weights + tile.column* words, words, sums, kTileColumns);
   };
-  for_each_tile<float>(shape, y, multiply, [&](const Tile& tile, float* sums) {
-    const TileColumnValues biases(bias, tile);
+  const auto finish = [&](const Tile& tile, const TileColumnValues& biases, float* sums) {
     for (int64_t r = 0; r < tile.height; ++r) {
 #pragma omp simd
       for (int64_t n = 0; n < kTileColumns; ++n) sums[r * kTileColumns + n] += biases.values[n];
     }
     write_tile(sums, tile, activation, shape.out, y);
-  });
+  };
+  for_each_tile<float>(shape, y, biases_of, multiply, finish);
 }
 
 template void pack_weight(const float*, int64_t, int64_t, float*);

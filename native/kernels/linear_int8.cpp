@@ -1,6 +1,7 @@
 #include "kernels/linear_int8.h"
 
 #include <cmath>
+#include <numeric>
 #include <type_traits>
 
 #include "kernels/byte_pieces.h"
@@ -22,6 +23,7 @@ int64_t pieces_in(int64_t dimensions) {
 // Of a piece's integers and of their squares, by half of a word.
 struct PieceSums {
   int32_t sums[2], squares[2];
+  float length() const { return std::sqrt(static_cast<float>(std::max(squares[0], squares[1]))); }
 };
 
 PieceSums by_half(Sums32 sums, Sums32 squares) {
@@ -64,9 +66,9 @@ PieceSums quantize_part(const T* x, float inverse, int64_t count, int8_t* q) {
 
 }  // namespace
 
-int64_t quantized_row_size(int64_t dimensions) { return dimensions + 4 * pieces_in(dimensions); }
+int64_t quantized_row_size(int64_t dimensions) { return dimensions + 8 * pieces_in(dimensions); }
 
-int64_t int8_lengths_size(int64_t out) { return panels_of(out); }
+int64_t int8_lengths_size(int64_t out, int64_t in) { return tile_groups(out) * pieces_in(in); }
 
 template <typename T>
 void quantize_rows(const T* input, int64_t rows, int64_t dimensions, int8_t* output,
@@ -84,21 +86,24 @@ void quantize_rows(const T* input, int64_t rows, int64_t dimensions, int8_t* out
     // A scale below the smallest normal number has no inverse.
     const float scale = largest > 127 * 1.1754944e-38f ? largest / 127.0f : 0.0f;
     const float inverse = scale > 0 ? 1.0f / scale : 0.0f;
-    int32_t sum = 0, most_squares = 0;
-    for (int64_t begin = 0; begin < dimensions; begin += kPieceValues) {
+    const int64_t pieces = pieces_in(dimensions);
+    int32_t sum = 0;
+    float longest = 0;
+    for (int64_t piece = 0, begin = 0; begin < dimensions; ++piece, begin += kPieceValues) {
       const int64_t rest = dimensions - begin;
-      const PieceSums piece = rest < kPieceValues ? quantize_part(x + begin, inverse, rest, q + begin)
-                                                  : quantize_piece(x + begin, inverse, q + begin);
-      sum += piece.sums[0] + piece.sums[1];
-      most_squares = std::max({most_squares, piece.squares[0], piece.squares[1]});
+      const PieceSums some = rest < kPieceValues ? quantize_part(x + begin, inverse, rest, q + begin)
+                                                 : quantize_piece(x + begin, inverse, q + begin);
+      sum += some.sums[0] + some.sums[1];
       if constexpr (kHasBytePieces) {
-        const uint32_t terms[2] = {static_cast<uint32_t>(-kWeightZero * piece.sums[0]),
-                                   static_cast<uint32_t>(-kWeightZero * piece.sums[1])};
-        const uint32_t word = (terms[0] & 0xFFFFu) | terms[1] << 16;
-        std::memcpy(q + dimensions + begin / kPieceWords, &word, sizeof word);
+        const PieceTerms terms = {static_cast<int16_t>(-kWeightZero * some.sums[0]),
+                                  static_cast<int16_t>(-kWeightZero * some.sums[1])};
+        const float length = some.length();
+        std::memcpy(q + dimensions + 4 * piece, &terms, sizeof terms);
+        std::memcpy(q + dimensions + 4 * (pieces + piece), &length, sizeof length);
+        longest = std::max(longest, length);
       }
     }
-    quantized[r] = {scale, -kWeightZero * sum, std::sqrt(static_cast<float>(most_squares))};
+    quantized[r] = {scale, -kWeightZero * sum, longest};
   }
 }
 
@@ -115,14 +120,15 @@ void pack_weight_int8(const float* weight, int64_t out, int64_t in, uint8_t* pac
   };
   pack_panels(out, in, packed,
               [&](int64_t n, int64_t k) { return static_cast<uint8_t>(kWeightZero + integer(n, k)); });
-  std::fill_n(lengths, panels_of(out), 0.0f);
+  const int64_t pieces = pieces_in(in);
+  std::fill_n(lengths, int8_lengths_size(out, in), 0.0f);
   for (int64_t n = 0; n < out; ++n) {
-    for (int64_t begin = 0; begin < in; begin += kPieceValues) {
-      int32_t squares[2] = {};
-      for (int64_t k = begin; k < std::min(begin + kPieceValues, in); ++k)
-        squares[k / 2 % 2] += integer(n, k) * integer(n, k);
-      const auto length = std::sqrt(static_cast<float>(std::max(squares[0], squares[1])));
-      lengths[n / kLanes] = std::max(lengths[n / kLanes], length);
+    float* group = lengths + n / kTileColumns * pieces;
+    for (int64_t piece = 0; piece < pieces; ++piece) {
+      PieceSums some{};
+      for (int64_t k = piece * kPieceValues; k < std::min((piece + 1) * kPieceValues, in); ++k)
+        some.squares[k / 2 % 2] += integer(n, k) * integer(n, k);
+      group[piece] = std::max(group[piece], some.length());
     }
   }
 }
@@ -130,27 +136,35 @@ void pack_weight_int8(const float* weight, int64_t out, int64_t in, uint8_t* pac
 template <typename Out>
 void linear_int8(const int8_t* x, const QuantizedRow* quantized, const Int8Weight& weight, const float* bias,
                  LinearShape shape, Activation activation, Out* y) {
-  const int64_t words = shape.in / 4, stride = quantized_row_size(shape.in) / 4;
-  const auto* rows = reinterpret_cast<const uint32_t*>(x);
-  const auto* weights = reinterpret_cast<const uint32_t*>(weight.packed);
+  const int64_t words = shape.in / 4, pieces = pieces_in(shape.in), stride = quantized_row_size(shape.in) / 4;
+  struct Columns {
+    TileColumnValues biases, scales;
+    const float* piece_lengths;
+    float longest;
+  };
+  const auto columns_of = [&](const Tile& tile) {
+    const float* lengths = weight.piece_lengths + tile.column / kTileColumns * pieces;
+    return Columns{TileColumnValues(bias, tile), TileColumnValues(weight.scales, tile), lengths,
+                   std::accumulate(lengths, lengths + pieces, 0.0f, [](float a, float b) { return std::max(a, b); })};
+  };
   // sums of q (w - z)
-  const auto multiply = [&](const Tile& tile, int32_t* sums) {
-    const uint32_t *from = rows + tile.row * stride, *panels = weights + tile.column * words;
+  const auto multiply = [&](const Tile& tile, [[maybe_unused]] const Columns& columns, int32_t* sums) {
+    const auto* rows = reinterpret_cast<const uint32_t*>(x) + tile.row * stride;
+    const auto* panels = reinterpret_cast<const uint32_t*>(weight.packed) + tile.column * words;
 #if defined(XLEMBED_BYTE_PIECES)
-    {
-      float row_length = 0, column_length = 0;
-      for (int64_t r = 0; r < tile.height; ++r)
-        row_length = std::max(row_length, quantized[tile.row + r].piece_length);
-      for (int64_t p = 0; p < tile.panels; ++p)
-        column_length = std::max(column_length, weight.piece_lengths[tile.column / kLanes + p]);
-      if (const int64_t at_once = pieces_at_once(row_length, column_length); at_once > 0) {
-        kTilesBySize<PieceTiles>[tile.panels - 1][tile.height - 1](from, stride, panels, words, at_once,
-                                                                   sums);
-        return;
-      }
+    float longest = 0;
+    for (int64_t r = 0; r < tile.height; ++r) longest = std::max(longest, quantized[tile.row + r].longest);
+    int64_t at_once = pieces_at_once(longest * columns.longest);
+    if (at_once == 0) {
+      const auto* lengths = reinterpret_cast<const float*>(rows + words + pieces);
+      at_once = pieces_at_once(longest_product(lengths, tile.height, stride, columns.piece_lengths, pieces));
+    }
+    if (at_once > 0) {
+      kTilesBySize<PieceTiles>[tile.panels - 1][tile.height - 1](rows, stride, panels, words, at_once, sums);
+      return;
     }
 #endif
-    kMultiplyTile<Arithmetic>[tile.panels - 1][tile.height - 1](from, stride, panels, words, sums,
+    kMultiplyTile<Arithmetic>[tile.panels - 1][tile.height - 1](rows, stride, panels, words, sums,
                                                                 kTileColumns);
     for (int64_t r = 0; r < tile.height; ++r) {
       const int32_t correction = quantized[tile.row + r].correction;
@@ -158,8 +172,7 @@ void linear_int8(const int8_t* x, const QuantizedRow* quantized, const Int8Weigh
       for (int64_t n = 0; n < kTileColumns; ++n) sums[r * kTileColumns + n] += correction;
     }
   };
-  for_each_tile<int32_t>(shape, y, multiply, [&](const Tile& tile, const int32_t* sums) {
-    const TileColumnValues biases(bias, tile), factors(weight.scales, tile);
+  const auto finish = [&](const Tile& tile, const Columns& columns, const int32_t* sums) {
     alignas(64) float values[kTileRows * kTileColumns];
     for (int64_t r = 0; r < tile.height; ++r) {
       const float scale = quantized[tile.row + r].scale;
@@ -167,11 +180,12 @@ void linear_int8(const int8_t* x, const QuantizedRow* quantized, const Int8Weigh
 #pragma omp simd
       for (int64_t n = 0; n < kTileColumns; ++n) {
         values[r * kTileColumns + n] =
-            static_cast<float>(row[n]) * (scale * factors.values[n]) + biases.values[n];
+            static_cast<float>(row[n]) * (scale * columns.scales.values[n]) + columns.biases.values[n];
       }
     }
     write_tile(values, tile, activation, shape.out, y);
-  });
+  };
+  for_each_tile<int32_t>(shape, y, columns_of, multiply, finish);
 }
 
 template void quantize_rows(const float*, int64_t, int64_t, int8_t*, QuantizedRow*);

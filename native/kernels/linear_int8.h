@@ -13,7 +13,7 @@ namespace xlembed::kernels {
 struct QuantizedRow {
   float scale;
   int32_t correction;  // -z sum_k q_k
-  float piece_length;  // byte_pieces.h: the length of the longest half of a piece
+  float longest;       // byte_pieces.h: the length of the longest piece
 };
 
 // Bytes of a row of D integers, with what byte_pieces.h wants behind them.
@@ -27,10 +27,10 @@ void quantize_rows(const T* input, int64_t rows, int64_t dimensions, int8_t* out
 struct Int8Weight {
   const uint8_t* packed;       // (packed_weight_size), 64-byte aligned
   const float* scales;         // (out)
-  const float* piece_lengths;  // (int8_lengths_size): of panels of columns, as in QuantizedRow
+  const float* piece_lengths;  // (int8_lengths_size): byte_pieces.h, over as many columns as a tile has
 };
 
-int64_t int8_lengths_size(int64_t out);
+int64_t int8_lengths_size(int64_t out, int64_t in);
 
 // Fills in what Int8Weight points to; one scale for each output.
 void pack_weight_int8(const float* weight, int64_t out, int64_t in, uint8_t* packed, float* scales,

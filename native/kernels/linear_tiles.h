@@ -14,6 +14,9 @@ namespace xlembed::kernels {
 // Rows that one thread takes where a single product is shared among threads.
 inline constexpr int64_t kRowBlock = 16 * kTileRows;
 
+// Columns of tiles.
+inline int64_t tile_groups(int64_t columns) { return (columns + kTileColumns - 1) / kTileColumns; }
+
 // Values (out, in) become panels: the values of one 32-bit word stay together.
 template <typename T, typename Value>
 void pack_panels(int64_t out, int64_t in, T* packed, const Value& value) {
@@ -53,12 +56,12 @@ struct Tile {
   int64_t row, height, column, width, panels;
 };
 
-// Calls multiply(tile, sums), sums (height, kTileColumns), then finish(tile, sums) for every tile of y (rows,
-// out).
-template <typename Sum, typename Out, typename Multiply, typename Finish>
-void for_each_tile(LinearShape shape, Out* y, const Multiply& multiply, const Finish& finish) {
-  const int64_t panels = panels_of(shape.out);
-  const int64_t groups = (panels + kTileVectors - 1) / kTileVectors;
+// Calls multiply(tile, columns, sums), sums (height, kTileColumns), then finish(tile, columns, sums) for every
+// tile of y (rows, out); `columns` is columns_of(tile), for tiles above one another taken once.
+template <typename Sum, typename Out, typename ColumnsOf, typename Multiply, typename Finish>
+void for_each_tile(LinearShape shape, Out* y, const ColumnsOf& columns_of, const Multiply& multiply,
+                   const Finish& finish) {
+  const int64_t panels = panels_of(shape.out), groups = tile_groups(shape.out);
   const int64_t blocks = (shape.rows + kRowBlock - 1) / kRowBlock;
 #pragma omp parallel for collapse(2) schedule(static) if (!omp_in_parallel())
   for (int64_t block = 0; block < blocks; ++block) {
@@ -68,14 +71,15 @@ void for_each_tile(LinearShape shape, Out* y, const Multiply& multiply, const Fi
       Tile tile{.column = first * kLanes,
                 .width = std::min(kTileColumns, shape.out - first * kLanes),
                 .panels = std::min<int64_t>(kTileVectors, panels - first)};
+      const auto columns = columns_of(tile);
       const int64_t end = std::min(shape.rows, (block + 1) * kRowBlock);
       for (tile.row = block * kRowBlock; tile.row < end; tile.row += kTileRows) {
         tile.height = std::min<int64_t>(kTileRows, end - tile.row);
         for (int64_t r = 0; r < tile.height; ++r) {
           __builtin_prefetch(y + (tile.row + r) * shape.out + tile.column, 1, 3);
         }
-        multiply(tile, sums);
-        finish(tile, sums);
+        multiply(tile, columns, sums);
+        finish(tile, columns, sums);
       }
     }
   }

@@ -108,7 +108,7 @@ struct Int8Layer {
 
 Int8Layer pack(const std::vector<float>& w, int64_t out, int64_t in) {
   Int8Layer layer{std::vector<uint8_t>(packed_weight_size(out, in)), std::vector<float>(out),
-                  std::vector<float>(int8_lengths_size(out))};
+                  std::vector<float>(int8_lengths_size(out, in))};
   pack_weight_int8(w.data(), out, in, layer.packed.data(), layer.scales.data(), layer.piece_lengths.data());
   return layer;
 }
