@@ -5,9 +5,11 @@
 // The words of a row are taken in pieces of kPieceWords. In 16 bits, either half of a word has a sum of its
 // own, over the first or the last two of its four dimensions. Additions wrap around, so only what comes out
 // must fit: sum_k q_k (w_k - 64), with the second term, -64 sum_k q_k, at hand for each piece. By
-// Cauchy-Schwarz it is at most |q| |w - 64|, lengths over one half of one piece; a piece's length is the longer
-// half's.
+// Cauchy-Schwarz it is at most |q| |w - 64|, lengths over one half of one piece; a piece's length is the
+// longer half's.
 #pragma once
+
+#include <algorithm>
 
 #include "kernels/row_tile.h"
 
@@ -34,18 +36,21 @@ inline int64_t pieces_at_once(float product) {
   return static_cast<int64_t>(std::min(kAll, kLargestSum / product));
 }
 
-// The largest product of the lengths of a piece, in any of the rows (rows, pieces), `stride` apart, and in the
-// columns (pieces).
-inline float longest_product(const float* rows, int64_t count, int64_t stride, const float* columns, int64_t pieces) {
-  float longest = 0;
-  for (int64_t r = 0; r < count; ++r) {
-#pragma omp simd reduction(max : longest)
-    for (int64_t p = 0; p < pieces; ++p) {
-      const float product = rows[r * stride + p] * columns[p];
+// The largest product of the lengths of a piece, in any of the rows (rows, pieces), `stride` apart, and in
+// the columns (pieces); pieces a multiple of kLanes.
+inline float longest_product(const float* rows, int64_t count, int64_t stride, const float* columns,
+                             int64_t pieces) {
+  Floats longest{};
+  for (int64_t p = 0; p < pieces; p += kLanes) {
+    const Floats column = load(columns + p);
+    for (int64_t r = 0; r < count; ++r) {
+      const Floats product = load(rows + r * stride + p) * column;
       longest = product > longest ? product : longest;
     }
   }
-  return longest;
+  float lanes[kLanes];
+  store(lanes, longest);
+  return *std::max_element(lanes, lanes + kLanes);
 }
 
 #if defined(XLEMBED_BYTE_PIECES)

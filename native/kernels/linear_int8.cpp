@@ -1,7 +1,6 @@
 #include "kernels/linear_int8.h"
 
 #include <cmath>
-#include <numeric>
 #include <type_traits>
 
 #include "kernels/byte_pieces.h"
@@ -16,8 +15,9 @@ constexpr int32_t kWeightZero = kHasBytePieces ? 64 : 128;
 constexpr int32_t kLargestWeight = kWeightZero - 1;
 using Arithmetic = std::conditional_t<kHasBytePieces, Int7Quads, Int8Quads>;
 
-int64_t pieces_in(int64_t dimensions) {
-  return kHasBytePieces ? (dimensions + kPieceValues - 1) / kPieceValues : 0;
+// Places for the terms of a row's pieces, and as many for their lengths: whole registers.
+int64_t piece_places(int64_t dimensions) {
+  return kHasBytePieces ? panels_of(pieces_of(dimensions / 4)) * kLanes : 0;
 }
 
 // Of a piece's integers and of their squares, by half of a word.
@@ -66,9 +66,9 @@ PieceSums quantize_part(const T* x, float inverse, int64_t count, int8_t* q) {
 
 }  // namespace
 
-int64_t quantized_row_size(int64_t dimensions) { return dimensions + 8 * pieces_in(dimensions); }
+int64_t quantized_row_size(int64_t dimensions) { return dimensions + 8 * piece_places(dimensions); }
 
-int64_t int8_lengths_size(int64_t out, int64_t in) { return tile_groups(out) * pieces_in(in); }
+int64_t int8_lengths_size(int64_t out, int64_t in) { return tile_groups(out) * piece_places(in); }
 
 template <typename T>
 void quantize_rows(const T* input, int64_t rows, int64_t dimensions, int8_t* output,
@@ -86,7 +86,8 @@ void quantize_rows(const T* input, int64_t rows, int64_t dimensions, int8_t* out
     // A scale below the smallest normal number has no inverse.
     const float scale = largest > 127 * 1.1754944e-38f ? largest / 127.0f : 0.0f;
     const float inverse = scale > 0 ? 1.0f / scale : 0.0f;
-    const int64_t pieces = pieces_in(dimensions);
+    const int64_t places = piece_places(dimensions);
+    std::fill_n(q + dimensions, 8 * places, int8_t{0});
     int32_t sum = 0;
     float longest = 0;
     for (int64_t piece = 0, begin = 0; begin < dimensions; ++piece, begin += kPieceValues) {
@@ -99,7 +100,7 @@ void quantize_rows(const T* input, int64_t rows, int64_t dimensions, int8_t* out
                                   static_cast<int16_t>(-kWeightZero * some.sums[1])};
         const float length = some.length();
         std::memcpy(q + dimensions + 4 * piece, &terms, sizeof terms);
-        std::memcpy(q + dimensions + 4 * (pieces + piece), &length, sizeof length);
+        std::memcpy(q + dimensions + 4 * (places + piece), &length, sizeof length);
         longest = std::max(longest, length);
       }
     }
@@ -120,11 +121,11 @@ void pack_weight_int8(const float* weight, int64_t out, int64_t in, uint8_t* pac
   };
   pack_panels(out, in, packed,
               [&](int64_t n, int64_t k) { return static_cast<uint8_t>(kWeightZero + integer(n, k)); });
-  const int64_t pieces = pieces_in(in);
   std::fill_n(lengths, int8_lengths_size(out, in), 0.0f);
+  if (!kHasBytePieces) return;
   for (int64_t n = 0; n < out; ++n) {
-    float* group = lengths + n / kTileColumns * pieces;
-    for (int64_t piece = 0; piece < pieces; ++piece) {
+    float* group = lengths + n / kTileColumns * piece_places(in);
+    for (int64_t piece = 0; piece < pieces_of(in / 4); ++piece) {
       PieceSums some{};
       for (int64_t k = piece * kPieceValues; k < std::min((piece + 1) * kPieceValues, in); ++k)
         some.squares[k / 2 % 2] += integer(n, k) * integer(n, k);
@@ -136,16 +137,17 @@ void pack_weight_int8(const float* weight, int64_t out, int64_t in, uint8_t* pac
 template <typename Out>
 void linear_int8(const int8_t* x, const QuantizedRow* quantized, const Int8Weight& weight, const float* bias,
                  LinearShape shape, Activation activation, Out* y) {
-  const int64_t words = shape.in / 4, pieces = pieces_in(shape.in), stride = quantized_row_size(shape.in) / 4;
+  const int64_t words = shape.in / 4, places = piece_places(shape.in),
+                stride = quantized_row_size(shape.in) / 4;
   struct Columns {
     TileColumnValues biases, scales;
     const float* piece_lengths;
     float longest;
   };
   const auto columns_of = [&](const Tile& tile) {
-    const float* lengths = weight.piece_lengths + tile.column / kTileColumns * pieces;
-    return Columns{TileColumnValues(bias, tile), TileColumnValues(weight.scales, tile), lengths,
-                   std::accumulate(lengths, lengths + pieces, 0.0f, [](float a, float b) { return std::max(a, b); })};
+    const float* lengths = weight.piece_lengths + tile.column / kTileColumns * places;
+    const float longest = places == 0 ? 0 : *std::max_element(lengths, lengths + places);
+    return Columns{TileColumnValues(bias, tile), TileColumnValues(weight.scales, tile), lengths, longest};
   };
   // sums of q (w - z)
   const auto multiply = [&](const Tile& tile, [[maybe_unused]] const Columns& columns, int32_t* sums) {
@@ -156,8 +158,8 @@ void linear_int8(const int8_t* x, const QuantizedRow* quantized, const Int8Weigh
     for (int64_t r = 0; r < tile.height; ++r) longest = std::max(longest, quantized[tile.row + r].longest);
     int64_t at_once = pieces_at_once(longest * columns.longest);
     if (at_once == 0) {
-      const auto* lengths = reinterpret_cast<const float*>(rows + words + pieces);
-      at_once = pieces_at_once(longest_product(lengths, tile.height, stride, columns.piece_lengths, pieces));
+      const auto* lengths = reinterpret_cast<const float*>(rows + words + places);
+      at_once = pieces_at_once(longest_product(lengths, tile.height, stride, columns.piece_lengths, places));
     }
     if (at_once > 0) {
       kTilesBySize<PieceTiles>[tile.panels - 1][tile.height - 1](rows, stride, panels, words, at_once, sums);

@@ -56,8 +56,8 @@ struct Tile {
   int64_t row, height, column, width, panels;
 };
 
-// Calls multiply(tile, columns, sums), sums (height, kTileColumns), then finish(tile, columns, sums) for every
-// tile of y (rows, out); `columns` is columns_of(tile), for tiles above one another taken once.
+// Calls multiply(tile, columns, sums), sums (height, kTileColumns), then finish(tile, columns, sums) for
+// every tile of y (rows, out); `columns` is columns_of(tile), for tiles above one another taken once.
 template <typename Sum, typename Out, typename ColumnsOf, typename Multiply, typename Finish>
 void for_each_tile(LinearShape shape, Out* y, const ColumnsOf& columns_of, const Multiply& multiply,
                    const Finish& finish) {
@@ -101,7 +101,13 @@ void write_tile(float* values, const Tile& tile, Activation activation, int64_t 
 
 // The tile's share of one value for each column; zeros beyond.
 struct TileColumnValues {
-  TileColumnValues(const float* x, const Tile& tile) { std::copy_n(x + tile.column, tile.width, values); }
+  TileColumnValues(const float* x, const Tile& tile) {
+    if (tile.width == kTileColumns) {
+      std::copy_n(x + tile.column, kTileColumns, values);
+    } else {
+      std::copy_n(x + tile.column, tile.width, values);
+    }
+  }
   alignas(64) float values[kTileColumns] = {};
 };
 
