@@ -23,7 +23,7 @@ inline constexpr bool kHasBytePieces = false;
 #endif
 
 inline constexpr int64_t kPieceWords = 8, kPieceValues = 4 * kPieceWords;
-// A piece's terms, as below: of the halves of a word.
+// The second term of a piece, for either half.
 struct PieceTerms {
   int16_t halves[2];
 };

@@ -20,6 +20,39 @@ int64_t piece_places(int64_t dimensions) {
   return kHasBytePieces ? panels_of(pieces_of(dimensions / 4)) * kLanes : 0;
 }
 
+Floats load_floats(const float* x) { return load(x); }
+Floats load_floats(const bfloat16* x) {
+  alignas(64) float values[kLanes];
+  for (int i = 0; i < kLanes; ++i) values[i] = to_float(x[i]);
+  return load(values);
+}
+
+// To nearest, ties to even.
+Sums32 round_to_integers(Floats x) {
+#if defined(__AVX512F__)
+  return (Sums32)_mm512_cvtps_epi32(x);
+#elif defined(__AVX2__)
+  return (Sums32)_mm256_cvtps_epi32(x);
+#else
+  Sums32 result{};
+  for (int i = 0; i < kLanes; ++i) result[i] = static_cast<int32_t>(std::nearbyint(x[i]));
+  return result;
+#endif
+}
+
+// Integers of -128 .. 127.
+void store_bytes(int8_t* out, Sums32 x) {
+#if defined(__AVX512F__)
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(out), _mm512_cvtepi32_epi8((__m512i)x));
+#elif defined(__AVX2__)
+  const __m256i all = (__m256i)x;
+  const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(all), _mm256_extracti128_si256(all, 1));
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(out), _mm_packs_epi16(words, words));
+#else
+  for (int i = 0; i < kLanes; ++i) out[i] = static_cast<int8_t>(x[i]);
+#endif
+}
+
 // Of a piece's integers and of their squares, by half of a word.
 struct PieceSums {
   int32_t sums[2], squares[2];

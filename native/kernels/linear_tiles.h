@@ -102,7 +102,7 @@ void write_tile(float* values, const Tile& tile, Activation activation, int64_t 
 // The tile's share of one value for each column; zeros beyond.
 struct TileColumnValues {
   TileColumnValues(const float* x, const Tile& tile) {
-    if (tile.width == kTileColumns) {
+    if (tile.width == kTileColumns) {  // a size known beforehand is copied without a call
       std::copy_n(x + tile.column, kTileColumns, values);
     } else {
       std::copy_n(x + tile.column, tile.width, values);

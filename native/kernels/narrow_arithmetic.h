@@ -1,10 +1,8 @@
 // Sums of products of narrow numbers, 32 bits of them at a time: see panels.h.
 #pragma once
 
-#include <cmath>
 #include <cstring>
 
-#include "kernels/bfloat16.h"
 #include "kernels/lanes.h"
 
 // Products of bytes without AVX512-VNNI: pairs of them are added in 16 bits.
@@ -28,39 +26,6 @@ inline Words32 load_words32(const uint32_t* words) {
   Words32 result;
   std::memcpy(&result, words, sizeof result);
   return result;
-}
-
-inline Floats load_floats(const float* x) { return load(x); }
-inline Floats load_floats(const bfloat16* x) {
-  alignas(64) float values[kLanes];
-  for (int i = 0; i < kLanes; ++i) values[i] = to_float(x[i]);
-  return load(values);
-}
-
-// To nearest, ties to even.
-inline Sums32 round_to_integers(Floats x) {
-#if defined(__AVX512F__)
-  return (Sums32)_mm512_cvtps_epi32(x);
-#elif defined(__AVX2__)
-  return (Sums32)_mm256_cvtps_epi32(x);
-#else
-  Sums32 result{};
-  for (int i = 0; i < kLanes; ++i) result[i] = static_cast<int32_t>(std::nearbyint(x[i]));
-  return result;
-#endif
-}
-
-// Integers of -128 .. 127.
-inline void store_bytes(int8_t* out, Sums32 x) {
-#if defined(__AVX512F__)
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(out), _mm512_cvtepi32_epi8((__m512i)x));
-#elif defined(__AVX2__)
-  const __m256i all = (__m256i)x;
-  const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(all), _mm256_extracti128_si256(all, 1));
-  _mm_storel_epi64(reinterpret_cast<__m128i*>(out), _mm_packs_epi16(words, words));
-#else
-  for (int i = 0; i < kLanes; ++i) out[i] = static_cast<int8_t>(x[i]);
-#endif
 }
 
 // Whether products of bfloat16 are an instruction; where they are not, float32 is faster.

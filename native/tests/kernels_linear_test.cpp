@@ -185,6 +185,22 @@ void integers_of_all_sizes() {
                  shape);
 }
 
+// A row and a column of one value each, but for the last piece, which sets their scales: 16-bit sums of as
+// many pieces as fit, and of the first that do not.
+void integers_at_the_limit_of_16_bits() {
+  const LinearShape shape{1, 9 * 32, 1};
+  const auto constant = [&](float value, float largest) {
+    std::vector<float> values(shape.in, value);
+    std::fill(values.end() - 32, values.end(), 0.0f);
+    values.back() = largest;
+    return values;
+  };
+  for (int value = -127; value <= 127; ++value) {
+    for (const float weight : {127.0f, -126.0f, 40.0f, 2.0f})
+      check_integers(constant(static_cast<float>(value), 127), constant(weight, 127), shape);
+  }
+}
+
 void quantizes_awkward_rows() {
   const std::vector<float> x = {0,     0,      0,     0, 1e-44f, -1e-44f, 0,    0,
                                 3e38f, -3e38f, 1e38f, 0, -127,   63.5f,   0.5f, 1.5f};
@@ -227,6 +243,7 @@ int main() {
                      {"activations over their whole range", activations_over_their_whole_range},
                      {"integers within their steps", integers_within_their_steps},
                      {"integers of all sizes", integers_of_all_sizes},
+                     {"integers at the limit of 16 bits", integers_at_the_limit_of_16_bits},
                      {"quantizes awkward rows", quantizes_awkward_rows},
                      {"bits do not depend on the batch", bits_do_not_depend_on_the_batch}});
 }
