@@ -2,6 +2,7 @@
 // Runs what `setup.mjs --tests` has built: the native tests through ctest, the TypeScript tests through Node's runner.
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join, relative } from 'node:path';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
@@ -14,7 +15,7 @@ const usage = `usage: node scripts/test.mjs [--only native|ts] [name]
   name               only native tests and test files whose path contains this`;
 
 const fileTimeout_ms = 900_000;
-const filesAtOnce = 2;
+const atOnce = Math.max(2, Math.floor(availableParallelism() / 2));
 
 function fail(message) {
   console.error(message);
@@ -44,7 +45,7 @@ function runNative(name) {
   const listed = spawnSync('ctest', ['--test-dir', build, '-N', ...only], { encoding: 'utf8' });
   const found = Number(/Total Tests: (\d+)/.exec(listed.stdout ?? '')?.[1] ?? 0);
   if (found === 0) return { found, ok: true };
-  const options = ['--test-dir', build, '--parallel', '2', '--output-on-failure', ...only];
+  const options = ['--test-dir', build, '--parallel', String(atOnce), '--output-on-failure', ...only];
   const result = spawnSync('ctest', options, { stdio: 'inherit' });
   return { found, ok: result.status === 0 };
 }
@@ -61,7 +62,7 @@ async function runTypeScript(name) {
   process.chdir(root);
   process.env.OMP_WAIT_POLICY ??= 'passive';
   let ok = true;
-  const stream = run({ files, concurrency: filesAtOnce, timeout: fileTimeout_ms });
+  const stream = run({ files, concurrency: atOnce, timeout: fileTimeout_ms });
   stream.on('test:fail', (event) => {
     if (event.todo === undefined) ok = false;
   });

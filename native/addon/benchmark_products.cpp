@@ -12,7 +12,7 @@ namespace {
 
 constexpr double kTemperature = 0.05;
 
-at::Tensor unit_rows(const at::Tensor& x) { return x / x.norm(2, {1}, true); }
+at::Tensor unit_rows(at::Tensor x) { return x.div_(x.norm(2, {1}, true)); }
 
 struct Pairs {
   at::Tensor queries;   // (N, D), wants a gradient

@@ -156,14 +156,37 @@ class Blocks {
 
   void scan_rows(int64_t first, bool with_gradient) {
     const float* scale = scale_.const_data_ptr<float>();
-    if (with_gradient && values_.is_cpu()) {
-      kernels::info_nce_rows_and_gradient(block(first), scale, rule(), weights(), results(),
-                                          sums_.scale_gradient.mutable_data_ptr<float>());
+    if (!with_gradient) {
+      XLEMBED_LAUNCH(values_, info_nce_rows, block(first), scale, rule(), results());
       return;
     }
-    XLEMBED_LAUNCH(values_, info_nce_rows, block(first), scale, rule(), results());
-    if (with_gradient) take_gradient(first, {}, {});
+    float* along = sums_.scale_gradient.mutable_data_ptr<float>();
+#ifdef XLEMBED_WITH_CUDA
+    if (values_.is_cuda()) {
+      with_device_gradient(first, [&](auto* gradient, cudaStream_t stream) {
+        kernels::cuda::info_nce_rows_and_gradient(block(first), scale, rule(), weights(), results(), along,
+                                                  gradient, stream);
+      });
+      return;
+    }
+#endif
+    require_cpu(values_);
+    kernels::info_nce_rows_and_gradient(block(first), scale, rule(), weights(), results(), along);
   }
+
+#ifdef XLEMBED_WITH_CUDA
+  // Where a GPU's gradient of a block goes: in place, or into the operands' type.
+  template <typename Launch>
+  void with_device_gradient(int64_t first, Launch launch) {
+    const auto stream = at::cuda::getCurrentCUDAStream(values_.get_device()).stream();
+    if (narrow_.defined()) {
+      launch(mutable_elements<at::BFloat16>(rows_of(narrow_, first)), stream);
+    } else {
+      launch(block(first).values, stream);
+    }
+    C10_CUDA_KERNEL_LAUNCH_CHECK();
+  }
+#endif
 
   // Turns similarities into gradients: in place, or into the operands' type.
   void take_gradient(int64_t first, const at::Tensor& column_maximum, const at::Tensor& column_share) {
@@ -174,16 +197,9 @@ class Blocks {
     float* along = sums_.scale_gradient.mutable_data_ptr<float>();
 #ifdef XLEMBED_WITH_CUDA
     if (values_.is_cuda()) {
-      const auto stream = at::cuda::getCurrentCUDAStream(values_.get_device()).stream();
-      const kernels::SimilarityBlock similarities = block(first);
-      if (narrow_.defined()) {
-        kernels::cuda::info_nce_gradient(similarities, scale, count_, inputs, along,
-                                         mutable_elements<at::BFloat16>(rows_of(narrow_, first)), stream);
-      } else {
-        kernels::cuda::info_nce_gradient(similarities, scale, count_, inputs, along, similarities.values,
-                                         stream);
-      }
-      C10_CUDA_KERNEL_LAUNCH_CHECK();
+      with_device_gradient(first, [&](auto* gradient, cudaStream_t stream) {
+        kernels::cuda::info_nce_gradient(block(first), scale, count_, inputs, along, gradient, stream);
+      });
       return;
     }
 #endif

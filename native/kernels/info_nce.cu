@@ -7,7 +7,11 @@
 namespace xlembed::kernels::cuda {
 namespace {
 
-constexpr int threads = 256;  // a block to a row
+// A block of threads to a row. A long row takes a large block, so that all rows in flight, read a second time for
+// their gradient, are still in the second cache level.
+constexpr int threads = 256;
+constexpr int many_threads = 1024;
+constexpr int64_t short_columns = 4096;
 constexpr float log2_e = 1.44269504088896341f;
 
 // A maximum and the sum of 2^((s - maximum) * factor) below it, extended value by value.
@@ -74,11 +78,17 @@ __global__ void mask_kernel(SimilarityBlock block, NegativeRule rule) {
   }
 }
 
-// One read of the row: largest values left and right of the own passage, and the running sum.
-__global__ void rows_kernel(SimilarityBlock block, const float* scale, RowResults results) {
+struct RowMaximum {
+  float maximum, sum;  // as in RowResults
+};
+
+// One read of the block's row: largest values left and right of the own passage, and the running sum. Every thread
+// receives what it gives.
+template <int threads>
+__device__ RowMaximum scan_row(const SimilarityBlock& block, float scale, const RowResults& results) {
   const float* s = block.values + blockIdx.x * block.stride;
   const int64_t i = block.first_row + blockIdx.x;
-  const float factor = *scale * log2_e;
+  const float factor = scale * log2_e;
   float before = -INFINITY, after = -INFINITY;
   RunningSum running;
 #pragma unroll 2
@@ -97,12 +107,18 @@ __global__ void rows_kernel(SimilarityBlock block, const float* scale, RowResult
   const float own = s[i], maximum = fmaxf(own, fmaxf(before, after));
   const float share = running.sum == 0 ? 0.0f : running.sum * exp2f((running.maximum - maximum) * factor);
   const float sum = block_sum<threads>(share);
-  if (threadIdx.x != 0) return;
-  results.maximum[i] = maximum;
-  results.sum[i] = sum;
-  results.positive[i] = own;
-  results.loss[i] = logf(sum) - (own - maximum) * *scale;
-  results.correct[i] = before < own && after <= own;
+  if (threadIdx.x == 0) {
+    results.maximum[i] = maximum;
+    results.sum[i] = sum;
+    results.positive[i] = own;
+    results.loss[i] = logf(sum) - (own - maximum) * scale;
+    results.correct[i] = before < own && after <= own;
+  }
+  return {maximum, sum};
+}
+
+__global__ void rows_kernel(SimilarityBlock block, const float* scale, RowResults results) {
+  scan_row<threads>(block, *scale, results);
 }
 
 // A block is 32 x 4 neighbouring columns x 16 rows; each thread reads every sixteenth row, four at a time.
@@ -155,15 +171,16 @@ __device__ Vector<float, 4> load_columns(const float* values, int64_t j, int64_t
   return v;
 }
 
-template <bool two_way, typename T>
-__global__ void gradient_kernel(SimilarityBlock block, const float* scale, int64_t queries,
-                                GradientInputs inputs, float* scale_gradient, T* gradient) {
+// The gradient of the block's row.
+template <bool two_way, int threads, typename T>
+__device__ void write_gradient(const SimilarityBlock& block, float scale, RowMaximum own, int64_t queries,
+                               const GradientInputs& inputs, float* scale_gradient, T* gradient) {
   const float* s = block.values + blockIdx.x * block.stride;
   T* out = gradient + blockIdx.x * block.stride;
   const int64_t i = block.first_row + blockIdx.x;
-  const float factor = *scale * log2_e, maximum = inputs.row_maximum[i];
+  const float factor = scale * log2_e, maximum = own.maximum;
   const float weight = inputs.row_weights ? inputs.row_weights[i] : 1.0f;
-  const float share = weight / inputs.row_sum[i], own_weight = two_way ? 2 * weight : weight;
+  const float share = weight / own.sum, own_weight = two_way ? 2 * weight : weight;
   float along = 0;
 #pragma unroll 2
   for (int64_t j = threadIdx.x * 4; j < block.columns; j += threads * 4) {
@@ -188,6 +205,38 @@ __global__ void gradient_kernel(SimilarityBlock block, const float* scale, int64
   }
   along = block_sum<threads>(along);
   if (threadIdx.x == 0) scale_gradient[i] = along;
+}
+
+template <bool two_way, typename T>
+__global__ void gradient_kernel(SimilarityBlock block, const float* scale, int64_t queries,
+                                GradientInputs inputs, float* scale_gradient, T* gradient) {
+  const int64_t i = block.first_row + blockIdx.x;
+  write_gradient<two_way, threads>(block, *scale, {inputs.row_maximum[i], inputs.row_sum[i]}, queries, inputs,
+                                   scale_gradient, gradient);
+}
+
+template <int threads, typename T>
+__global__ void __launch_bounds__(threads)
+    rows_and_gradient_kernel(SimilarityBlock block, const float* scale, const float* row_weights,
+                             RowResults results, float* scale_gradient, T* gradient) {
+  const RowMaximum own = scan_row<threads>(block, *scale, results);
+  write_gradient<false, threads>(block, *scale, own, 0, {row_weights}, scale_gradient, gradient);
+}
+
+template <typename T>
+void launch_rows_and_gradient(SimilarityBlock block, const float* scale, const NegativeRule& rule,
+                              const float* row_weights, RowResults results, float* scale_gradient,
+                              T* gradient, CudaStream stream) {
+  if (block.rows == 0) return;
+  info_nce_mask(block, rule, stream);
+  const auto blocks = static_cast<unsigned>(block.rows);
+  if (block.columns <= short_columns) {
+    launch(rows_and_gradient_kernel<threads, T>, blocks, threads, 0, stream, block, scale, row_weights,
+           results, scale_gradient, gradient);
+  } else {
+    launch(rows_and_gradient_kernel<many_threads, T>, blocks, many_threads, 0, stream, block, scale,
+           row_weights, results, scale_gradient, gradient);
+  }
 }
 
 template <typename T>
@@ -234,6 +283,18 @@ void info_nce_gradient(SimilarityBlock block, const float* scale, int64_t querie
 void info_nce_gradient(SimilarityBlock block, const float* scale, int64_t queries, GradientInputs inputs,
                        float* scale_gradient, bfloat16* gradient, CudaStream stream) {
   launch_gradient(block, scale, queries, inputs, scale_gradient, gradient, stream);
+}
+
+void info_nce_rows_and_gradient(SimilarityBlock block, const float* scale, const NegativeRule& rule,
+                                const float* row_weights, RowResults results, float* scale_gradient,
+                                float* gradient, CudaStream stream) {
+  launch_rows_and_gradient(block, scale, rule, row_weights, results, scale_gradient, gradient, stream);
+}
+
+void info_nce_rows_and_gradient(SimilarityBlock block, const float* scale, const NegativeRule& rule,
+                                const float* row_weights, RowResults results, float* scale_gradient,
+                                bfloat16* gradient, CudaStream stream) {
+  launch_rows_and_gradient(block, scale, rule, row_weights, results, scale_gradient, gradient, stream);
 }
 
 }  // namespace xlembed::kernels::cuda

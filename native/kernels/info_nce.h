@@ -102,6 +102,12 @@ void info_nce_gradient(SimilarityBlock block, const float* scale, int64_t querie
                        float* scale_gradient, float* gradient, CudaStream stream);
 void info_nce_gradient(SimilarityBlock block, const float* scale, int64_t queries, GradientInputs inputs,
                        float* scale_gradient, bfloat16* gradient, CudaStream stream);
+void info_nce_rows_and_gradient(SimilarityBlock block, const float* scale, const NegativeRule& rule,
+                                const float* row_weights, RowResults results, float* scale_gradient,
+                                float* gradient, CudaStream stream);
+void info_nce_rows_and_gradient(SimilarityBlock block, const float* scale, const NegativeRule& rule,
+                                const float* row_weights, RowResults results, float* scale_gradient,
+                                bfloat16* gradient, CudaStream stream);
 
 }  // namespace cuda
 }  // namespace xlembed::kernels

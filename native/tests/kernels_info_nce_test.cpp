@@ -201,6 +201,34 @@ void fused(int64_t N, int64_t M, NegativeLanguages languages) {
   CHECK(device::equal_bits(apart.scale_gradient.get(), together.scale_gradient.get()));
 }
 
+#ifdef XLEMBED_WITH_CUDA
+// A GPU's fused form may add in another order than its parts.
+void fused_on_gpu(int64_t N, int64_t M, NegativeLanguages languages) {
+  Problem p(Kind::cuda, N, M, languages);
+  const std::vector<float> s = p.similarities.get();
+  const Reference expected(p, s);
+  Outputs out(Kind::cuda, N);
+  Array<bfloat16> narrow(Kind::cuda, N * p.stride);
+  for (int64_t first = 0; first < N; first += block_rows) {
+    const SimilarityBlock block = block_at(p, first);
+    cuda::info_nce_rows_and_gradient(block, p.scale.data(), p.rule(), p.weights.data(), out.results(),
+                                     out.scale_gradient.data(), narrow.data() + first * p.stride, nullptr);
+    cuda::info_nce_rows_and_gradient(block, p.scale.data(), p.rule(), p.weights.data(), out.results(),
+                                     out.scale_gradient.data(), block.values, nullptr);
+  }
+  check_rows(p, s, expected, out);
+  check_gradient(p, s, expected, false, p.similarities.get(), out);
+  bool ok = true;
+  for (int64_t i = 0; i < N; ++i) {
+    for (int64_t j = 0; j < M; ++j) {
+      const double g = expected.gradient(p, s, false, i, j);
+      ok &= std::fabs(to_float(narrow.get()[i * p.stride + j]) - g) <= 1e-6 + 4e-3 * std::fabs(g);
+    }
+  }
+  CHECK(ok);
+}
+#endif
+
 void two_directions(Kind kind, int64_t N, int64_t M, NegativeLanguages languages) {
   Problem p(kind, N, M, languages);
   const std::vector<float> s = p.similarities.get();
@@ -298,6 +326,9 @@ int main() {
        [] {
          everywhere([](Kind kind, int64_t N, int64_t M, NegativeLanguages languages) {
            if (kind == Kind::cpu) fused(N, M, languages);
+#ifdef XLEMBED_WITH_CUDA
+           if (kind == Kind::cuda) fused_on_gpu(N, M, languages);
+#endif
          });
        }},
       {"not finite shows", not_finite_shows},

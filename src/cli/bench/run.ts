@@ -43,7 +43,7 @@ export async function benchKernels(options: BenchKernelsOptions): Promise<Benchm
     ...{ bounds, cases: [], failures: [] },
   };
   const chosen = chosenCases(plan, only, sizes);
-  const settings = { device, rotatedBytes: plan.rotatedBytes, bounds, peers, ...roundsOf(quick) };
+  const settings = { device, rotatedBytes: plan.rotatedBytes, bounds, peers, ...roundsOf(quick, device) };
   for (const [done, kernel] of chosen.entries()) {
     await options.onProgress?.(done, chosen.length, results);
     try {
@@ -57,8 +57,11 @@ export async function benchKernels(options: BenchKernelsOptions): Promise<Benchm
   return results;
 }
 
-const roundsOf = (quick: boolean) =>
-  quick ? { minimumRounds: 5, seconds: 0.5 } : { minimumRounds: 7, seconds: 5 };
+/** A GPU has no neighbours: its times hardly differ from round to round. */
+const roundsOf = (quick: boolean, device: string) =>
+  quick
+    ? { minimumRounds: 5, seconds: 0.5 }
+    : { minimumRounds: 7, seconds: device.startsWith('cuda') ? 0.5 : 5 };
 
 const load = () => Number(loadavg()[0]!.toFixed(2));
 
@@ -71,7 +74,7 @@ export async function measureBounds(
   const results: CaseResult[] = [];
   for (const kernel of bounds) {
     results.push(
-      await measureCase(kernel, { device, rotatedBytes, bounds: null, peers: null, ...roundsOf(quick) }),
+      await measureCase(kernel, { device, rotatedBytes, bounds: null, peers: null, ...roundsOf(quick, device) }),
     );
   }
   return boundsOf(results);
