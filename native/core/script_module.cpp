@@ -1,6 +1,7 @@
 #include "core/script_module.h"
 
 #include <torch/csrc/jit/api/module.h>
+#include <torch/csrc/jit/ir/ir.h>
 #include <torch/csrc/jit/serialization/import.h>
 
 #include <algorithm>
@@ -39,9 +40,24 @@ std::vector<std::string> method_names(const torch::jit::Module& module) {
   return names;
 }
 
+// Tracing writes the device it ran on into the program, for each tensor that is made there: on a GPU these, too,
+// must be made on it.
+void make_tensors_on(const torch::jit::Module& module, at::Device device) {
+  for (const torch::jit::Module& part : module.modules()) {
+    for (const torch::jit::Method& method : part.get_methods()) {
+      for (torch::jit::Node* node : torch::jit::findAllNodes(*method.graph(), c10::prim::Constant, true)) {
+        if (node->output()->type()->kind() == c10::TypeKind::DeviceObjType) {
+          node->s_(c10::attr::value, device.str());
+        }
+      }
+    }
+  }
+}
+
 torch::jit::Module load_module(const std::string& path, at::Device device, bool freeze) {
   torch::jit::Module module = torch::jit::load(path, device);
   module.eval();
+  if (!device.is_cpu()) make_tensors_on(module, device);
   if (!freeze) return module;
   std::vector<std::string> kept = method_names(module);
   std::erase(kept, "forward");  // kept in any case

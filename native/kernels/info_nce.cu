@@ -7,11 +7,7 @@
 namespace xlembed::kernels::cuda {
 namespace {
 
-// A block of threads to a row. A long row takes a large block, so that all rows in flight, read a second time for
-// their gradient, are still in the second cache level.
-constexpr int threads = 256;
-constexpr int many_threads = 1024;
-constexpr int64_t short_columns = 4096;
+constexpr int threads = 256;  // a block to a row
 constexpr float log2_e = 1.44269504088896341f;
 
 // A maximum and the sum of 2^((s - maximum) * factor) below it, extended value by value.
@@ -78,47 +74,51 @@ __global__ void mask_kernel(SimilarityBlock block, NegativeRule rule) {
   }
 }
 
-struct RowMaximum {
-  float maximum, sum;  // as in RowResults
-};
-
-// One read of the block's row: largest values left and right of the own passage, and the running sum. Every thread
-// receives what it gives.
-template <int threads>
-__device__ RowMaximum scan_row(const SimilarityBlock& block, float scale, const RowResults& results) {
-  const float* s = block.values + blockIdx.x * block.stride;
-  const int64_t i = block.first_row + blockIdx.x;
-  const float factor = scale * log2_e;
+// What is read of row i: the largest values left and right of the own passage, and the running sum.
+struct RowScan {
   float before = -INFINITY, after = -INFINITY;
   RunningSum running;
-#pragma unroll 2
-  for (int64_t j = threadIdx.x * 4; j < block.columns; j += threads * 4) {
-    Vector<float, 4> v = load_vector<float, 4>(s + j);
+
+  // Columns j .. j + 3.
+  __device__ void add(Vector<float, 4> v, int64_t j, int64_t columns, int64_t i, float factor) {
 #pragma unroll
     for (int k = 0; k < 4; ++k) {
-      if (j + k >= block.columns) v.values[k] = -INFINITY;
+      if (j + k >= columns) v.values[k] = -INFINITY;
       if (j + k < i) before = fmaxf(before, v.values[k]);
       if (j + k > i) after = fmaxf(after, v.values[k]);
     }
     running.add(v.values, factor);
   }
-  before = block_max<threads>(before);
-  after = block_max<threads>(after);
-  const float own = s[i], maximum = fmaxf(own, fmaxf(before, after));
-  const float share = running.sum == 0 ? 0.0f : running.sum * exp2f((running.maximum - maximum) * factor);
-  const float sum = block_sum<threads>(share);
-  if (threadIdx.x == 0) {
-    results.maximum[i] = maximum;
-    results.sum[i] = sum;
+
+  // Of the threads of a block together; every thread receives it.
+  template <int threads>
+  __device__ RowScan of_block(float factor) const {
+    const float maximum = block_max<threads>(running.maximum);
+    const float share =
+        running.sum == 0 ? 0.0f : running.sum * exp2f((running.maximum - maximum) * factor);
+    return {block_max<threads>(before), block_max<threads>(after), {maximum, block_sum<threads>(share)}};
+  }
+
+  __device__ void write(int64_t i, float own, float scale, const RowResults& results) const {
+    results.maximum[i] = running.maximum;
+    results.sum[i] = running.sum;
     results.positive[i] = own;
-    results.loss[i] = logf(sum) - (own - maximum) * scale;
+    results.loss[i] = logf(running.sum) - (own - running.maximum) * scale;
     results.correct[i] = before < own && after <= own;
   }
-  return {maximum, sum};
-}
+};
 
 __global__ void rows_kernel(SimilarityBlock block, const float* scale, RowResults results) {
-  scan_row<threads>(block, *scale, results);
+  const float* s = block.values + blockIdx.x * block.stride;
+  const int64_t i = block.first_row + blockIdx.x;
+  const float factor = *scale * log2_e;
+  RowScan scan;
+#pragma unroll 2
+  for (int64_t j = threadIdx.x * 4; j < block.columns; j += threads * 4) {
+    scan.add(load_vector<float, 4>(s + j), j, block.columns, i, factor);
+  }
+  scan = scan.of_block<threads>(factor);
+  if (threadIdx.x == 0) scan.write(i, s[i], *scale, results);
 }
 
 // A block is 32 x 4 neighbouring columns x 16 rows; each thread reads every sixteenth row, four at a time.
@@ -171,16 +171,15 @@ __device__ Vector<float, 4> load_columns(const float* values, int64_t j, int64_t
   return v;
 }
 
-// The gradient of the block's row.
-template <bool two_way, int threads, typename T>
-__device__ void write_gradient(const SimilarityBlock& block, float scale, RowMaximum own, int64_t queries,
-                               const GradientInputs& inputs, float* scale_gradient, T* gradient) {
+template <bool two_way, typename T>
+__global__ void gradient_kernel(SimilarityBlock block, const float* scale, int64_t queries,
+                                GradientInputs inputs, float* scale_gradient, T* gradient) {
   const float* s = block.values + blockIdx.x * block.stride;
   T* out = gradient + blockIdx.x * block.stride;
   const int64_t i = block.first_row + blockIdx.x;
-  const float factor = scale * log2_e, maximum = own.maximum;
+  const float factor = *scale * log2_e, maximum = inputs.row_maximum[i];
   const float weight = inputs.row_weights ? inputs.row_weights[i] : 1.0f;
-  const float share = weight / own.sum, own_weight = two_way ? 2 * weight : weight;
+  const float share = weight / inputs.row_sum[i], own_weight = two_way ? 2 * weight : weight;
   float along = 0;
 #pragma unroll 2
   for (int64_t j = threadIdx.x * 4; j < block.columns; j += threads * 4) {
@@ -205,38 +204,6 @@ __device__ void write_gradient(const SimilarityBlock& block, float scale, RowMax
   }
   along = block_sum<threads>(along);
   if (threadIdx.x == 0) scale_gradient[i] = along;
-}
-
-template <bool two_way, typename T>
-__global__ void gradient_kernel(SimilarityBlock block, const float* scale, int64_t queries,
-                                GradientInputs inputs, float* scale_gradient, T* gradient) {
-  const int64_t i = block.first_row + blockIdx.x;
-  write_gradient<two_way, threads>(block, *scale, {inputs.row_maximum[i], inputs.row_sum[i]}, queries, inputs,
-                                   scale_gradient, gradient);
-}
-
-template <int threads, typename T>
-__global__ void __launch_bounds__(threads)
-    rows_and_gradient_kernel(SimilarityBlock block, const float* scale, const float* row_weights,
-                             RowResults results, float* scale_gradient, T* gradient) {
-  const RowMaximum own = scan_row<threads>(block, *scale, results);
-  write_gradient<false, threads>(block, *scale, own, 0, {row_weights}, scale_gradient, gradient);
-}
-
-template <typename T>
-void launch_rows_and_gradient(SimilarityBlock block, const float* scale, const NegativeRule& rule,
-                              const float* row_weights, RowResults results, float* scale_gradient,
-                              T* gradient, CudaStream stream) {
-  if (block.rows == 0) return;
-  info_nce_mask(block, rule, stream);
-  const auto blocks = static_cast<unsigned>(block.rows);
-  if (block.columns <= short_columns) {
-    launch(rows_and_gradient_kernel<threads, T>, blocks, threads, 0, stream, block, scale, row_weights,
-           results, scale_gradient, gradient);
-  } else {
-    launch(rows_and_gradient_kernel<many_threads, T>, blocks, many_threads, 0, stream, block, scale,
-           row_weights, results, scale_gradient, gradient);
-  }
 }
 
 template <typename T>
@@ -283,18 +250,6 @@ void info_nce_gradient(SimilarityBlock block, const float* scale, int64_t querie
 void info_nce_gradient(SimilarityBlock block, const float* scale, int64_t queries, GradientInputs inputs,
                        float* scale_gradient, bfloat16* gradient, CudaStream stream) {
   launch_gradient(block, scale, queries, inputs, scale_gradient, gradient, stream);
-}
-
-void info_nce_rows_and_gradient(SimilarityBlock block, const float* scale, const NegativeRule& rule,
-                                const float* row_weights, RowResults results, float* scale_gradient,
-                                float* gradient, CudaStream stream) {
-  launch_rows_and_gradient(block, scale, rule, row_weights, results, scale_gradient, gradient, stream);
-}
-
-void info_nce_rows_and_gradient(SimilarityBlock block, const float* scale, const NegativeRule& rule,
-                                const float* row_weights, RowResults results, float* scale_gradient,
-                                bfloat16* gradient, CudaStream stream) {
-  launch_rows_and_gradient(block, scale, rule, row_weights, results, scale_gradient, gradient, stream);
 }
 
 }  // namespace xlembed::kernels::cuda

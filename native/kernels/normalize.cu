@@ -5,7 +5,7 @@
 namespace xlembed::kernels::cuda {
 namespace {
 
-// One warp to a row: the second pass finds it in the L1 cache.
+// One warp to a row. Rows that fit stay in its registers; the second pass over longer ones finds them in a cache.
 constexpr int rows_per_block = 8;
 
 __device__ int64_t row_of_warp() { return static_cast<int64_t>(blockIdx.x) * rows_per_block + threadIdx.y; }
@@ -40,6 +40,50 @@ __global__ void forward(const T* input, int64_t rows, int64_t D, T* output, floa
   }
 }
 
+template <typename T>
+using Row = WarpRow<T, vector_width<T>>;
+
+template <typename T>
+__global__ void forward_held(const T* input, int64_t rows, int64_t D, T* output, float* norms) {
+  const int64_t r = row_of_warp();
+  if (r >= rows) return;
+  Row<T> x;
+  x.load(input + r * D, D);
+  float sum = 0;
+  x.each([&](int p, int k) {
+    const float value = to_float(x.values[p].values[k]);
+    sum += value * value;
+  });
+  const float norm = sqrtf(warp_sum(sum));
+  const float divisor = norm < normalize_epsilon ? normalize_epsilon : norm;
+  if (threadIdx.x == 0) norms[r] = norm;
+  x.each([&](int p, int k) {
+    store(&x.values[p].values[k], to_float(x.values[p].values[k]) / divisor);
+  });
+  x.store(output + r * D, D);
+}
+
+template <typename T>
+__global__ void backward_held(const T* input, const float* norms, const T* output_gradient, int64_t rows,
+                              int64_t D, T* input_gradient) {
+  const int64_t r = row_of_warp();
+  if (r >= rows) return;
+  Row<T> x, g;
+  x.load(input + r * D, D);
+  g.load(output_gradient + r * D, D);
+  const bool tiny = norms[r] < normalize_epsilon;
+  const float inverse = 1.0f / (tiny ? normalize_epsilon : norms[r]);
+  float sum = 0;
+  x.each([&](int p, int k) { sum += to_float(x.values[p].values[k]) * to_float(g.values[p].values[k]); });
+  sum = warp_sum(sum);
+  const float along = tiny ? 0.0f : sum * inverse * inverse;
+  x.each([&](int p, int k) {
+    const float value = to_float(g.values[p].values[k]) - to_float(x.values[p].values[k]) * along;
+    store(&g.values[p].values[k], value * inverse);
+  });
+  g.store(input_gradient + r * D, D);
+}
+
 template <typename T, int width>
 __global__ void backward(const T* input, const float* norms, const T* output_gradient, int64_t rows,
                          int64_t D, T* input_gradient) {
@@ -67,27 +111,25 @@ template <typename T>
 void normalize_forward(const T* input, int64_t rows, int64_t dimensions, T* output, float* norms,
                        CudaStream stream) {
   const dim3 block(warp_lanes, rows_per_block);
-  if (rows_are_vectors(input, dimensions) && rows_are_vectors(output, dimensions)) {
-    launch(forward<T, vector_width<T>>, blocks_for(rows, rows_per_block), block, 0, stream, input, rows,
-           dimensions, output, norms);
-  } else {
-    launch(forward<T, 1>, blocks_for(rows, rows_per_block), block, 0, stream, input, rows, dimensions, output,
-           norms);
-  }
+  const bool has_vectors = rows_are_vectors(input, dimensions) && rows_are_vectors(output, dimensions);
+  const auto kernel = !has_vectors                        ? forward<T, 1>
+                      : dimensions <= Row<T>::longest ? forward_held<T>
+                                                      : forward<T, vector_width<T>>;
+  launch(kernel, blocks_for(rows, rows_per_block), block, 0, stream, input, rows, dimensions, output, norms);
 }
 
 template <typename T>
 void normalize_backward(const T* input, const float* norms, const T* output_gradient, int64_t rows,
                         int64_t dimensions, T* input_gradient, CudaStream stream) {
   const dim3 block(warp_lanes, rows_per_block);
-  if (rows_are_vectors(input, dimensions) && rows_are_vectors(output_gradient, dimensions) &&
-      rows_are_vectors(input_gradient, dimensions)) {
-    launch(backward<T, vector_width<T>>, blocks_for(rows, rows_per_block), block, 0, stream, input, norms,
-           output_gradient, rows, dimensions, input_gradient);
-  } else {
-    launch(backward<T, 1>, blocks_for(rows, rows_per_block), block, 0, stream, input, norms, output_gradient,
-           rows, dimensions, input_gradient);
-  }
+  const bool has_vectors = rows_are_vectors(input, dimensions) &&
+                           rows_are_vectors(output_gradient, dimensions) &&
+                           rows_are_vectors(input_gradient, dimensions);
+  const auto kernel = !has_vectors                        ? backward<T, 1>
+                      : dimensions <= Row<T>::longest ? backward_held<T>
+                                                      : backward<T, vector_width<T>>;
+  launch(kernel, blocks_for(rows, rows_per_block), block, 0, stream, input, norms, output_gradient, rows,
+         dimensions, input_gradient);
 }
 
 template void normalize_forward(const float*, int64_t, int64_t, float*, float*, CudaStream);

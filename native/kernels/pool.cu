@@ -7,27 +7,35 @@
 namespace xlembed::kernels::cuda {
 namespace {
 
-// A block is 32 neighbouring columns' vectors x 8 tokens; sequences lie along grid.x, columns along grid.y.
+// A block is 32 neighbouring columns' vectors x 8 tokens; the blocks of a sequence are neighbours.
 constexpr int token_lanes = 8;
 
 template <int width>
-dim3 grid_of(PoolShape shape) {
-  constexpr int64_t columns = warp_lanes * width;
-  return dim3(static_cast<unsigned>(shape.sequences),
-              static_cast<unsigned>((shape.dimensions + columns - 1) / columns));
+__host__ __device__ int64_t blocks_of_sequence(int64_t D) {
+  return (D + warp_lanes * width - 1) / (warp_lanes * width);
 }
 
 template <int width>
-__device__ int64_t first_column() {
-  return (static_cast<int64_t>(blockIdx.y) * warp_lanes + threadIdx.x) * width;
+unsigned grid_of(PoolShape shape) {
+  return blocks_for(shape.sequences * blocks_of_sequence<width>(shape.dimensions), 1);
+}
+
+// What a block is for, and each of its threads.
+struct Place {
+  int64_t sequence, column;
+};
+template <int width>
+__device__ Place place_of(int64_t D) {
+  const int64_t blocks = blocks_of_sequence<width>(D);
+  return {blockIdx.x / blocks, (blockIdx.x % blocks * warp_lanes + threadIdx.x) * width};
 }
 
 // Each of the eight token lanes adds every eighth token; their sums are added in order.
 template <typename T, int width>
 __global__ void mean_forward(const T* hidden, const int32_t* cumulative, int64_t D, T* pooled) {
   __shared__ float parts[token_lanes][warp_lanes * width];
-  const int64_t d = first_column<width>();
-  const int32_t begin = cumulative[blockIdx.x], end = cumulative[blockIdx.x + 1];
+  const auto [b, d] = place_of<width>(D);
+  const int32_t begin = cumulative[b], end = cumulative[b + 1];
   float sum[width] = {};
   if (d < D) {
 #pragma unroll 4
@@ -50,17 +58,17 @@ __global__ void mean_forward(const T* hidden, const int32_t* cumulative, int64_t
     for (int lane = 0; lane < token_lanes; ++lane) total += parts[lane][k * warp_lanes + threadIdx.x];
     store(&result.values[k], total * share);
   }
-  store_vector(pooled + blockIdx.x * D + d, result);
+  store_vector(pooled + b * D + d, result);
 }
 
 template <typename T, int width>
 __global__ void first_forward(const T* hidden, const int32_t* cumulative, int64_t D, T* pooled) {
-  const int64_t d = first_column<width>();
+  const auto [b, d] = place_of<width>(D);
   if (d >= D || threadIdx.y != 0) return;
-  const int64_t begin = cumulative[blockIdx.x];
+  const int64_t begin = cumulative[b];
   Vector<T, width> result = {};
-  if (begin < cumulative[blockIdx.x + 1]) result = load_vector<T, width>(hidden + begin * D + d);
-  store_vector(pooled + blockIdx.x * D + d, result);
+  if (begin < cumulative[b + 1]) result = load_vector<T, width>(hidden + begin * D + d);
+  store_vector(pooled + b * D + d, result);
 }
 
 // Whether value at token t takes the place of best at token winner: larger, or as large and earlier; a NaN
@@ -76,8 +84,8 @@ __global__ void max_forward(const T* hidden, const int32_t* cumulative, int64_t 
                             int32_t* winners) {
   __shared__ float values[token_lanes][warp_lanes * width];
   __shared__ int32_t tokens[token_lanes][warp_lanes * width];
-  const int64_t d = first_column<width>();
-  const int32_t begin = cumulative[blockIdx.x], end = cumulative[blockIdx.x + 1];
+  const auto [b, d] = place_of<width>(D);
+  const int32_t begin = cumulative[b], end = cumulative[b + 1];
   float best[width];
   int32_t winner[width];
 #pragma unroll
@@ -116,43 +124,85 @@ __global__ void max_forward(const T* hidden, const int32_t* cumulative, int64_t 
       winner[k] = tokens[lane][column];
     }
     store(&result.values[k], begin < end ? best[k] : 0.0f);
-    winners[blockIdx.x * D + d + k] = begin < end ? winner[k] : -1;
+    winners[b * D + d + k] = begin < end ? winner[k] : -1;
   }
-  store_vector(pooled + blockIdx.x * D + d, result);
+  store_vector(pooled + b * D + d, result);
+}
+
+// ---- Backward: a warp to a token, in order, so that all that is written at a time lies together ----
+
+// The sequence of token t, found by the lanes of a warp together.
+__device__ int64_t sequence_of(const int32_t* cumulative, int64_t sequences, int64_t t) {
+  int64_t low = 0, high = sequences;  // it is in [low, high)
+  while (high - low > 1) {
+    const int64_t step = (high - low + warp_lanes - 1) / warp_lanes, probe = low + threadIdx.x * step;
+    const int before = __popc(__ballot_sync(whole_warp, probe < high && cumulative[probe] <= t));
+    low += (before - 1) * step;
+    high = min(high, low + step);
+  }
+  return low;
+}
+
+// Calls body(token, sequence) for all tokens; a warp's lanes together.
+template <typename Body>
+__device__ void each_token(const int32_t* cumulative, int64_t sequences, Body body) {
+  const int64_t tokens = cumulative[sequences], warps = static_cast<int64_t>(gridDim.x) * token_lanes;
+  for (int64_t t = static_cast<int64_t>(blockIdx.x) * token_lanes + threadIdx.y; t < tokens; t += warps) {
+    body(t, sequence_of(cumulative, sequences, t));
+  }
 }
 
 template <typename T, int width>
-__global__ void mean_backward(const T* pooled_gradient, const int32_t* cumulative, int64_t D,
-                              T* hidden_gradient) {
-  const int64_t d = first_column<width>();
-  const int32_t begin = cumulative[blockIdx.x], end = cumulative[blockIdx.x + 1];
-  if (d >= D || begin == end) return;
-  const float share = 1.0f / static_cast<float>(end - begin);
-  Vector<T, width> part = load_vector<T, width>(pooled_gradient + blockIdx.x * D + d);
+__global__ void mean_backward(const T* pooled_gradient, const int32_t* cumulative, int64_t sequences,
+                              int64_t D, T* hidden_gradient) {
+  each_token(cumulative, sequences, [&](int64_t t, int64_t b) {
+    const float share = 1.0f / static_cast<float>(cumulative[b + 1] - cumulative[b]);
+#pragma unroll 4
+    for (int64_t d = threadIdx.x * width; d < D; d += warp_lanes * width) {
+      Vector<T, width> part = load_vector<T, width>(pooled_gradient + b * D + d);
 #pragma unroll
-  for (int k = 0; k < width; ++k) store(&part.values[k], to_float(part.values[k]) * share);
-  for (int64_t t = begin + static_cast<int32_t>(threadIdx.y); t < end; t += token_lanes) {
-    store_vector(hidden_gradient + t * D + d, part);
-  }
+      for (int k = 0; k < width; ++k) store(&part.values[k], to_float(part.values[k]) * share);
+      store_vector(hidden_gradient + t * D + d, part);
+    }
+  });
 }
 
-// The whole gradient goes to one token per dimension: the winner, or the first token when winners is null.
 template <typename T, int width>
-__global__ void chosen_backward(const T* pooled_gradient, const int32_t* winners, const int32_t* cumulative,
-                                int64_t D, T* hidden_gradient) {
-  const int64_t d = first_column<width>();
-  const int32_t begin = cumulative[blockIdx.x], end = cumulative[blockIdx.x + 1];
-  if (d >= D) return;
-  const Vector<T, width> gradient = load_vector<T, width>(pooled_gradient + blockIdx.x * D + d);
-  int32_t chosen[width];
+__global__ void first_backward(const T* pooled_gradient, const int32_t* cumulative, int64_t sequences,
+                               int64_t D, T* hidden_gradient) {
+  each_token(cumulative, sequences, [&](int64_t t, int64_t b) {
+    const bool is_first = t == cumulative[b];
+#pragma unroll 4
+    for (int64_t d = threadIdx.x * width; d < D; d += warp_lanes * width) {
+      Vector<T, width> part = {};
+      if (is_first) part = load_vector<T, width>(pooled_gradient + b * D + d);
+      store_vector(hidden_gradient + t * D + d, part);
+    }
+  });
+}
+
+// The gradient of a dimension goes to one token, the winner.
+template <typename T, int width>
+__global__ void max_backward(const T* pooled_gradient, const int32_t* winners, const int32_t* cumulative,
+                             int64_t sequences, int64_t D, T* hidden_gradient) {
+  each_token(cumulative, sequences, [&](int64_t t, int64_t b) {
+#pragma unroll 4
+    for (int64_t d = threadIdx.x * width; d < D; d += warp_lanes * width) {
+      const auto winner = load_vector<int32_t, width>(winners + b * D + d);
+      Vector<T, width> part = {};
 #pragma unroll
-  for (int k = 0; k < width; ++k) chosen[k] = winners ? winners[blockIdx.x * D + d + k] : begin;
-  for (int32_t t = begin + static_cast<int32_t>(threadIdx.y); t < end; t += token_lanes) {
-    Vector<T, width> part;
-#pragma unroll
-    for (int k = 0; k < width; ++k) part.values[k] = chosen[k] == t ? gradient.values[k] : T{};
-    store_vector(hidden_gradient + static_cast<int64_t>(t) * D + d, part);
-  }
+      for (int k = 0; k < width; ++k) {
+        if (winner.values[k] == t) part.values[k] = pooled_gradient[b * D + d + k];
+      }
+      store_vector(hidden_gradient + t * D + d, part);
+    }
+  });
+}
+
+// As many blocks as run at a time: they go on from token to token.
+template <int>
+unsigned grid_of_tokens(PoolShape) {
+  return static_cast<unsigned>(multiprocessors() * 8);
 }
 
 constexpr dim3 block_shape() { return dim3(warp_lanes, token_lanes); }
@@ -160,52 +210,54 @@ constexpr dim3 block_shape() { return dim3(warp_lanes, token_lanes); }
 }  // namespace
 
 // Runs the kernel with 16-byte accesses where both tensors' rows allow it.
-#define XLEMBED_POOL_LAUNCH(kernel, in, out, ...)                                           \
-  if (shape.sequences == 0 || shape.dimensions == 0) return;                                \
-  if (rows_are_vectors(in, shape.dimensions) && rows_are_vectors(out, shape.dimensions)) {  \
-    constexpr int width = vector_width<T>;                                                  \
-    launch(kernel<T, width>, grid_of<width>(shape), block_shape(), 0, stream, __VA_ARGS__); \
-  } else {                                                                                  \
-    launch(kernel<T, 1>, grid_of<1>(shape), block_shape(), 0, stream, __VA_ARGS__);         \
+#define XLEMBED_POOL_LAUNCH(kernel, in, out, grid, ...)                                    \
+  if (shape.sequences == 0 || shape.dimensions == 0) return;                               \
+  if (rows_are_vectors(in, shape.dimensions) && rows_are_vectors(out, shape.dimensions)) { \
+    constexpr int width = vector_width<T>;                                                 \
+    launch(kernel<T, width>, grid<width>(shape), block_shape(), 0, stream, __VA_ARGS__);   \
+  } else {                                                                                 \
+    launch(kernel<T, 1>, grid<1>(shape), block_shape(), 0, stream, __VA_ARGS__);           \
   }
 
 template <typename T>
 void pool_mean_forward(const T* hidden, const int32_t* cumulative, PoolShape shape, T* pooled,
                        CudaStream stream) {
-  XLEMBED_POOL_LAUNCH(mean_forward, hidden, pooled, hidden, cumulative, shape.dimensions, pooled)
+  XLEMBED_POOL_LAUNCH(mean_forward, hidden, pooled, grid_of, hidden, cumulative, shape.dimensions, pooled)
 }
 
 template <typename T>
 void pool_mean_backward(const T* pooled_gradient, const int32_t* cumulative, PoolShape shape,
                         T* hidden_gradient, CudaStream stream) {
-  XLEMBED_POOL_LAUNCH(mean_backward, pooled_gradient, hidden_gradient, pooled_gradient, cumulative,
-                      shape.dimensions, hidden_gradient)
+  XLEMBED_POOL_LAUNCH(mean_backward, pooled_gradient, hidden_gradient, grid_of_tokens, pooled_gradient,
+                      cumulative, shape.sequences, shape.dimensions, hidden_gradient)
 }
 
 template <typename T>
 void pool_first_forward(const T* hidden, const int32_t* cumulative, PoolShape shape, T* pooled,
                         CudaStream stream) {
-  XLEMBED_POOL_LAUNCH(first_forward, hidden, pooled, hidden, cumulative, shape.dimensions, pooled)
+  XLEMBED_POOL_LAUNCH(first_forward, hidden, pooled, grid_of, hidden, cumulative, shape.dimensions, pooled)
 }
 
 template <typename T>
 void pool_first_backward(const T* pooled_gradient, const int32_t* cumulative, PoolShape shape,
                          T* hidden_gradient, CudaStream stream) {
-  XLEMBED_POOL_LAUNCH(chosen_backward, pooled_gradient, hidden_gradient, pooled_gradient, nullptr, cumulative,
-                      shape.dimensions, hidden_gradient)
+  XLEMBED_POOL_LAUNCH(first_backward, pooled_gradient, hidden_gradient, grid_of_tokens, pooled_gradient,
+                      cumulative, shape.sequences, shape.dimensions, hidden_gradient)
 }
 
 template <typename T>
 void pool_max_forward(const T* hidden, const int32_t* cumulative, PoolShape shape, T* pooled,
                       int32_t* winners, CudaStream stream) {
-  XLEMBED_POOL_LAUNCH(max_forward, hidden, pooled, hidden, cumulative, shape.dimensions, pooled, winners)
+  XLEMBED_POOL_LAUNCH(max_forward, hidden, pooled, grid_of, hidden, cumulative, shape.dimensions, pooled,
+                      winners)
 }
 
 template <typename T>
 void pool_max_backward(const T* pooled_gradient, const int32_t* winners, const int32_t* cumulative,
-                       PoolShape shape, T* hidden_gradient, CudaStream stream){
-    XLEMBED_POOL_LAUNCH(chosen_backward, pooled_gradient, hidden_gradient, pooled_gradient, winners,
-                        cumulative, shape.dimensions, hidden_gradient)}
+                       PoolShape shape, T* hidden_gradient, CudaStream stream) {
+  XLEMBED_POOL_LAUNCH(max_backward, pooled_gradient, hidden_gradient, grid_of_tokens, pooled_gradient, winners,
+                      cumulative, shape.sequences, shape.dimensions, hidden_gradient)
+}
 
 #define XLEMBED_POOL(T)                                                                          \
   template void pool_mean_forward(const T*, const int32_t*, PoolShape, T*, CudaStream);          \

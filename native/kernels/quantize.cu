@@ -9,6 +9,31 @@ constexpr int rows_per_block = 8;  // one warp each
 
 __device__ int64_t row_of_warp() { return static_cast<int64_t>(blockIdx.x) * rows_per_block + threadIdx.y; }
 
+using Row = WarpRow<float, 4>;
+
+// The step between neighbouring integers.
+__device__ float int8_step(float largest) {
+  const float step = warp_max(largest) / 127.0f;
+  return step < 1.1754944e-38f ? 0.0f : step;  // as in the CPU version
+}
+
+__global__ void to_int8_held(const float* input, int64_t rows, int64_t D, int8_t* output, float* scales) {
+  const int64_t r = row_of_warp();
+  if (r >= rows) return;
+  Row x;
+  x.load(input + r * D, D);
+  float largest = 0;
+  x.each([&](int p, int k) { largest = fmaxf(largest, fabsf(x.values[p].values[k])); });
+  const float scale = int8_step(largest);
+  if (threadIdx.x == 0) scales[r] = scale;
+  const float divisor = scale > 0 ? scale : INFINITY;
+  WarpRow<int8_t, 4> q;
+  x.each([&](int p, int k) {
+    q.values[p].values[k] = static_cast<int8_t>(__float2int_rn(x.values[p].values[k] / divisor));
+  });
+  q.store(output + r * D, D);
+}
+
 template <int width>
 __global__ void to_int8(const float* input, int64_t rows, int64_t D, int8_t* output, float* scales) {
   const int64_t r = row_of_warp();
@@ -21,8 +46,7 @@ __global__ void to_int8(const float* input, int64_t rows, int64_t D, int8_t* out
 #pragma unroll
     for (int k = 0; k < width; ++k) largest = fmaxf(largest, fabsf(v.values[k]));
   }
-  float scale = warp_max(largest) / 127.0f;
-  if (scale < 1.1754944e-38f) scale = 0;  // as in the CPU version
+  const float scale = int8_step(largest);
   if (threadIdx.x == 0) scales[r] = scale;
   const float divisor = scale > 0 ? scale : INFINITY;
 #pragma unroll 4
@@ -69,13 +93,10 @@ __global__ void to_binary(const float* input, int64_t rows, int64_t D, int64_t b
 void quantize_int8(const float* input, int64_t rows, int64_t dimensions, int8_t* output, float* scales,
                    CudaStream stream) {
   const dim3 block(warp_lanes, rows_per_block);
-  if (rows_are_vectors(input, dimensions) && reinterpret_cast<uintptr_t>(output) % 4 == 0) {
-    launch(to_int8<4>, blocks_for(rows, rows_per_block), block, 0, stream, input, rows, dimensions, output,
-           scales);
-  } else {
-    launch(to_int8<1>, blocks_for(rows, rows_per_block), block, 0, stream, input, rows, dimensions, output,
-           scales);
-  }
+  const bool has_vectors =
+      rows_are_vectors(input, dimensions) && reinterpret_cast<uintptr_t>(output) % 4 == 0;
+  const auto kernel = !has_vectors ? to_int8<1> : dimensions <= Row::longest ? to_int8_held : to_int8<4>;
+  launch(kernel, blocks_for(rows, rows_per_block), block, 0, stream, input, rows, dimensions, output, scales);
 }
 
 void quantize_binary(const float* input, int64_t rows, int64_t dimensions, uint8_t* output,

@@ -77,6 +77,42 @@ __device__ void store_vector(T* target, const Vector<T, width>& vector) {
   *reinterpret_cast<Vector<T, width>*>(target) = vector;
 }
 
+// A row in the registers of a warp: lane l holds the vectors l, l + 32, ..; beyond the row are zeros. Every load of it is
+// under way before the first is needed.
+template <typename T, int width>
+struct WarpRow {
+  static constexpr int longest = 1024;
+  static constexpr int vectors = longest / (warp_lanes * width);
+
+  Vector<T, width> values[vectors];
+
+  __device__ static int64_t first(int vector) { return (vector * warp_lanes + threadIdx.x) * width; }
+
+  __device__ void load(const T* row, int64_t D) {
+#pragma unroll
+    for (int p = 0; p < vectors; ++p) {
+      values[p] = {};
+      if (first(p) < D) values[p] = load_vector<T, width>(row + first(p));
+    }
+  }
+  __device__ void store(T* row, int64_t D) const {
+#pragma unroll
+    for (int p = 0; p < vectors; ++p) {
+      if (first(p) < D) store_vector(row + first(p), values[p]);
+    }
+  }
+
+  // Calls body(vector, k) for every element that a lane holds.
+  template <typename Body>
+  __device__ static void each(Body body) {
+#pragma unroll
+    for (int p = 0; p < vectors; ++p) {
+#pragma unroll
+      for (int k = 0; k < width; ++k) body(p, k);
+    }
+  }
+};
+
 // Whether rows of `dimensions` elements from here can all be read 16 bytes at a time.
 template <typename T>
 bool rows_are_vectors(const T* data, int64_t dimensions) {

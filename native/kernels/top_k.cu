@@ -10,16 +10,14 @@
 namespace xlembed::kernels::cuda {
 namespace {
 
-// ---- Rows longer than a chain: the sums of the chains that ended, (A * B, threads) in dynamic shared memory
-// ----
+// ---- Rows longer than a chain: the sums of the chains that ended, (A * B, threads) in shared memory ----
 
 int ended_bytes(int threads, int sums, int64_t D) {
   return D > kChain ? threads * sums * static_cast<int>(sizeof(float)) : 0;
 }
 
 template <int Threads, int A, int B>
-__device__ void end_chains(float (&sums)[A][B], bool first) {
-  float* ended = dynamic_shared<float>() + threadIdx.x;
+__device__ void end_chains(float (&sums)[A][B], float* ended, bool first) {
 #pragma unroll
   for (int i = 0; i < A * B; ++i) {
     float& sum = sums[i / B][i % B];
@@ -29,8 +27,7 @@ __device__ void end_chains(float (&sums)[A][B], bool first) {
 }
 
 template <int Threads, int A, int B>
-__device__ void add_ended_chains(float (&sums)[A][B]) {
-  const float* ended = dynamic_shared<float>() + threadIdx.x;
+__device__ void add_ended_chains(float (&sums)[A][B], const float* ended) {
 #pragma unroll
   for (int i = 0; i < A * B; ++i) sums[i / B][i % B] = ended[i * Threads] + sums[i / B][i % B];
 }
@@ -39,20 +36,43 @@ __device__ void add_ended_chains(float (&sums)[A][B]) {
 
 constexpr int few_threads = 192;     // 16 panels of 12 threads
 constexpr int few_dimensions = 128;  // of the queries, held in shared memory at a time
+constexpr int group_dimensions = 4;  // that a thread copies together
+
+// Groups on their way from memory, or here: each thread copies to places of its own, which nobody else reads.
+template <int Q>
+inline constexpr int few_groups = Q == 1 ? 8 : 4;
+
+template <int Q>
+int few_bytes(int64_t D) {
+  constexpr int copies = few_threads * few_groups<Q> * group_dimensions * static_cast<int>(sizeof(float4));
+  return copies + ended_bytes(few_threads, 4 * Q, D);
+}
 
 // panels (P, D, 48), queries (D, padded_queries); a thread has 4 rows.
 template <int Q, typename Sink>
-__global__ void __launch_bounds__(few_threads, Q == 1 ? 8 : 3)
+__global__ void __launch_bounds__(few_threads, 2)
     score_few(const float* panels, int64_t panel_count, int64_t first_row, int64_t end, int64_t D,
               const float* queries, int64_t padded_queries, int64_t first_query, int64_t query_end,
               Sink sink) {
   __shared__ float shared[few_dimensions][Q];
-  constexpr int quads = kPanelRows / 4;
+  constexpr int quads = kPanelRows / 4, groups = few_groups<Q>;
   const int64_t thread = static_cast<int64_t>(blockIdx.x) * few_threads + threadIdx.x;
   const int64_t panel = min(thread / quads, panel_count - 1);
   const bool inside = thread / quads < panel_count;
   const float4* x = reinterpret_cast<const float4*>(panels + panel * D * kPanelRows) + thread % quads;
-  static_assert(kChain % few_dimensions == 0);
+  float4* const own = dynamic_shared<float4>() + threadIdx.x;
+  float* const ended = dynamic_shared<float>() + few_threads * groups * group_dimensions * 4 + threadIdx.x;
+  static_assert(kChain % few_dimensions == 0 && few_dimensions % (groups * group_dimensions) == 0);
+  const auto copy = [&](int64_t first) {
+#pragma unroll
+    for (int k = 0; k < group_dimensions; ++k) {
+      if (first + k >= D) break;
+      const int place = static_cast<int>((first + k) % (groups * group_dimensions));
+      __pipeline_memcpy_async(own + place * few_threads, x + (first + k) * quads, sizeof(float4));
+    }
+    __pipeline_commit();
+  };
+  for (int group = 0; group < groups - 1; ++group) copy(group * group_dimensions);
   float sums[Q][4] = {};
   for (int64_t begin = 0; begin < D; begin += few_dimensions) {
     const int depth = static_cast<int>(min(D - begin, static_cast<int64_t>(few_dimensions)));
@@ -61,22 +81,29 @@ __global__ void __launch_bounds__(few_threads, Q == 1 ? 8 : 3)
       shared[i / Q][i % Q] = queries[(begin + i / Q) * padded_queries + first_query + i % Q];
     }
     __syncthreads();
-#pragma unroll 8
-    for (int d = 0; d < depth; ++d) {
-      const float4 v = __ldg(x + (begin + d) * quads);
+    for (int first = 0; first < depth; first += group_dimensions) {
+      __pipeline_wait_prior(groups - 2);
+      copy(begin + first + (groups - 1) * group_dimensions);
 #pragma unroll
-      for (int q = 0; q < Q; ++q) {
-        const float value = shared[d][q];
-        sums[q][0] = fmaf(v.x, value, sums[q][0]);
-        sums[q][1] = fmaf(v.y, value, sums[q][1]);
-        sums[q][2] = fmaf(v.z, value, sums[q][2]);
-        sums[q][3] = fmaf(v.w, value, sums[q][3]);
+      for (int k = 0; k < group_dimensions; ++k) {
+        const int d = first + k;
+        if (d >= depth) break;
+        const float4 v = own[d % (groups * group_dimensions) * few_threads];
+#pragma unroll
+        for (int q = 0; q < Q; ++q) {
+          const float value = shared[d][q];
+          sums[q][0] = fmaf(v.x, value, sums[q][0]);
+          sums[q][1] = fmaf(v.y, value, sums[q][1]);
+          sums[q][2] = fmaf(v.z, value, sums[q][2]);
+          sums[q][3] = fmaf(v.w, value, sums[q][3]);
+        }
       }
     }
     const int64_t end = begin + few_dimensions;
-    if (end % kChain == 0 && end < D) end_chains<few_threads>(sums, end == kChain);
+    if (end % kChain == 0 && end < D) end_chains<few_threads>(sums, ended, end == kChain);
   }
-  if (D > kChain) add_ended_chains<few_threads>(sums);
+  __pipeline_wait_prior(0);
+  if (D > kChain) add_ended_chains<few_threads>(sums, ended);
   int64_t rows[4];
 #pragma unroll
   for (int i = 0; i < 4; ++i)
@@ -138,6 +165,7 @@ __global__ void __launch_bounds__(many_threads)
   const int64_t steps = (D + many_dimensions - 1) / many_dimensions;
   constexpr int64_t chain_steps = kChain / many_dimensions;
   static_assert(kChain % many_dimensions == 0);
+  float* const ended = dynamic_shared<float>() + threadIdx.x;
   float sums[8][6] = {};
   load_stage(stages[0], x, held, D, queries + first_query, padded_queries, 0);
   __pipeline_commit();
@@ -174,9 +202,11 @@ __global__ void __launch_bounds__(many_threads)
       }
     }
     __syncthreads();  // the stage is filled again in the next step
-    if ((step + 1) % chain_steps == 0 && step + 1 < steps) end_chains<many_threads>(sums, step < chain_steps);
+    if ((step + 1) % chain_steps == 0 && step + 1 < steps) {
+      end_chains<many_threads>(sums, ended, step < chain_steps);
+    }
   }
-  if (D > kChain) add_ended_chains<many_threads>(sums);
+  if (D > kChain) add_ended_chains<many_threads>(sums, ended);
   int64_t rows[6];
 #pragma unroll
   for (int i = 0; i < 6; ++i) {
@@ -227,6 +257,22 @@ __global__ void score_relevant(const float* queries, const float* block, int64_t
   }
 }
 
+// More queries than these share one reading of the corpus, as tiles of many.
+constexpr int64_t most_few = 48;
+
+// Q queries at a time.
+template <int Q, typename Sink>
+void launch_few(const float* panels, int64_t panel_count, int64_t first, int64_t end, int64_t D,
+                const float* transposed, int64_t query_count, const Sink& sink, CudaStream stream) {
+  const unsigned blocks = blocks_for(panel_count * (kPanelRows / 4), few_threads);
+  const int64_t padded = top_k_padded_queries(query_count);
+  allow_shared_bytes(score_few<Q, Sink>, few_bytes<Q>(D));
+  for (int64_t q = 0; q < query_count; q += Q) {
+    launch(score_few<Q, Sink>, blocks, few_threads, few_bytes<Q>(D), stream, panels, panel_count, first, end,
+           D, transposed, padded, q, query_count, sink);
+  }
+}
+
 // Hands the scores of all queries with the rows [first, end) to the sink; `first` is a multiple of 48.
 template <typename Sink>
 void score_rows(const float* transposed, int64_t query_count, const PanelSource& source, int64_t D,
@@ -236,23 +282,18 @@ void score_rows(const float* transposed, int64_t query_count, const PanelSource&
     int64_t stop = end;
     const float* x = source(first, &stop);
     const int64_t panels = (stop - first + kPanelRows - 1) / kPanelRows;
-    if (query_count > 16) {
+    if (query_count > most_few) {
       const int64_t blocks = (panels + 1) / 2 * (padded / many_queries);
       const int bytes = ended_bytes(many_threads, 48, D);
       allow_shared_bytes(score_many<Sink>, bytes);
       launch(score_many<Sink>, static_cast<unsigned>(blocks), many_threads, bytes, stream, x, panels, first,
              stop, D, transposed, padded, query_count, sink);
+    } else if (query_count > 8) {
+      launch_few<16>(x, panels, first, stop, D, transposed, query_count, sink, stream);
+    } else if (query_count > 1) {
+      launch_few<8>(x, panels, first, stop, D, transposed, query_count, sink, stream);
     } else {
-      const unsigned blocks = blocks_for(panels * (kPanelRows / 4), few_threads);
-      if (query_count == 1) {
-        launch(score_few<1, Sink>, blocks, few_threads, ended_bytes(few_threads, 4, D), stream, x, panels,
-               first, stop, D, transposed, padded, 0, 1, sink);
-      } else {
-        for (int64_t q = 0; q < query_count; q += 8) {
-          launch(score_few<8, Sink>, blocks, few_threads, ended_bytes(few_threads, 32, D), stream, x, panels,
-                 first, stop, D, transposed, padded, q, query_count, sink);
-        }
-      }
+      launch_few<1>(x, panels, first, stop, D, transposed, query_count, sink, stream);
     }
     first = stop;
   }

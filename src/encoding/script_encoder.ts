@@ -63,7 +63,10 @@ export class ScriptEncoder {
     readonly device: string,
   ) {}
 
-  /** Throws FILE_NOT_FOUND, SCRIPT_INVALID for a file that is no TorchScript, DEVICE_UNAVAILABLE. */
+  /**
+   * Whatever device the module was traced or saved on, it computes on this one. Throws FILE_NOT_FOUND, SCRIPT_INVALID
+   * for a file that is no TorchScript, DEVICE_UNAVAILABLE.
+   */
   static async load(path: string, options: ScriptEncoderOptions = {}): Promise<ScriptEncoder> {
     const { device = 'cpu', freeze = true } = options;
     if (!statSync(path, { throwIfNoEntry: false })?.isFile()) {

@@ -59,7 +59,8 @@ for (const freeze of [true, false]) {
     const [ids, mask] = paddedInputs();
     const output = await toy.forward(ids, mask);
     assert.ok(output instanceof Tensor);
-    assert.deepEqual([output.shape, output.dtype, output.device], [[...golden.shape, 5], 'float32', 'cpu']);
+    assert.deepEqual([output.shape, output.dtype], [[...golden.shape, 5], 'float32']);
+    assert.equal(output.device.split(':')[0], device.split(':')[0]);
     assert.ok(largestDifference(await values(output), golden.toy.forward) <= 1e-6);
     const [mean] = (await toy.call('pooled', ids, mask)) as ScriptOutput[];
     assert.ok(largestDifference(await values(mean!), golden.toy.pooled) <= 1e-6);
@@ -141,7 +142,8 @@ test('wrong calls are refused with their code', async () => {
   await rejected(toy.forward(5 as unknown as Tensor), 'INVALID_ARGUMENT', /inputs\[0\]/);
   await rejected(toy.call('raises', ids), 'SCRIPT_FAILED', /no tokens wanted/);
   const outside = Tensor.from(BigInt64Array.of(97n), [1, 1]);
-  await rejected(toy.forward(outside, outside), 'SCRIPT_FAILED', /out of range/);
+  // On a GPU an id without an embedding ends the whole process's work there.
+  if (device === 'cpu') await rejected(toy.forward(outside, outside), 'SCRIPT_FAILED', /out of range/);
   const disposed = Tensor.from(BigInt64Array.of(1n), [1, 1]);
   disposed.dispose();
   await rejected(toy.forward(disposed, outside), 'DISPOSED', /NativeTensor/);
@@ -219,7 +221,7 @@ test('worker threads run modules of their own, and may end with work in flight',
     (async () => {
       const { ScriptEncoder } = await import(${script});
       const { Tensor } = await import(${tensor});
-      const toy = await ScriptEncoder.load(${JSON.stringify(TOY)});
+      const toy = await ScriptEncoder.load(${JSON.stringify(TOY)}, ${JSON.stringify({ device })});
       const ids = Tensor.from(BigInt64Array.of(5n, 6n), [1, 2]);
       const mask = Tensor.from(BigInt64Array.of(1n, 1n), [1, 2]);
       const output = await toy.forward(ids, mask);

@@ -1,0 +1,177 @@
+// As narrow_tiles.cuh, by the instructions that multiply by four warps together, which devices of compute capability 9.0
+// alone have. XLEMBED_SM_90A says that there is code for them.
+#pragma once
+
+#include "kernels/narrow_scan.cuh"
+
+#ifdef XLEMBED_SM_90A
+#include <cuda_pipeline.h>
+
+#include "kernels/warpgroup.cuh"
+#endif
+
+namespace xlembed::kernels::cuda {
+namespace {
+
+#ifdef XLEMBED_SM_90A
+
+// 128 rows x 256 queries at a time, 64 rows to each group of four warps, four stages of 64 dimensions. One block stays on
+// each multiprocessor and goes from tile to tile: what the next one needs is copied while this one's scores are taken.
+constexpr int group_threads = 128;
+constexpr int wide_threads = 2 * group_threads;
+constexpr int wide_rows = 128;
+constexpr int wide_queries = 256;
+constexpr int wide_depth = 64;
+constexpr int wide_stages = 4;
+constexpr int wide_piece = 8;  // bfloat16 in 16 bytes
+constexpr int pieces_of_row = wide_depth / wide_piece;
+constexpr int rows_at_once = wide_threads / pieces_of_row;  // that the threads copy together
+
+struct WideStage {
+  bfloat16 rows[wide_rows][wide_depth], queries[wide_queries][wide_depth];
+};
+
+// Brings the stages of a block's tiles to shared memory, one after the other: each thread one piece of every 32nd row.
+class StageCopies {
+ public:
+  __device__ StageCopies(const NarrowRows& rows, const bfloat16* queries, int64_t query_tiles, int64_t tiles,
+                         WideStage* stages)
+      : rows_(rows),
+        queries_(queries),
+        query_tiles_(query_tiles),
+        tiles_(tiles),
+        stages_(stages),
+        row_(static_cast<int>(threadIdx.x) / pieces_of_row),
+        column_(static_cast<int>(threadIdx.x) % pieces_of_row * wide_piece),
+        place_((static_cast<int>(threadIdx.x) % pieces_of_row ^ row_ % 8) * wide_piece),
+        tile_(blockIdx.x) {
+    begin_tile();
+  }
+
+  // Begins to copy the next stage, if there is one.
+  __device__ void next() {
+    if (tile_ < tiles_) {
+      WideStage& stage = stages_[stage_];
+      const bool inside = dimension_ + column_ < rows_.width;
+#pragma unroll
+      for (int r = 0; r < wide_rows; r += rows_at_once) {
+        copy(&stage.rows[row_ + r][place_], x_ + r * rows_.width, inside && row_ + r < held_);
+      }
+#pragma unroll
+      for (int q = 0; q < wide_queries; q += rows_at_once) {
+        copy(&stage.queries[row_ + q][place_], q_ + q * rows_.width, inside);
+      }
+      x_ += wide_depth;
+      q_ += wide_depth;
+      stage_ = stage_ + 1 == wide_stages ? 0 : stage_ + 1;
+      dimension_ += wide_depth;
+      if (dimension_ >= rows_.width) {
+        tile_ += gridDim.x;
+        begin_tile();
+      }
+    }
+    __pipeline_commit();
+  }
+
+ private:
+  __device__ void begin_tile() {
+    dimension_ = 0;
+    if (tile_ >= tiles_) return;
+    const int64_t first = rows_.first + tile_ / query_tiles_ * wide_rows;
+    held_ = static_cast<int>(min(rows_.end - first, static_cast<int64_t>(wide_rows)));
+    x_ = rows_.at(first) + row_ * rows_.width + column_;
+    q_ = queries_ + (tile_ % query_tiles_ * wide_queries + row_) * rows_.width + column_;
+  }
+
+  // Sixteen bytes, or zeros.
+  __device__ void copy(bfloat16* to, const bfloat16* from, bool inside) const {
+    __pipeline_memcpy_async(to, inside ? from : queries_, 16, inside ? 0 : 16);
+  }
+
+  const NarrowRows& rows_;
+  const bfloat16* queries_;
+  int64_t query_tiles_, tiles_;
+  WideStage* stages_;
+  int row_, column_, place_;
+  int64_t tile_;
+  int stage_ = 0, held_ = 0;
+  int64_t dimension_ = 0;
+  const bfloat16 *x_ = nullptr, *q_ = nullptr;
+};
+
+__global__ void __launch_bounds__(wide_threads, 1)
+    score_wide_tiles(NarrowRows rows, const bfloat16* queries, int64_t query_tiles, int64_t tiles,
+                     CollectNear sink) {
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+  const auto start = reinterpret_cast<uintptr_t>(dynamic_shared<char>());
+  auto* const stages = reinterpret_cast<WideStage*>((start + 1023) / 1024 * 1024);
+  const int group = static_cast<int>(threadIdx.x) / group_threads;
+  const int warp = static_cast<int>(threadIdx.x) / warp_lanes, lane = static_cast<int>(threadIdx.x) % warp_lanes;
+  const int steps = static_cast<int>((rows.width + wide_depth - 1) / wide_depth);
+  StageCopies copies(rows, queries, query_tiles, tiles, stages);
+  copies.next();
+  copies.next();
+  int at = 0;
+  float sums[wide_queries / 2];
+  for (int64_t tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
+    for (int step = 0; step < steps; ++step) {
+      __pipeline_wait_prior(1);
+      show_to_products();
+      __syncthreads();  // the stage is here, and nobody reads the one before the last
+      begin_products();
+      const uint64_t a = matrix_descriptor(stages[at].rows[group * 64]);
+      const uint64_t b = matrix_descriptor(stages[at].queries);
+#pragma unroll
+      for (int k = 0; k < wide_depth / 16; ++k) multiply_64_256(sums, a + 2 * k, b + 2 * k, step > 0 || k > 0);
+      commit_products();
+      wait_for_products<1>();
+      copies.next();
+      at = at + 1 == wide_stages ? 0 : at + 1;
+    }
+    wait_for_products<0>();
+    const int64_t row = rows.first + tile / query_tiles * wide_rows + warp * 16 + lane / 4;
+    const int64_t query = tile % query_tiles * wide_queries + lane % 4 * 2;
+#pragma unroll
+    for (int j = 0; j < wide_queries / 8; ++j) {
+      const float2 thresholds = *reinterpret_cast<const float2*>(sink.thresholds + query + 8 * j);
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const int64_t r = row + 8 * half;
+        const float even = sums[4 * j + 2 * half], odd = sums[4 * j + 2 * half + 1];
+        if (even >= thresholds.x && r < rows.end) sink.append(query + 8 * j, r, even);
+        if (odd >= thresholds.y && r < rows.end) sink.append(query + 8 * j + 1, r, odd);
+      }
+    }
+  }
+  __pipeline_wait_prior(0);
+#endif
+}
+
+// How many of the padded queries score_by_warpgroups() takes on this device: the first ones.
+int64_t queries_by_warpgroups(int64_t padded) {
+  int device = 0, major = 0, minor = 0;
+  check(cudaGetDevice(&device));
+  check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
+  check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device));
+  return major == 9 && minor == 0 ? padded / wide_queries * wide_queries : 0;
+}
+
+void score_by_warpgroups(const NarrowRows& rows, const bfloat16* queries, int64_t query_count,
+                         const CollectNear& sink, CudaStream stream) {
+  constexpr size_t bytes = wide_stages * sizeof(WideStage) + 1024;
+  allow_shared_bytes(score_wide_tiles, bytes);
+  const int64_t query_tiles = query_count / wide_queries;
+  const int64_t tiles = (rows.end - rows.first + wide_rows - 1) / wide_rows * query_tiles;
+  const auto blocks = static_cast<unsigned>(std::min<int64_t>(tiles, multiprocessors()));
+  launch(score_wide_tiles, blocks, wide_threads, bytes, stream, rows, queries, query_tiles, tiles, sink);
+}
+
+#else
+
+int64_t queries_by_warpgroups(int64_t) { return 0; }
+void score_by_warpgroups(const NarrowRows&, const bfloat16*, int64_t, const CollectNear&, CudaStream) {}
+
+#endif
+
+}  // namespace
+}  // namespace xlembed::kernels::cuda
