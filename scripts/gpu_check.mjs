@@ -1,5 +1,6 @@
-// Builds for a GPU machine's own libtorch, runs every test, the sanitizers of CUDA and the benchmarks, and writes what
-// came out as one JSON. A stage that fails is recorded, and the next one begins. Nothing is fetched.
+// Builds for a GPU machine's own libtorch, runs the native tests and those TypeScript tests that run on a device, the
+// benchmarks and CUDA's sanitizers, and writes what came out as one JSON. A stage that fails is recorded, and the next
+// one begins. Nothing is fetched.
 import { spawn } from 'node:child_process';
 import { createWriteStream, existsSync, mkdirSync, rmSync } from 'node:fs';
 import { cpus } from 'node:os';
@@ -12,7 +13,7 @@ const usage = `usage: scripts/gpu-check [folder] [options]
 
   folder            for the JSON of results (default: bench/results)
   --device <name>   cuda (default), cuda:N, or cpu to try the script itself
-  --stages <list>   some of setup,native,typescript,memcheck,racecheck,benchmarks (default: all)
+  --stages <list>   some of setup,native,typescript,benchmarks,memcheck,racecheck (default: all)
   --only <op>       one op of the benchmarks
   --quick           small benchmarks
   --minutes <n>     for everything (default: 30); what does not fit is recorded as timed out
@@ -21,7 +22,7 @@ const usage = `usage: scripts/gpu-check [folder] [options]
 A machine with nvcc, cmake, g++, a Python with a CUDA torch, and Node with this checkout's node_modules.`;
 
 /** Seconds that a stage may take at most; the sanitizers run every kernel some fifty times slower. */
-const limits = { setup: 900, native: 300, typescript: 600, memcheck: 240, racecheck: 240, benchmarks: 600 };
+const limits = { setup: 900, native: 300, typescript: 600, benchmarks: 600, memcheck: 240, racecheck: 240 };
 const linesKept = 60;
 const failuresKept = 50;
 
@@ -200,10 +201,11 @@ function stagesOf(options, env, log, benchmarksPath) {
   return {
     setup: async (seconds) => judge([await node(seconds, 'scripts/setup.mjs', '--tests')]),
     native: async (seconds) => judge([await node(seconds, 'scripts/test.mjs', '--only', 'native')]),
-    typescript: async (seconds) => judge([await node(seconds, 'scripts/test.mjs', '--only', 'ts')]),
+    typescript: async (seconds) =>
+      judge([await node(seconds, 'scripts/test.mjs', '--only', 'ts', '--on-device')]),
+    benchmarks: benchmark,
     memcheck: (seconds) => sanitize('memcheck', seconds),
     racecheck: (seconds) => sanitize('racecheck', seconds),
-    benchmarks: benchmark,
   };
 }
 

@@ -1,17 +1,18 @@
 #!/usr/bin/env node
 // Runs what `setup.mjs --tests` has built: the native tests through ctest, the TypeScript tests through Node's runner.
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { join, relative } from 'node:path';
+import { basename, dirname, join, relative } from 'node:path';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import { parseArgs } from 'node:util';
 import { listFiles, root } from './setup/shared.mjs';
 
-const usage = `usage: node scripts/test.mjs [--only native|ts] [name]
+const usage = `usage: node scripts/test.mjs [--only native|ts] [--on-device] [name]
 
   --only native|ts   one half of the tests
+  --on-device        of the TypeScript tests those that run where XLEMBED_TEST_DEVICE says
   name               only native tests and test files whose path contains this`;
 
 const fileTimeout_ms = 900_000;
@@ -25,12 +26,16 @@ function fail(message) {
 function parseOptions() {
   try {
     const { values, positionals } = parseArgs({
-      options: { only: { type: 'string' }, help: { type: 'boolean' } },
+      options: {
+        only: { type: 'string' },
+        'on-device': { type: 'boolean', default: false },
+        help: { type: 'boolean' },
+      },
       allowPositionals: true,
     });
     if (values.only && !['native', 'ts'].includes(values.only)) throw new Error('--only takes native or ts');
     if (positionals.length > 1) throw new Error('at most one name');
-    return { ...values, name: positionals[0] ?? '' };
+    return { ...values, onDevice: values['on-device'], name: positionals[0] ?? '' };
   } catch (error) {
     fail(`${error.message}\n\n${usage}`);
   }
@@ -50,12 +55,21 @@ function runNative(name) {
   return { found, ok: result.status === 0 };
 }
 
+/** Whether a compiled file, or one that it imports from beside it, asks for the device of the tests. */
+function asksForDevice(file, seen = new Set()) {
+  if (basename(file) === 'device.js') return true;
+  if (seen.has(file) || !existsSync(file)) return false;
+  seen.add(file);
+  const imports = readFileSync(file, 'utf8').matchAll(/from '(\.{1,2}\/[^']+)'/g);
+  return [...imports].some(([, path]) => asksForDevice(join(dirname(file), path), seen));
+}
+
 /** @returns {Promise<{ found: number, ok: boolean }>} */
-async function runTypeScript(name) {
+async function runTypeScript(name, onDevice) {
   const folder = join(root, '.build', 'test');
   if (!existsSync(folder)) fail('no TypeScript tests are compiled; run: npm run setup -- --tests');
-  const files = listFiles(folder, (file) => file.endsWith('.test.js')).filter((file) =>
-    relative(folder, file).includes(name),
+  const files = listFiles(folder, (file) => file.endsWith('.test.js')).filter(
+    (file) => relative(folder, file).includes(name) && (!onDevice || asksForDevice(file)),
   );
   if (files.length === 0) return { found: 0, ok: true };
   // Tests name their data from the repository's root, and one waiting OpenMP thread must not slow the other file.
@@ -70,12 +84,12 @@ async function runTypeScript(name) {
   return { found: files.length, ok };
 }
 
-const { only, name, help } = parseOptions();
+const { only, name, onDevice, help } = parseOptions();
 if (help) {
   console.log(usage);
 } else {
   const native = only === 'ts' ? { found: 0, ok: true } : runNative(name);
-  const typescript = only === 'native' ? { found: 0, ok: true } : await runTypeScript(name);
+  const typescript = only === 'native' ? { found: 0, ok: true } : await runTypeScript(name, onDevice);
   if (native.found + typescript.found === 0) fail(`no test matches ${JSON.stringify(name)}`);
   console.log(
     `native: ${native.found} programs ${native.ok ? 'passed' : 'FAILED'}; ` +

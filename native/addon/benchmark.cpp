@@ -170,8 +170,8 @@ double KernelBenchmark::difference(const std::string& name, const std::string& r
   const std::vector<at::Tensor> found = results(name), &expected = reference_.second;
   double error = 0, size = 0;
   for (size_t i = 0; i < expected.size(); ++i) {
-    const at::Tensor wanted = expected[i].to(at::kCPU, at::kDouble);
-    error += (found[i].to(at::kCPU, at::kDouble) - wanted).square().sum().item<double>();
+    const at::Tensor wanted = expected[i].to(at::kDouble);
+    error += (found[i].to(wanted.device(), at::kDouble) - wanted).square_().sum().item<double>();
     size += wanted.square().sum().item<double>();
   }
   return std::sqrt(error / size);
@@ -182,7 +182,7 @@ double KernelBenchmark::norm(const std::string& name) {
   const c10::DeviceGuard guard(options_.device);
   double size = 0;
   for (const at::Tensor& part : work(name)(0)) {
-    size += part.to(at::kCPU, at::kDouble).square().sum().item<double>();
+    size += part.to(at::kDouble).square().sum().item<double>();
   }
   return std::sqrt(size);
 }

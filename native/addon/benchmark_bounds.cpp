@@ -26,7 +26,7 @@ at::Tensor sum_words(const at::Tensor& values) {
 
 std::vector<Implementation> bandwidth_case(const BenchmarkOptions& options) {
   const int64_t bytes = options.size("bytes") / 16 * 16;
-  const auto source = random_values({bytes / 4}, options.seed).to(options.device);
+  const auto source = random_values({bytes / 4}, options.seed, options.device);
   if (options.op == "copy") {
     const auto prepare = [source]() -> Work {
       const at::Tensor target = at::zeros_like(source);
@@ -47,9 +47,8 @@ std::vector<Implementation> bandwidth_case(const BenchmarkOptions& options) {
 
 std::vector<Implementation> matmul_case(const BenchmarkOptions& options) {
   const int64_t n = options.size("size");
-  const auto type = at::TensorOptions(options.device).dtype(options.dtype);
-  const at::Tensor a = random_values({n, n}, options.seed).to(type);
-  const at::Tensor b = random_values({n, n}, options.seed + 1).to(type);
+  const at::Tensor a = random_values({n, n}, options.seed, options.device).to(options.dtype);
+  const at::Tensor b = random_values({n, n}, options.seed + 1, options.device).to(options.dtype);
   const auto prepare = [a, b]() -> Work {
     const at::Tensor out = at::empty_like(a);
     return [a, b, out](int64_t) -> std::vector<at::Tensor> {

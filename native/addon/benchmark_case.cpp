@@ -16,6 +16,25 @@ uint64_t splitmix64(uint64_t place) {
   return z ^ (z >> 31);
 }
 
+// A shift that brings zeros, of numbers that at::Tensor takes for signed ones.
+at::Tensor shift_right(const at::Tensor& z, int64_t bits) {
+  return z.__rshift__(bits).bitwise_and_((int64_t{1} << (64 - bits)) - 1);
+}
+
+// What random_values() draws, as a tensor's operations: values (n) from place `first` on.
+void draw_on_device(const at::Tensor& values, int64_t first) {
+  constexpr int64_t part = 1 << 26;
+  for (int64_t begin = 0; begin < values.numel(); begin += part) {
+    const int64_t count = std::min(part, values.numel() - begin);
+    at::Tensor z = at::arange(first + begin, first + begin + count, values.options().dtype(at::kLong));
+    z.mul_(static_cast<int64_t>(0x9E3779B97F4A7C15ull));
+    z.bitwise_xor_(shift_right(z, 30)).mul_(static_cast<int64_t>(0xBF58476D1CE4E5B9ull));
+    z.bitwise_xor_(shift_right(z, 27)).mul_(static_cast<int64_t>(0x94D049BB133111EBull));
+    z.bitwise_xor_(shift_right(z, 31));
+    values.narrow(0, begin, count).copy_(shift_right(z, 40)).mul_(0x1p-23).sub_(1);
+  }
+}
+
 }  // namespace
 
 int64_t BenchmarkOptions::size(const char* name) const {
@@ -50,10 +69,14 @@ std::vector<Implementation> benchmark_case(const BenchmarkOptions& options) {
   return found->second(options);
 }
 
-at::Tensor random_values(at::IntArrayRef shape, int64_t seed) {
-  const at::Tensor values = at::empty(shape, at::kFloat);
+at::Tensor random_values(at::IntArrayRef shape, int64_t seed, at::Device device, int64_t offset) {
+  const at::Tensor values = at::empty(shape, at::TensorOptions(device).dtype(at::kFloat));
+  const uint64_t first = (static_cast<uint64_t>(seed) << 40) + 1 + offset;
+  if (!device.is_cpu()) {
+    draw_on_device(values.view({-1}), static_cast<int64_t>(first));
+    return values;
+  }
   float* out = values.mutable_data_ptr<float>();
-  const uint64_t first = (static_cast<uint64_t>(seed) << 40) + 1;
   constexpr int64_t part = 1 << 16;
   kernels::for_each((values.numel() + part - 1) / part, at::get_num_threads(), [&](int64_t which, int) {
     for (int64_t i = which * part; i < std::min(values.numel(), (which + 1) * part); ++i) {
@@ -67,7 +90,7 @@ at::Tensor random_values(at::IntArrayRef shape, int64_t seed) {
 std::vector<at::Tensor> random_sets(const BenchmarkOptions& options, at::IntArrayRef shape) {
   std::vector<at::Tensor> sets;
   for (int64_t set = 0; set < options.input_sets; ++set) {
-    sets.push_back(random_values(shape, options.seed + set).to(options.device, options.dtype));
+    sets.push_back(random_values(shape, options.seed + set, options.device).to(options.dtype));
   }
   return sets;
 }

@@ -12,7 +12,7 @@ namespace {
 
 constexpr double kTemperature = 0.05;
 
-at::Tensor unit_rows(at::Tensor x) { return x.div_(x.norm(2, {1}, true)); }
+at::Tensor unit_rows(const at::Tensor& x) { return x.div_(x.norm(2, {1}, true)); }  // in place
 
 struct Pairs {
   at::Tensor queries;   // (N, D), wants a gradient
@@ -61,22 +61,57 @@ Work products_alone(const Pairs& pairs) {
   };
 }
 
+constexpr int64_t kRowsAtOnce = 1 << 18;  // brought to a device
+
+at::Tensor signs(const at::Tensor& x) { return x.gt(0).to(at::kFloat).mul_(2).sub_(1); }
+
+// The CPU keeps them; a GPU, whose memory others need, draws those that are wanted.
+class Rows {
+ public:
+  using Form = at::Tensor (*)(const at::Tensor&);  // what becomes of random values
+
+  Rows(int64_t count, int64_t dimensions, int64_t seed, at::Device device, Form form)
+      : count_(count), dimensions_(dimensions), seed_(seed), device_(device), form_(form) {
+    if (device.is_cpu()) kept_ = draw(0, count);
+  }
+
+  int64_t count() const { return count_; }
+  int64_t dimensions() const { return dimensions_; }
+
+  // Calls body(first row, rows (n, D) float32) for some rows after the other.
+  template <typename Body>
+  void each(Body body) const {
+    for (int64_t first = 0; first < count_; first += kRowsAtOnce) {
+      const int64_t some = std::min(kRowsAtOnce, count_ - first);
+      body(first, kept_.defined() ? kept_.narrow(0, first, some) : draw(first, some));
+    }
+  }
+
+ private:
+  at::Tensor draw(int64_t first, int64_t count) const {
+    return form_(random_values({count, dimensions_}, seed_, device_, first * dimensions_));
+  }
+
+  int64_t count_, dimensions_, seed_;
+  at::Device device_;
+  Form form_;
+  at::Tensor kept_;
+};
+
 struct SearchInputs {
-  at::Tensor corpus;   // (rows, D) float32 on the CPU, unit length
-  at::Tensor queries;  // (Q, D) likewise
+  Rows corpus;
+  at::Tensor queries;  // (Q, D) likewise, on the CPU
   at::Device device;
   int64_t k;
 };
 
-constexpr int64_t kRowsAtOnce = 1 << 18;  // brought to a device
-
 Work search_flat(const SearchInputs& inputs, const std::shared_ptr<FlatIndex>& index) {
-  for (const at::Tensor& rows : inputs.corpus.split(kRowsAtOnce)) {
-    index->add(rows.const_data_ptr<float>(), rows.size(0));
-  }
-  return [=](int64_t) -> std::vector<at::Tensor> {
-    const int64_t count = inputs.queries.size(0);
-    const SearchResult found = index->search(inputs.queries.const_data_ptr<float>(), count, inputs.k);
+  inputs.corpus.each([&](int64_t, const at::Tensor& rows) {
+    const at::Tensor host = rows.cpu();
+    index->add(host.const_data_ptr<float>(), host.size(0));
+  });
+  return [queries = inputs.queries, k = inputs.k, index](int64_t) -> std::vector<at::Tensor> {
+    const SearchResult found = index->search(queries.const_data_ptr<float>(), queries.size(0), k);
     return {at::tensor(found.scores)};
   };
 }
@@ -84,11 +119,10 @@ Work search_flat(const SearchInputs& inputs, const std::shared_ptr<FlatIndex>& i
 // Scores in memory, then the best of them: blocks of queries whose scores take at most 256 MB.
 Work search_eager(const SearchInputs& inputs, at::ScalarType dtype = at::kFloat) {
   const at::TensorOptions options = at::TensorOptions(inputs.device).dtype(dtype);
-  const at::Tensor corpus = at::empty(inputs.corpus.sizes(), options), queries = inputs.queries.to(options);
-  for (int64_t first = 0; first < corpus.size(0); first += kRowsAtOnce) {
-    const int64_t rows = std::min(kRowsAtOnce, corpus.size(0) - first);
-    corpus.narrow(0, first, rows).copy_(inputs.corpus.narrow(0, first, rows));
-  }
+  const at::Tensor corpus = at::empty({inputs.corpus.count(), inputs.corpus.dimensions()}, options),
+                   queries = inputs.queries.to(options);
+  inputs.corpus.each(
+      [&](int64_t first, const at::Tensor& rows) { corpus.narrow(0, first, rows.size(0)).copy_(rows); });
   const int64_t block = std::max<int64_t>(1, (int64_t{64} << 20) / corpus.size(0));
   return [corpus, queries, block, k = inputs.k](int64_t) -> std::vector<at::Tensor> {
     std::vector<at::Tensor> scores;
@@ -104,8 +138,8 @@ Work search_eager(const SearchInputs& inputs, at::ScalarType dtype = at::kFloat)
 std::vector<Implementation> info_nce_case(const BenchmarkOptions& options) {
   const int64_t pairs = options.size("pairs"), dimensions = options.size("dimensions");
   const auto draw = [&](int64_t seed) {
-    return unit_rows(random_values({pairs, dimensions}, seed))
-        .to(options.device, options.dtype)
+    return unit_rows(random_values({pairs, dimensions}, seed, options.device))
+        .to(options.dtype)
         .set_requires_grad(true);
   };
   const Pairs inputs{draw(options.seed), draw(options.seed + 1)};
@@ -136,7 +170,7 @@ std::vector<Implementation> info_nce_case(const BenchmarkOptions& options) {
 std::vector<Implementation> top_k_case(const BenchmarkOptions& options) {
   const int64_t rows = options.size("rows"), dimensions = options.size("dimensions"),
                 queries = options.size("queries");
-  const SearchInputs inputs{unit_rows(random_values({rows, dimensions}, options.seed)),
+  const SearchInputs inputs{Rows(rows, dimensions, options.seed, options.device, unit_rows),
                             unit_rows(random_values({queries, dimensions}, options.seed + 1)), options.device,
                             std::min(options.size("k"), rows)};
   const double values = static_cast<double>(rows) * dimensions, operations = 2 * values * queries;
@@ -174,10 +208,8 @@ std::vector<Implementation> top_k_case(const BenchmarkOptions& options) {
 // libtorch multiplies the signs. Operations on bits are not counted: what bounds few queries is reading.
 std::vector<Implementation> top_k_binary_case(const BenchmarkOptions& options) {
   const int64_t rows = options.size("rows"), dimensions = options.size("dimensions");
-  const auto signs = [&](int64_t count, int64_t seed) {
-    return random_values({count, dimensions}, seed).gt(0).to(at::kFloat).mul(2).sub(1);
-  };
-  const SearchInputs inputs{signs(rows, options.seed), signs(options.size("queries"), options.seed + 1),
+  const SearchInputs inputs{Rows(rows, dimensions, options.seed, options.device, signs),
+                            signs(random_values({options.size("queries"), dimensions}, options.seed + 1)),
                             options.device, std::min(options.size("k"), rows)};
   const double values = static_cast<double>(rows) * dimensions;
   const auto ours = [=] {

@@ -54,7 +54,7 @@ Places places_of(const at::Tensor& cumulative, const at::TensorOptions& type) {
 
 // The gradient that comes from behind a result.
 at::Tensor upstream_of(const at::Tensor& result) {
-  return random_values(result.sizes(), 7).to(result.options());
+  return random_values(result.sizes(), 7, result.device()).to(result.scalar_type());
 }
 
 // The gradient of op's result, for one upstream gradient, over sets of inputs whose graphs are kept.

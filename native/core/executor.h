@@ -13,8 +13,9 @@ namespace xlembed {
 
 class Executor {
  public:
-  // The process's executor for a device ("cpu", "cuda:0"), started at first use and never destroyed: its
-  // thread must outlive every static of libtorch that a running task may touch.
+  // The process's executor for a device ("cpu", "cuda:0"), started at first use and never destroyed. When the
+  // process ends, what runs is waited for and nothing else begins: the statics of libtorch that a task may
+  // touch are destroyed after that.
   static Executor& for_device(const std::string& device);
 
   // Runs `task` after all tasks submitted before. A task must not throw.
@@ -23,9 +24,11 @@ class Executor {
  private:
   Executor();
   void run();
+  void stop();
 
   std::mutex mutex_;
-  std::condition_variable ready_;
+  std::condition_variable ready_, idle_;
+  bool busy_ = false, stopped_ = false;
   std::queue<std::function<void()>> tasks_;
 };
 

@@ -305,15 +305,19 @@ struct InfoNceFunction : torch::autograd::Function<InfoNceFunction> {
     const at::Tensor upstream = gradients[0] * saved[1];
     const at::Tensor factor = upstream / temperature;
     const auto dtype = static_cast<at::ScalarType>(context->saved_data["dtype"].toInt());
-    // Without retain_graph there is no second use: the sums become the gradients, with no copy beside them.
+    // Without retain_graph there is no second use: the sums become the gradients, with no copy beside them where they
+    // have their type.
     const bool keeps = torch::autograd::get_current_graph_task_keep_graph();
     const auto gradient = [&](const char* name) {
       const auto kept = context->saved_data.find(name);
       if (kept == context->saved_data.end()) return at::Tensor();
       const at::Tensor sum = kept->second.toTensor();
-      if (keeps) return (sum * factor).to(dtype);
-      context->saved_data.erase(kept);
-      return sum.mul_(factor).to(dtype);
+      if (!keeps) context->saved_data.erase(kept);
+      if (keeps || dtype != at::kFloat) {
+        at::Tensor result = at::empty(sum.sizes(), sum.options().dtype(dtype));
+        return at::mul_out(result, sum, factor);
+      }
+      return sum.mul_(factor);
     };
     at::Tensor temperature_gradient;
     if (saved[2].defined()) {

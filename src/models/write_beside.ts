@@ -9,6 +9,14 @@ function siblingOf(path: string): string {
   return join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`);
 }
 
+/** Removes what processes that were killed have left of siblings in a folder; nobody may be writing there. */
+export async function removeLeftovers(folder: string): Promise<void> {
+  const leftover = /^\..+\.[0-9a-f]{12}\.tmp$/;
+  for (const name of await readdir(folder)) {
+    if (leftover.test(name)) await rm(join(folder, name), { recursive: true, force: true });
+  }
+}
+
 /**
  * Writes a file next to `path`, then renames it into place: readers see the old file or the whole new one.
  * `fill` gets a file that was created just now. Throws FILE_WRITE_FAILED; coded errors of `fill` pass through.

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { XlembedError } from '../../errors.js';
-import { syncPath, writeError, writeFileBeside } from '../../models/write_beside.js';
+import { removeLeftovers, syncPath, writeError, writeFileBeside } from '../../models/write_beside.js';
 import type { TextCounts } from '../encoder.js';
 import { hashedIds } from './duplicate_ids.js';
 import type { CorpusSettings } from './options.js';
@@ -67,10 +67,12 @@ export class OutputFolder {
       for (const name of entries) await rm(join(this.folder, name), { recursive: true, force: true });
     }
     await this.#writing(async () => {
-      // What a run that was killed behind its last step has left.
+      // What a run that was killed, maybe behind its last step, has left.
+      if (begun) await removeLeftovers(this.folder);
       if (begun && this.isComplete()) return rm(this.#progress, { recursive: true, force: true });
       await mkdir(this.#progress, { recursive: true });
       await rm(join(this.folder, INCOMPLETE_MANIFEST), { force: true });
+      await removeLeftovers(this.#progress);
       for (const name of await readdir(this.#progress)) {
         if (name.startsWith(STAGING)) await rm(join(this.#progress, name), { recursive: true, force: true });
       }
