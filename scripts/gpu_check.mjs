@@ -13,7 +13,7 @@ const usage = `usage: scripts/gpu-check [folder] [options]
 
   folder            for the JSON of results (default: bench/results)
   --device <name>   cuda (default), cuda:N, or cpu to try the script itself
-  --stages <list>   some of setup,native,typescript,benchmarks,memcheck,racecheck (default: all)
+  --stages <list>   some of setup,native,typescript,benchmarks,sanitizers (default: all)
   --only <op>       one op of the benchmarks
   --quick           small benchmarks
   --minutes <n>     for everything (default: 30); what does not fit is recorded as timed out
@@ -22,7 +22,7 @@ const usage = `usage: scripts/gpu-check [folder] [options]
 A machine with nvcc, cmake, g++, a Python with a CUDA torch, and Node with this checkout's node_modules.`;
 
 /** Seconds that a stage may take at most; the sanitizers run every kernel some fifty times slower. */
-const limits = { setup: 900, native: 300, typescript: 600, benchmarks: 600, memcheck: 240, racecheck: 240 };
+const limits = { setup: 900, native: 300, typescript: 600, benchmarks: 600, sanitizers: 240 };
 const linesKept = 60;
 const failuresKept = 50;
 
@@ -180,17 +180,18 @@ function stagesOf(options, env, log, benchmarksPath) {
     ...(await runProgram(command, args, { env: { ...env, ...extra }, seconds, log })),
   });
   const node = (seconds, ...args) => run(process.execPath, args, seconds);
-  const sanitize = async (tool, seconds) => {
+  const sanitize = async (seconds) => {
     if (!options.isCuda) return skipped('needs a GPU');
     const sanitizer = which('compute-sanitizer') ?? which('/usr/local/cuda/bin/compute-sanitizer');
     if (!sanitizer) return skipped('compute-sanitizer was not found');
     const programs = listFiles(join(root, 'build'), runsOnGpu);
     if (programs.length === 0) return skipped('no native tests are built');
-    // At once: each waits for one processor most of the time.
-    const small = { XLEMBED_TEST_SMALL: '1' };
-    const args = (program) => ['--tool', tool, '--error-exitcode', '9', program];
+    const runs = ['memcheck', 'racecheck'].flatMap((tool) =>
+      programs.map((program) => ['--tool', tool, '--error-exitcode', '9', program]),
+    );
+    // All at once: each waits for one processor most of the time.
     return judge(
-      await Promise.all(programs.map((program) => run(sanitizer, args(program), seconds, small))),
+      await Promise.all(runs.map((args) => run(sanitizer, args, seconds, { XLEMBED_TEST_SMALL: '1' }))),
     );
   };
   const benchmark = async (seconds) => {
@@ -204,12 +205,12 @@ function stagesOf(options, env, log, benchmarksPath) {
     typescript: async (seconds) =>
       judge([await node(seconds, 'scripts/test.mjs', '--only', 'ts', '--on-device')]),
     benchmarks: benchmark,
-    memcheck: (seconds) => sanitize('memcheck', seconds),
-    racecheck: (seconds) => sanitize('racecheck', seconds),
+    sanitizers: sanitize,
   };
 }
 
-async function runStages(options, stages) {
+/** Calls onStage with all outcomes so far after each stage. */
+async function runStages(options, stages, onStage) {
   const end = Date.now() + Number(options.minutes) * 60_000;
   const outcomes = {};
   for (const name of Object.keys(limits).filter((name) => options.stages.includes(name))) {
@@ -222,6 +223,7 @@ async function runStages(options, stages) {
       `${name.padEnd(12)}${outcome.status.padEnd(10)}${outcomes[name].seconds.toFixed(1).padStart(7)} s${why}`,
     );
     if (outcome.output) console.log(outcome.output);
+    onStage(outcomes);
   }
   return outcomes;
 }
@@ -243,18 +245,17 @@ async function main() {
   const log = createWriteStream(join(root, '.build', 'gpu-check.log'));
   const benchmarksPath = join(root, '.build', 'gpu-check-benchmarks.json');
   rmSync(benchmarksPath, { force: true });
-  const stages = await runStages(options, stagesOf(options, environment(options), log, benchmarksPath));
   const path = join(options.folder, `gpu-check-${slug(machine)}.json`);
-  // Cases measured before a benchmark failed or ran out of time are results too.
-  const benchmarks = existsSync(benchmarksPath) ? readJson(benchmarksPath) : null;
-  writeJson(path, {
-    createdAt: new Date().toISOString(),
-    device: options.device,
-    machine,
-    versions,
-    stages,
-    benchmarks,
-  });
+  const createdAt = new Date().toISOString();
+  const stages = await runStages(
+    options,
+    stagesOf(options, environment(options), log, benchmarksPath),
+    (stages) => {
+      // Cases measured before a benchmark failed or ran out of time are results too.
+      const benchmarks = existsSync(benchmarksPath) ? readJson(benchmarksPath) : null;
+      writeJson(path, { createdAt, device: options.device, machine, versions, stages, benchmarks });
+    },
+  );
   log.end();
   const failed = Object.entries(stages).filter(([, { status }]) => !['passed', 'skipped'].includes(status));
   console.log(

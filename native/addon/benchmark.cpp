@@ -87,9 +87,8 @@ double begin_peak(at::Device device) {
 #ifdef XLEMBED_WITH_CUDA
   if (device.is_cuda()) {
     c10::cuda::CUDACachingAllocator::resetPeakStats(device.index());
-    return static_cast<double>(c10::cuda::CUDACachingAllocator::getDeviceStats(device.index())
-                                   .allocated_bytes[kAllSizes]
-                                   .current);
+    return static_cast<double>(
+        c10::cuda::CUDACachingAllocator::getDeviceStats(device.index()).allocated_bytes[kAllSizes].current);
   }
 #endif
   (void)device;
@@ -99,9 +98,8 @@ double begin_peak(at::Device device) {
 double peak_bytes(at::Device device) {
 #ifdef XLEMBED_WITH_CUDA
   if (device.is_cuda()) {
-    return static_cast<double>(c10::cuda::CUDACachingAllocator::getDeviceStats(device.index())
-                                   .allocated_bytes[kAllSizes]
-                                   .peak);
+    return static_cast<double>(
+        c10::cuda::CUDACachingAllocator::getDeviceStats(device.index()).allocated_bytes[kAllSizes].peak);
   }
 #endif
   (void)device;

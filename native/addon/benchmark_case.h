@@ -54,9 +54,10 @@ std::vector<Implementation> top_k_case(const BenchmarkOptions& options);     // 
 std::vector<Implementation> top_k_binary_case(const BenchmarkOptions& options);  // likewise
 std::vector<Implementation> linear_case(const BenchmarkOptions& options);        // rows, in, out
 
-// Uniform in [-1, 1) and the same on every machine and device: value i is splitmix64 (G. Steele, D. Lea and C. Flood,
-// OOPSLA 2014) of (seed << 40) + offset + i. float32; bench/peers/kernels.py draws the same.
-at::Tensor random_values(at::IntArrayRef shape, int64_t seed, at::Device device = at::kCPU, int64_t offset = 0);
+// Uniform in [-1, 1) and the same on every machine and device: value i is splitmix64 (G. Steele, D. Lea and
+// C. Flood, OOPSLA 2014) of (seed << 40) + offset + i. float32; bench/peers/kernels.py draws the same.
+at::Tensor random_values(at::IntArrayRef shape, int64_t seed, at::Device device = at::kCPU,
+                         int64_t offset = 0);
 
 // random_values() on the options' device in their dtype, one tensor a set.
 std::vector<at::Tensor> random_sets(const BenchmarkOptions& options, at::IntArrayRef shape);

@@ -106,8 +106,14 @@ struct SearchInputs {
 };
 
 Work search_flat(const SearchInputs& inputs, const std::shared_ptr<FlatIndex>& index) {
+  at::Tensor pinned;
   inputs.corpus.each([&](int64_t, const at::Tensor& rows) {
-    const at::Tensor host = rows.cpu();
+    at::Tensor host = rows;
+    if (!rows.is_cpu()) {
+      if (!pinned.defined())
+        pinned = at::empty(rows.sizes(), at::TensorOptions(at::kFloat).pinned_memory(true));
+      host = pinned.narrow(0, 0, rows.size(0)).copy_(rows);
+    }
     index->add(host.const_data_ptr<float>(), host.size(0));
   });
   return [queries = inputs.queries, k = inputs.k, index](int64_t) -> std::vector<at::Tensor> {
@@ -116,14 +122,16 @@ Work search_flat(const SearchInputs& inputs, const std::shared_ptr<FlatIndex>& i
   };
 }
 
-// Scores in memory, then the best of them: blocks of queries whose scores take at most 256 MB.
+// Scores in memory, then the best of them: blocks of queries whose float32 scores take at most 256 MB, on a
+// GPU 4 GB.
 Work search_eager(const SearchInputs& inputs, at::ScalarType dtype = at::kFloat) {
   const at::TensorOptions options = at::TensorOptions(inputs.device).dtype(dtype);
   const at::Tensor corpus = at::empty({inputs.corpus.count(), inputs.corpus.dimensions()}, options),
                    queries = inputs.queries.to(options);
   inputs.corpus.each(
       [&](int64_t first, const at::Tensor& rows) { corpus.narrow(0, first, rows.size(0)).copy_(rows); });
-  const int64_t block = std::max<int64_t>(1, (int64_t{64} << 20) / corpus.size(0));
+  const int64_t scores_at_once = int64_t{inputs.device.is_cpu() ? 64 : 1024} << 20;
+  const int64_t block = std::max<int64_t>(1, scores_at_once / corpus.size(0));
   return [corpus, queries, block, k = inputs.k](int64_t) -> std::vector<at::Tensor> {
     std::vector<at::Tensor> scores;
     for (const at::Tensor& some : queries.split(block)) {

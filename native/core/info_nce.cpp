@@ -270,12 +270,16 @@ Outcome compute(const at::Tensor& queries, const at::Tensor& passages, const at:
   const at::Tensor scale = temperature.detach().reciprocal();
   Outcome outcome;
   outcome.sums = Blocks(queries, passages, scale, options, wanted).run();
-  const at::Tensor row_loss = outcome.sums.row_loss.to(at::kDouble);
-  const at::Tensor weights =
-      options.row_weights.defined() ? options.row_weights.to(at::kDouble) : at::ones_like(row_loss);
-  const at::Tensor total = weights.sum();
-  outcome.loss = ((row_loss * weights).sum() / total).to(at::kFloat);
-  outcome.factor = ((options.symmetric ? 0.5 : 1.0) / total).to(at::kFloat);
+  const double directions = options.symmetric ? 2 : 1;
+  if (options.row_weights.defined()) {
+    const at::Tensor weights = options.row_weights.to(at::kDouble), total = weights.sum();
+    outcome.loss = ((outcome.sums.row_loss * weights).sum() / total).to(at::kFloat);
+    outcome.factor = (1 / (directions * total)).to(at::kFloat);
+  } else {
+    const auto count = static_cast<double>(queries.size(0));
+    outcome.loss = outcome.sums.row_loss.sum(at::kDouble).div_(count).to(at::kFloat);
+    outcome.factor = at::full({}, 1 / (directions * count), scale.options());
+  }
   return outcome;
 }
 
@@ -305,8 +309,8 @@ struct InfoNceFunction : torch::autograd::Function<InfoNceFunction> {
     const at::Tensor upstream = gradients[0] * saved[1];
     const at::Tensor factor = upstream / temperature;
     const auto dtype = static_cast<at::ScalarType>(context->saved_data["dtype"].toInt());
-    // Without retain_graph there is no second use: the sums become the gradients, with no copy beside them where they
-    // have their type.
+    // Without retain_graph there is no second use: the sums become the gradients, with no copy beside them
+    // where they have their type.
     const bool keeps = torch::autograd::get_current_graph_task_keep_graph();
     const auto gradient = [&](const char* name) {
       const auto kept = context->saved_data.find(name);
@@ -389,8 +393,12 @@ InfoNceResult info_nce(const at::Tensor& queries, const at::Tensor& passages, co
     sums = outcome.sums;
   }
   result.row_loss = sums.row_loss;
-  result.accuracy = sums.correct.sum(at::kDouble).item<double>() / static_cast<double>(queries.size(0));
+  result.correct = sums.correct;
   return result;
+}
+
+double InfoNceResult::accuracy() const {
+  return correct.sum(at::kDouble).item<double>() / static_cast<double>(correct.size(0));
 }
 
 }  // namespace xlembed

@@ -32,7 +32,10 @@ struct InfoNceOptions {
 struct InfoNceResult {
   at::Tensor loss;      // () float32, the weighted mean over rows; differentiable
   at::Tensor row_loss;  // (N) float32, detached; the mean of both directions when symmetric
-  double accuracy = 0;  // share of queries whose own passage scored highest (ties: the smaller column wins)
+  at::Tensor correct;   // (N) uint8: whether the own passage scored highest (ties: the smaller column wins)
+
+  // Share of correct rows; on a GPU this waits for it.
+  double accuracy() const;
 };
 
 // queries (N, D) and passages (M, D), M >= N, same dtype and device, rows already L2-normalised when cosine

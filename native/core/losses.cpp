@@ -30,7 +30,7 @@ class InfoNce final : public Loss {
                          .negative_languages = options_.negative_languages};
     if (log_temperature_.defined()) given.learned_temperature = log_temperature_.exp();
     const InfoNceResult result = info_nce(queries, passages, given);
-    return {result.loss, result.accuracy, total_weight(labels, queries.size(0))};
+    return {result.loss, result.accuracy(), total_weight(labels, queries.size(0))};
   }
 
   std::vector<Leaf> leaves() const override {

@@ -40,8 +40,8 @@ std::vector<std::string> method_names(const torch::jit::Module& module) {
   return names;
 }
 
-// Tracing writes the device it ran on into the program, for each tensor that is made there: on a GPU these, too,
-// must be made on it.
+// Tracing writes the device it ran on into the program, for each tensor that is made there: on a GPU these,
+// too, must be made on it.
 void make_tensors_on(const torch::jit::Module& module, at::Device device) {
   for (const torch::jit::Module& part : module.modules()) {
     for (const torch::jit::Method& method : part.get_methods()) {

@@ -1,5 +1,5 @@
-// Blocks that run together and write into each other's shared memory (compute capability 9.0; PTX ISA, "mapa" and
-// "barrier.cluster"). Code for older devices knows clusters of one block.
+// Blocks that run together and write into each other's shared memory (compute capability 9.0; PTX ISA, "mapa"
+// and "barrier.cluster"). Code for older devices knows clusters of one block.
 #pragma once
 
 #include "kernels/launch.cuh"
@@ -42,7 +42,8 @@ __device__ inline unsigned rank_in_cluster() {
   return rank;
 }
 
-// To where `place` of this block's shared memory is in another block of the cluster; read after the next barrier.
+// To where `place` of this block's shared memory is in another block of the cluster; read after the next
+// barrier.
 __device__ inline void store_in_cluster(float* place, unsigned rank, float value) {
   const auto own = static_cast<unsigned>(__cvta_generic_to_shared(place));
   unsigned address;
@@ -50,7 +51,8 @@ __device__ inline void store_in_cluster(float* place, unsigned rank, float value
   asm volatile("st.shared::cluster.f32 [%0], %1;" ::"r"(address), "f"(value) : "memory");
 }
 
-// A barrier of all threads of the cluster in two halves: what was stored before the first is seen after the second.
+// A barrier of all threads of the cluster in two halves: what was stored before the first is seen after the
+// second.
 __device__ inline void arrive_at_cluster() {
   asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
 }

@@ -94,8 +94,7 @@ struct RowScan {
   template <int threads>
   __device__ RowScan of_block(float factor) const {
     const float maximum = block_max<threads>(running.maximum);
-    const float share =
-        running.sum == 0 ? 0.0f : running.sum * exp2f((running.maximum - maximum) * factor);
+    const float share = running.sum == 0 ? 0.0f : running.sum * exp2f((running.maximum - maximum) * factor);
     return {block_max<threads>(before), block_max<threads>(after), {maximum, block_sum<threads>(share)}};
   }
 

@@ -2,9 +2,9 @@
 #include "kernels/info_nce.h"
 #include "kernels/reduce.cuh"
 
-// A row's loss and its gradient from one read of the row: between its maximum, its sum and its gradient it stays in
-// registers, of a block of threads or of a cluster of blocks. What bounds this is memory: 4 bytes read and 2 or 4
-// written for each similarity.
+// A row's loss and its gradient from one read of the row: between its maximum, its sum and its gradient it
+// stays in registers, of a block of threads or of a cluster of blocks. What bounds this is memory: 4 bytes
+// read and 2 or 4 written for each similarity.
 namespace xlembed::kernels::cuda {
 namespace {
 

@@ -1,5 +1,5 @@
-// As narrow_tiles.cuh, by the instructions that multiply by four warps together, which devices of compute capability 9.0
-// alone have. XLEMBED_SM_90A says that there is code for them.
+// As narrow_tiles.cuh, by the instructions that multiply by four warps together, which devices of compute
+// capability 9.0 alone have. XLEMBED_SM_90A says that there is code for them.
 #pragma once
 
 #include "kernels/narrow_scan.cuh"
@@ -15,8 +15,9 @@ namespace {
 
 #ifdef XLEMBED_SM_90A
 
-// 128 rows x 256 queries at a time, 64 rows to each group of four warps, four stages of 64 dimensions. One block stays on
-// each multiprocessor and goes from tile to tile: what the next one needs is copied while this one's scores are taken.
+// 128 rows x 256 queries at a time, 64 rows to each group of four warps, four stages of 64 dimensions. One
+// block stays on each multiprocessor and goes from tile to tile: what the next one needs is copied while this
+// one's scores are taken.
 constexpr int group_threads = 128;
 constexpr int wide_threads = 2 * group_threads;
 constexpr int wide_rows = 128;
@@ -31,7 +32,8 @@ struct WideStage {
   bfloat16 rows[wide_rows][wide_depth], queries[wide_queries][wide_depth];
 };
 
-// Brings the stages of a block's tiles to shared memory, one after the other: each thread one piece of every 32nd row.
+// Brings the stages of a block's tiles to shared memory, one after the other: each thread one piece of every
+// 32nd row.
 class StageCopies {
  public:
   __device__ StageCopies(const NarrowRows& rows, const bfloat16* queries, int64_t query_tiles, int64_t tiles,
@@ -106,7 +108,8 @@ __global__ void __launch_bounds__(wide_threads, 1)
   const auto start = reinterpret_cast<uintptr_t>(dynamic_shared<char>());
   auto* const stages = reinterpret_cast<WideStage*>((start + 1023) / 1024 * 1024);
   const int group = static_cast<int>(threadIdx.x) / group_threads;
-  const int warp = static_cast<int>(threadIdx.x) / warp_lanes, lane = static_cast<int>(threadIdx.x) % warp_lanes;
+  const int warp = static_cast<int>(threadIdx.x) / warp_lanes,
+            lane = static_cast<int>(threadIdx.x) % warp_lanes;
   const int steps = static_cast<int>((rows.width + wide_depth - 1) / wide_depth);
   StageCopies copies(rows, queries, query_tiles, tiles, stages);
   copies.next();
@@ -122,7 +125,8 @@ __global__ void __launch_bounds__(wide_threads, 1)
       const uint64_t a = matrix_descriptor(stages[at].rows[group * 64]);
       const uint64_t b = matrix_descriptor(stages[at].queries);
 #pragma unroll
-      for (int k = 0; k < wide_depth / 16; ++k) multiply_64_256(sums, a + 2 * k, b + 2 * k, step > 0 || k > 0);
+      for (int k = 0; k < wide_depth / 16; ++k)
+        multiply_64_256(sums, a + 2 * k, b + 2 * k, step > 0 || k > 0);
       commit_products();
       wait_for_products<1>();
       copies.next();
@@ -149,11 +153,7 @@ __global__ void __launch_bounds__(wide_threads, 1)
 
 // How many of the padded queries score_by_warpgroups() takes on this device: the first ones.
 int64_t queries_by_warpgroups(int64_t padded) {
-  int device = 0, major = 0, minor = 0;
-  check(cudaGetDevice(&device));
-  check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
-  check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device));
-  return major == 9 && minor == 0 ? padded / wide_queries * wide_queries : 0;
+  return has_warpgroups() ? padded / wide_queries * wide_queries : 0;
 }
 
 void score_by_warpgroups(const NarrowRows& rows, const bfloat16* queries, int64_t query_count,

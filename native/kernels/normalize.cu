@@ -5,7 +5,8 @@
 namespace xlembed::kernels::cuda {
 namespace {
 
-// One warp to a row. Rows that fit stay in its registers; the second pass over longer ones finds them in a cache.
+// One warp to a row. Rows that fit stay in its registers; the second pass over longer ones finds them in a
+// cache.
 constexpr int rows_per_block = 8;
 
 __device__ int64_t row_of_warp() { return static_cast<int64_t>(blockIdx.x) * rows_per_block + threadIdx.y; }
@@ -57,9 +58,7 @@ __global__ void forward_held(const T* input, int64_t rows, int64_t D, T* output,
   const float norm = sqrtf(warp_sum(sum));
   const float divisor = norm < normalize_epsilon ? normalize_epsilon : norm;
   if (threadIdx.x == 0) norms[r] = norm;
-  x.each([&](int p, int k) {
-    store(&x.values[p].values[k], to_float(x.values[p].values[k]) / divisor);
-  });
+  x.each([&](int p, int k) { store(&x.values[p].values[k], to_float(x.values[p].values[k]) / divisor); });
   x.store(output + r * D, D);
 }
 
@@ -112,7 +111,7 @@ void normalize_forward(const T* input, int64_t rows, int64_t dimensions, T* outp
                        CudaStream stream) {
   const dim3 block(warp_lanes, rows_per_block);
   const bool has_vectors = rows_are_vectors(input, dimensions) && rows_are_vectors(output, dimensions);
-  const auto kernel = !has_vectors                        ? forward<T, 1>
+  const auto kernel = !has_vectors                    ? forward<T, 1>
                       : dimensions <= Row<T>::longest ? forward_held<T>
                                                       : forward<T, vector_width<T>>;
   launch(kernel, blocks_for(rows, rows_per_block), block, 0, stream, input, rows, dimensions, output, norms);
@@ -125,7 +124,7 @@ void normalize_backward(const T* input, const float* norms, const T* output_grad
   const bool has_vectors = rows_are_vectors(input, dimensions) &&
                            rows_are_vectors(output_gradient, dimensions) &&
                            rows_are_vectors(input_gradient, dimensions);
-  const auto kernel = !has_vectors                        ? backward<T, 1>
+  const auto kernel = !has_vectors                    ? backward<T, 1>
                       : dimensions <= Row<T>::longest ? backward_held<T>
                                                       : backward<T, vector_width<T>>;
   launch(kernel, blocks_for(rows, rows_per_block), block, 0, stream, input, norms, output_gradient, rows,

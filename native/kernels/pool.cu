@@ -254,10 +254,9 @@ void pool_max_forward(const T* hidden, const int32_t* cumulative, PoolShape shap
 
 template <typename T>
 void pool_max_backward(const T* pooled_gradient, const int32_t* winners, const int32_t* cumulative,
-                       PoolShape shape, T* hidden_gradient, CudaStream stream) {
-  XLEMBED_POOL_LAUNCH(max_backward, pooled_gradient, hidden_gradient, grid_of_tokens, pooled_gradient, winners,
-                      cumulative, shape.sequences, shape.dimensions, hidden_gradient)
-}
+                       PoolShape shape, T* hidden_gradient, CudaStream stream){
+    XLEMBED_POOL_LAUNCH(max_backward, pooled_gradient, hidden_gradient, grid_of_tokens, pooled_gradient,
+                        winners, cumulative, shape.sequences, shape.dimensions, hidden_gradient)}
 
 #define XLEMBED_POOL(T)                                                                          \
   template void pool_mean_forward(const T*, const int32_t*, PoolShape, T*, CudaStream);          \

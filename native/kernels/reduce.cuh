@@ -77,8 +77,8 @@ __device__ void store_vector(T* target, const Vector<T, width>& vector) {
   *reinterpret_cast<Vector<T, width>*>(target) = vector;
 }
 
-// A row in the registers of a warp: lane l holds the vectors l, l + 32, ..; beyond the row are zeros. Every load of it is
-// under way before the first is needed.
+// A row in the registers of a warp: lane l holds the vectors l, l + 32, ..; beyond the row are zeros. Every
+// load of it is under way before the first is needed.
 template <typename T, int width>
 struct WarpRow {
   static constexpr int longest = 1024;

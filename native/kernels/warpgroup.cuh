@@ -1,15 +1,25 @@
-// Products by four warps together (PTX ISA, "Asynchronous warpgroup level matrix instructions"): for code that is
-// compiled for sm_90a.
+// Products by four warps together (PTX ISA, "Asynchronous warpgroup level matrix instructions"): for code
+// that is compiled for sm_90a.
 #pragma once
-
-#include <cuda_runtime.h>
 
 #include <cstdint>
 
+#include "kernels/launch.cuh"
+
 namespace xlembed::kernels::cuda {
 
-// Rows of 64 bfloat16 (128 bytes) in shared memory from a multiple of 1,024 bytes on, the 16-byte pieces of row r in the
-// order piece ^ (r % 8): what the instructions call a 128-byte swizzle. The next 16 columns are two further on.
+// Whether the current device has these instructions.
+inline bool has_warpgroups() {
+  int device = 0, major = 0, minor = 0;
+  check(cudaGetDevice(&device));
+  check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
+  check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device));
+  return major == 9 && minor == 0;
+}
+
+// Rows of 64 bfloat16 (128 bytes) in shared memory from a multiple of 1,024 bytes on, the 16-byte pieces of
+// row r in the order piece ^ (r % 8): what the instructions call a 128-byte swizzle. The next 16 columns are
+// two further on.
 __device__ inline uint64_t matrix_descriptor(const void* rows) {
   constexpr uint64_t eight_rows = 1024 / 16, swizzle_128 = 1;
   const auto address = static_cast<uint64_t>(__cvta_generic_to_shared(rows));
@@ -17,9 +27,7 @@ __device__ inline uint64_t matrix_descriptor(const void* rows) {
 }
 
 // Before the first product over registers or shared memory that this thread has written.
-__device__ inline void begin_products() {
-  asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
-}
+__device__ inline void begin_products() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
 __device__ inline void commit_products() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
 
 // Until at most `left` of the groups that were committed are under way.
@@ -29,18 +37,16 @@ __device__ void wait_for_products() {
 }
 
 // What this thread has written to shared memory is seen by products that begin after the next barrier.
-__device__ inline void show_to_products() {
-  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
-}
+__device__ inline void show_to_products() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 
-#define XLEMBED_FLOATS_8(f, i) \
-  "+f"(f[i]), "+f"(f[i + 1]), "+f"(f[i + 2]), "+f"(f[i + 3]), "+f"(f[i + 4]), "+f"(f[i + 5]), "+f"(f[i + 6]), \
-      "+f"(f[i + 7])
+#define XLEMBED_FLOATS_8(f, i)                                                                \
+  "+f"(f[i]), "+f"(f[i + 1]), "+f"(f[i + 2]), "+f"(f[i + 3]), "+f"(f[i + 4]), "+f"(f[i + 5]), \
+      "+f"(f[i + 6]), "+f"(f[i + 7])
 #define XLEMBED_FLOATS_32(f, i) \
   XLEMBED_FLOATS_8(f, i), XLEMBED_FLOATS_8(f, i + 8), XLEMBED_FLOATS_8(f, i + 16), XLEMBED_FLOATS_8(f, i + 24)
 
-// sums (64, 256) = a (64, 16) times b (256, 16)^T, or added to what is there. Thread t of the four warps holds, of row
-// 16 (t / 32) + t % 32 / 4 + 8 h and column 8 j + 2 (t % 4) + k, sums[4 j + 2 h + k].
+// sums (64, 256) = a (64, 16) times b (256, 16)^T, or added to what is there. Thread t of the four warps
+// holds, of row 16 (t / 32) + t % 32 / 4 + 8 h and column 8 j + 2 (t % 4) + k, sums[4 j + 2 h + k].
 __device__ inline void multiply_64_256(float (&sums)[128], uint64_t a, uint64_t b, bool add) {
   asm volatile(
       "{\n.reg .pred add;\nsetp.ne.b32 add, %130, 0;\n"

@@ -376,16 +376,16 @@ void extra_memory_stays_below_64_mb() {
 
 void accuracy_counts_ties_for_the_smaller_column() {
   Tensor q = at::eye(4, at::kFloat);
-  CHECK_CLOSE(info_nce(q, q, {}).accuracy, 1.0, 0, 0);
+  CHECK_CLOSE(info_nce(q, q, {}).accuracy(), 1.0, 0, 0);
   const Tensor p = q.clone();
   p[2].copy_(
       q[1]);  // rows 1 and 2 of p answer query 1 alike; query 2 has no answer: all its scores are 0 or less
-  CHECK_CLOSE(info_nce(q, p, {}).accuracy, 0.75, 0, 0);
+  CHECK_CLOSE(info_nce(q, p, {}).accuracy(), 0.75, 0, 0);
   const Tensor swapped = at::cat({q.narrow(0, 1, 1), q.narrow(0, 0, 1)});
-  CHECK_CLOSE(info_nce(q.narrow(0, 0, 2), swapped, {}).accuracy, 0.0, 0, 0);
+  CHECK_CLOSE(info_nce(q.narrow(0, 0, 2), swapped, {}).accuracy(), 0.0, 0, 0);
   InfoNceOptions grouped;
   grouped.passage_groups = at::zeros({2}, at::kInt);  // nothing left to lose against
-  CHECK_CLOSE(info_nce(q.narrow(0, 0, 2), swapped, grouped).accuracy, 1.0, 0, 0);
+  CHECK_CLOSE(info_nce(q.narrow(0, 0, 2), swapped, grouped).accuracy(), 1.0, 0, 0);
   CHECK_CLOSE(info_nce(q.narrow(0, 0, 2), swapped, grouped).loss.item<double>(), 0.0, 0, 0);
 }
 

@@ -279,10 +279,11 @@ void two_directions(Kind kind, int64_t N, int64_t M, NegativeLanguages languages
 
 template <typename Body>
 void everywhere(Body body) {
-  // The last three: on a GPU a row in a cluster of eight, in one that holds twice as much, and too long to be held.
-  const int64_t shapes[][2] = {{1, 1},      {1, 31},     {31, 33},     {33, 33},      {33, 1000},
-                               {310, 400},   {1000, 1000}, {1000, 1003}, {31, 4097}, {3, 40'001},
-                               {1, 100'003}, {2, 131'075}};
+  // The last three: on a GPU a row in a cluster of eight, in one that holds twice as much, and too long to be
+  // held.
+  const int64_t shapes[][2] = {{1, 1},     {1, 31},     {31, 33},     {33, 33},
+                               {33, 1000}, {310, 400},  {1000, 1000}, {1000, 1003},
+                               {31, 4097}, {3, 40'001}, {1, 100'003}, {2, 131'075}};
   for (const Kind kind : device::all()) {
     for (const auto& [N, M] : shapes) {
       if (device::emulated && N * M > 130'000) continue;

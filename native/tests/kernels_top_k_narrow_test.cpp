@@ -297,7 +297,7 @@ void gpu_agrees(const std::vector<float>& x, int64_t dimensions, int64_t k,
 
 void gpu_gives_the_same_bits() {
   if (device::all().size() < 2) return;
-  const std::vector<int64_t> counts = {1, 2, 127, 130}, few = {1, 3};
+  const std::vector<int64_t> counts = {1, 2, 127, 130, 270}, few = {1, 3};
   for (const int64_t dimensions : {1, 7, 20, 64, 136, 384, 1000}) {
     if (device::emulated && dimensions > 136) continue;
     const int64_t rows = device::emulated ? 500 : 20000;

@@ -74,7 +74,13 @@ export async function measureBounds(
   const results: CaseResult[] = [];
   for (const kernel of bounds) {
     results.push(
-      await measureCase(kernel, { device, rotatedBytes, bounds: null, peers: null, ...roundsOf(quick, device) }),
+      await measureCase(kernel, {
+        device,
+        rotatedBytes,
+        bounds: null,
+        peers: null,
+        ...roundsOf(quick, device),
+      }),
     );
   }
   return boundsOf(results);
