@@ -138,12 +138,14 @@ __global__ void __launch_bounds__(wide_threads, 1)
 #pragma unroll
     for (int j = 0; j < wide_queries / 8; ++j) {
       const float2 thresholds = *reinterpret_cast<const float2*>(sink.thresholds + query + 8 * j);
+      const float* own = &sums[4 * j];  // rows `row` and the eighth behind it, of two queries
+      // Seldom does one of the four reach its threshold.
+      if (fmaxf(own[0], own[2]) < thresholds.x && fmaxf(own[1], own[3]) < thresholds.y) continue;
 #pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        const int64_t r = row + 8 * half;
-        const float even = sums[4 * j + 2 * half], odd = sums[4 * j + 2 * half + 1];
-        if (even >= thresholds.x && r < rows.end) sink.append(query + 8 * j, r, even);
-        if (odd >= thresholds.y && r < rows.end) sink.append(query + 8 * j + 1, r, odd);
+      for (int i = 0; i < 4; ++i) {
+        const int64_t r = row + i / 2 * 8;
+        const float threshold = i % 2 ? thresholds.y : thresholds.x;
+        if (own[i] >= threshold && r < rows.end) sink.append(query + 8 * j + i % 2, r, own[i]);
       }
     }
   }

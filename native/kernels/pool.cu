@@ -129,7 +129,42 @@ __global__ void max_forward(const T* hidden, const int32_t* cumulative, int64_t 
   store_vector(pooled + b * D + d, result);
 }
 
-// ---- Backward: a warp to a token, in order, so that all that is written at a time lies together ----
+template <typename T, int width>
+__global__ void mean_backward(const T* pooled_gradient, const int32_t* cumulative, int64_t D,
+                              T* hidden_gradient) {
+  const auto [b, d] = place_of<width>(D);
+  const int32_t begin = cumulative[b], end = cumulative[b + 1];
+  if (d >= D || begin == end) return;
+  const float share = 1.0f / static_cast<float>(end - begin);
+  Vector<T, width> part = load_vector<T, width>(pooled_gradient + b * D + d);
+#pragma unroll
+  for (int k = 0; k < width; ++k) store(&part.values[k], to_float(part.values[k]) * share);
+  for (int64_t t = begin + static_cast<int32_t>(threadIdx.y); t < end; t += token_lanes) {
+    store_vector(hidden_gradient + t * D + d, part);
+  }
+}
+
+// The gradient of a dimension goes to one token, the winner.
+template <typename T, int width>
+__global__ void max_backward(const T* pooled_gradient, const int32_t* winners, const int32_t* cumulative,
+                             int64_t D, T* hidden_gradient) {
+  const auto [b, d] = place_of<width>(D);
+  const int32_t begin = cumulative[b], end = cumulative[b + 1];
+  if (d >= D) return;
+  const Vector<T, width> gradient = load_vector<T, width>(pooled_gradient + b * D + d);
+  int32_t chosen[width];
+#pragma unroll
+  for (int k = 0; k < width; ++k) chosen[k] = winners[b * D + d + k];
+  for (int32_t t = begin + static_cast<int32_t>(threadIdx.y); t < end; t += token_lanes) {
+    Vector<T, width> part;
+#pragma unroll
+    for (int k = 0; k < width; ++k) part.values[k] = chosen[k] == t ? gradient.values[k] : T{};
+    store_vector(hidden_gradient + static_cast<int64_t>(t) * D + d, part);
+  }
+}
+
+// ---- What is nearly all zeros: a warp to a token, in order, so that what is written at a time lies together
+// ----
 
 // The sequence of token t, found by the lanes of a warp together.
 __device__ int64_t sequence_of(const int32_t* cumulative, int64_t sequences, int64_t t) {
@@ -143,34 +178,12 @@ __device__ int64_t sequence_of(const int32_t* cumulative, int64_t sequences, int
   return low;
 }
 
-// Calls body(token, sequence) for all tokens; a warp's lanes together.
-template <typename Body>
-__device__ void each_token(const int32_t* cumulative, int64_t sequences, Body body) {
-  const int64_t tokens = cumulative[sequences], warps = static_cast<int64_t>(gridDim.x) * token_lanes;
-  for (int64_t t = static_cast<int64_t>(blockIdx.x) * token_lanes + threadIdx.y; t < tokens; t += warps) {
-    body(t, sequence_of(cumulative, sequences, t));
-  }
-}
-
-template <typename T, int width>
-__global__ void mean_backward(const T* pooled_gradient, const int32_t* cumulative, int64_t sequences,
-                              int64_t D, T* hidden_gradient) {
-  each_token(cumulative, sequences, [&](int64_t t, int64_t b) {
-    const float share = 1.0f / static_cast<float>(cumulative[b + 1] - cumulative[b]);
-#pragma unroll 4
-    for (int64_t d = threadIdx.x * width; d < D; d += warp_lanes * width) {
-      Vector<T, width> part = load_vector<T, width>(pooled_gradient + b * D + d);
-#pragma unroll
-      for (int k = 0; k < width; ++k) store(&part.values[k], to_float(part.values[k]) * share);
-      store_vector(hidden_gradient + t * D + d, part);
-    }
-  });
-}
-
 template <typename T, int width>
 __global__ void first_backward(const T* pooled_gradient, const int32_t* cumulative, int64_t sequences,
                                int64_t D, T* hidden_gradient) {
-  each_token(cumulative, sequences, [&](int64_t t, int64_t b) {
+  const int64_t tokens = cumulative[sequences], warps = static_cast<int64_t>(gridDim.x) * token_lanes;
+  for (int64_t t = static_cast<int64_t>(blockIdx.x) * token_lanes + threadIdx.y; t < tokens; t += warps) {
+    const int64_t b = sequence_of(cumulative, sequences, t);
     const bool is_first = t == cumulative[b];
 #pragma unroll 4
     for (int64_t d = threadIdx.x * width; d < D; d += warp_lanes * width) {
@@ -178,25 +191,7 @@ __global__ void first_backward(const T* pooled_gradient, const int32_t* cumulati
       if (is_first) part = load_vector<T, width>(pooled_gradient + b * D + d);
       store_vector(hidden_gradient + t * D + d, part);
     }
-  });
-}
-
-// The gradient of a dimension goes to one token, the winner.
-template <typename T, int width>
-__global__ void max_backward(const T* pooled_gradient, const int32_t* winners, const int32_t* cumulative,
-                             int64_t sequences, int64_t D, T* hidden_gradient) {
-  each_token(cumulative, sequences, [&](int64_t t, int64_t b) {
-#pragma unroll 4
-    for (int64_t d = threadIdx.x * width; d < D; d += warp_lanes * width) {
-      const auto winner = load_vector<int32_t, width>(winners + b * D + d);
-      Vector<T, width> part = {};
-#pragma unroll
-      for (int k = 0; k < width; ++k) {
-        if (winner.values[k] == t) part.values[k] = pooled_gradient[b * D + d + k];
-      }
-      store_vector(hidden_gradient + t * D + d, part);
-    }
-  });
+  }
 }
 
 // As many blocks as run at a time: they go on from token to token.
@@ -228,8 +223,8 @@ void pool_mean_forward(const T* hidden, const int32_t* cumulative, PoolShape sha
 template <typename T>
 void pool_mean_backward(const T* pooled_gradient, const int32_t* cumulative, PoolShape shape,
                         T* hidden_gradient, CudaStream stream) {
-  XLEMBED_POOL_LAUNCH(mean_backward, pooled_gradient, hidden_gradient, grid_of_tokens, pooled_gradient,
-                      cumulative, shape.sequences, shape.dimensions, hidden_gradient)
+  XLEMBED_POOL_LAUNCH(mean_backward, pooled_gradient, hidden_gradient, grid_of, pooled_gradient, cumulative,
+                      shape.dimensions, hidden_gradient)
 }
 
 template <typename T>
@@ -255,8 +250,8 @@ void pool_max_forward(const T* hidden, const int32_t* cumulative, PoolShape shap
 template <typename T>
 void pool_max_backward(const T* pooled_gradient, const int32_t* winners, const int32_t* cumulative,
                        PoolShape shape, T* hidden_gradient, CudaStream stream){
-    XLEMBED_POOL_LAUNCH(max_backward, pooled_gradient, hidden_gradient, grid_of_tokens, pooled_gradient,
-                        winners, cumulative, shape.sequences, shape.dimensions, hidden_gradient)}
+    XLEMBED_POOL_LAUNCH(max_backward, pooled_gradient, hidden_gradient, grid_of, pooled_gradient, winners,
+                        cumulative, shape.dimensions, hidden_gradient)}
 
 #define XLEMBED_POOL(T)                                                                          \
   template void pool_mean_forward(const T*, const int32_t*, PoolShape, T*, CudaStream);          \
