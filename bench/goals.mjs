@@ -42,6 +42,7 @@ const isOp =
     one.dtype === dtype &&
     Object.entries(sizes).every(([name, wanted]) => [wanted].flat().includes(one.shape[name]));
 const million = { rows: 1_000_000 };
+const onCpu = (isMeant) => (one) => one.device !== 'cuda' && isMeant(one);
 const upTo16k = { pairs: [1024, 2048, 4096, 8192, 16_384] };
 
 /** Of which cases, what they are asked, what is wanted, how it is written. */
@@ -76,7 +77,7 @@ const goals = [
   ],
   [
     'memory beside it, N = 16,384',
-    isOp('info_nce', 'float32', { pairs: 16_384 }),
+    onCpu(isOp('info_nce', 'float32', { pairs: 16_384 })),
     (one) => own('xlembed')(one).extraBytes,
     atMost(64 * 2 ** 20),
     megabytes,
@@ -118,7 +119,7 @@ const goals = [
   ],
   [
     '1 query: share of the read bandwidth',
-    isOp('top_k', 'float32', { ...million, queries: 1 }),
+    onCpu(isOp('top_k', 'float32', { ...million, queries: 1 })),
     shareOfBound('xlembed'),
     atLeast(0.85),
     percent,
@@ -142,6 +143,27 @@ const goals = [
     isOp(/^normalize/, 'float32'),
     shareOfBound('xlembed, into memory at hand'),
     atLeast(0.8),
+    percent,
+  ],
+  [
+    'contrastive loss, N = 65,536, D = 1,024, bfloat16: time over its three products alone',
+    isOp('info_nce', 'bfloat16', { pairs: 65_536, dimensions: 1024 }),
+    (one) => 1 / timesFaster(own('xlembed')(one), /^3 products alone$/),
+    atMost(1.5),
+    times,
+  ],
+  [
+    '10 million rows of 1,024 in bfloat16, 1 query: share of the read bandwidth',
+    isOp('top_k', 'bfloat16', { rows: 10_000_000, queries: 1 }),
+    shareOfBound('xlembed'),
+    atLeast(0.8),
+    percent,
+  ],
+  [
+    'the same, 1,024 queries: share of the rate of matrix products',
+    isOp('top_k', 'bfloat16', { rows: 10_000_000, queries: 1024 }),
+    shareOfBound('xlembed'),
+    atLeast(0.6),
     percent,
   ],
   [
@@ -236,11 +258,13 @@ const goals = [
 /** Cases by machine, less those of fewer threads than it has; `bench train` calls them results. */
 const machines = new Map();
 for (const file of files) {
-  const run = JSON.parse(readFileSync(join(folder, file), 'utf8'));
-  const name = `${run.machine.trim()}, ${run.threads} threads`;
-  const cases = (run.cases ?? run.results).filter(
-    ({ shape }) => (shape?.threads ?? run.threads) === run.threads,
-  );
+  const read = JSON.parse(readFileSync(join(folder, file), 'utf8'));
+  const run = read.benchmarks ?? read; // of scripts/gpu-check, or of one benchmark
+  const isGpu = run.device?.startsWith('cuda');
+  const name = isGpu ? run.machine : `${run.machine.trim()}, ${run.threads} threads`;
+  const cases = (run.cases ?? run.results)
+    .filter(({ shape }) => (shape?.threads ?? run.threads) === run.threads)
+    .map((one) => ({ ...one, device: isGpu ? 'cuda' : 'cpu' }));
   machines.set(name, [...(machines.get(name) ?? []), ...cases]);
 }
 

@@ -78,7 +78,7 @@ function findVersions() {
     python: line('python3', ['--version'], /\d+\.\d+[.\d]*/),
     torch: line('python3', ['-c', 'import importlib.metadata as m; print(m.version("torch"))'], /.*/),
     processor: cpus()[0]?.model.trim(),
-    commit: line('git', ['-C', root, 'rev-parse', 'HEAD'], /\w+/),
+    commit: line('git', ['-C', root, 'describe', '--always', '--dirty', '--abbrev=40'], /[\w-]+/),
   };
   return Object.fromEntries(Object.entries(found).map(([name, value]) => [name, value || 'none']));
 }

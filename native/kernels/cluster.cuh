@@ -8,12 +8,15 @@ namespace xlembed::kernels::cuda {
 
 inline constexpr int largest_cluster = 8;  // that every device with clusters can run
 
-// Whether the current device can run clusters of more than one block.
-inline bool has_clusters() {
+// Whether the current device, and the kernel's code for it, know clusters of more than one block.
+template <typename... Parameters>
+bool has_clusters(void (*kernel)(Parameters...)) {
+  cudaFuncAttributes code = {};
+  check(cudaFuncGetAttributes(&code, reinterpret_cast<const void*>(kernel)));
   int device = 0, value = 0;
   check(cudaGetDevice(&device));
   check(cudaDeviceGetAttribute(&value, cudaDevAttrClusterLaunch, device));
-  return value != 0;
+  return value != 0 && code.ptxVersion >= 90;
 }
 
 // As launch(), `cluster` neighbouring blocks of grid.x together.
@@ -30,7 +33,7 @@ void launch_clusters(void (*kernel)(Parameters...), int cluster, dim3 grid, dim3
   config.dynamicSmemBytes = shared_bytes;
   config.stream = stream;
   config.attrs = &attribute;
-  config.numAttrs = 1;
+  config.numAttrs = cluster > 1 ? 1 : 0;  // older devices know no such attribute
   check(cudaLaunchKernelEx(&config, kernel, Parameters(arguments)...));
 }
 

@@ -74,50 +74,35 @@ __global__ void mask_kernel(SimilarityBlock block, NegativeRule rule) {
   }
 }
 
-// What is read of row i: the largest values left and right of the own passage, and the running sum.
-struct RowScan {
+// One read of the row: largest values left and right of the own passage, and the running sum.
+__global__ void rows_kernel(SimilarityBlock block, const float* scale, RowResults results) {
+  const float* s = block.values + blockIdx.x * block.stride;
+  const int64_t i = block.first_row + blockIdx.x;
+  const float factor = *scale * log2_e;
   float before = -INFINITY, after = -INFINITY;
   RunningSum running;
-
-  // Columns j .. j + 3.
-  __device__ void add(Vector<float, 4> v, int64_t j, int64_t columns, int64_t i, float factor) {
+#pragma unroll 2
+  for (int64_t j = threadIdx.x * 4; j < block.columns; j += threads * 4) {
+    Vector<float, 4> v = load_vector<float, 4>(s + j);
 #pragma unroll
     for (int k = 0; k < 4; ++k) {
-      if (j + k >= columns) v.values[k] = -INFINITY;
+      if (j + k >= block.columns) v.values[k] = -INFINITY;
       if (j + k < i) before = fmaxf(before, v.values[k]);
       if (j + k > i) after = fmaxf(after, v.values[k]);
     }
     running.add(v.values, factor);
   }
-
-  // Of the threads of a block together; every thread receives it.
-  template <int threads>
-  __device__ RowScan of_block(float factor) const {
-    const float maximum = block_max<threads>(running.maximum);
-    const float share = running.sum == 0 ? 0.0f : running.sum * exp2f((running.maximum - maximum) * factor);
-    return {block_max<threads>(before), block_max<threads>(after), {maximum, block_sum<threads>(share)}};
-  }
-
-  __device__ void write(int64_t i, float own, float scale, const RowResults& results) const {
-    results.maximum[i] = running.maximum;
-    results.sum[i] = running.sum;
-    results.positive[i] = own;
-    results.loss[i] = logf(running.sum) - (own - running.maximum) * scale;
-    results.correct[i] = before < own && after <= own;
-  }
-};
-
-__global__ void rows_kernel(SimilarityBlock block, const float* scale, RowResults results) {
-  const float* s = block.values + blockIdx.x * block.stride;
-  const int64_t i = block.first_row + blockIdx.x;
-  const float factor = *scale * log2_e;
-  RowScan scan;
-#pragma unroll 2
-  for (int64_t j = threadIdx.x * 4; j < block.columns; j += threads * 4) {
-    scan.add(load_vector<float, 4>(s + j), j, block.columns, i, factor);
-  }
-  scan = scan.of_block<threads>(factor);
-  if (threadIdx.x == 0) scan.write(i, s[i], *scale, results);
+  before = block_max<threads>(before);
+  after = block_max<threads>(after);
+  const float own = s[i], maximum = fmaxf(own, fmaxf(before, after));
+  const float share = running.sum == 0 ? 0.0f : running.sum * exp2f((running.maximum - maximum) * factor);
+  const float sum = block_sum<threads>(share);
+  if (threadIdx.x != 0) return;
+  results.maximum[i] = maximum;
+  results.sum[i] = sum;
+  results.positive[i] = own;
+  results.loss[i] = logf(sum) - (own - maximum) * *scale;
+  results.correct[i] = before < own && after <= own;
 }
 
 // A block is 32 x 4 neighbouring columns x 16 rows; each thread reads every sixteenth row, four at a time.

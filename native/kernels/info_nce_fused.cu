@@ -117,11 +117,17 @@ __global__ void __launch_bounds__(threads, vectors == 8 ? 3 : 2)
   scale_gradient[i] = share * along.sum(cluster) - weight * own;
 }
 
-// Blocks whose threads hold so many vectors that hold a row; 0 where there are no such clusters.
-int cluster_of(int64_t columns, int vectors) {
-  int blocks = 1;
-  while (blocks * columns_of_block(vectors) < columns) blocks *= 2;
-  return blocks == 1 || (blocks <= largest_cluster && has_clusters()) ? blocks : 0;
+// Runs the kernel with blocks whose threads hold so many vectors; false where no cluster of them holds a row.
+template <int vectors, typename T>
+bool launch_held(SimilarityBlock block, const float* scale, const float* row_weights, RowResults results,
+                 float* scale_gradient, T* gradient, CudaStream stream) {
+  const auto kernel = rows_and_gradient<vectors, T>;
+  int cluster = 1;
+  while (cluster * columns_of_block(vectors) < block.columns) cluster *= 2;
+  if (cluster > 1 && (cluster > largest_cluster || !has_clusters(kernel))) return false;
+  launch_clusters(kernel, cluster, blocks_for(block.rows * cluster, 1), threads, 0, stream, block, scale,
+                  row_weights, results, scale_gradient, gradient, cluster);
+  return true;
 }
 
 template <typename T>
@@ -129,20 +135,12 @@ void launch_fused(SimilarityBlock block, const float* scale, const NegativeRule&
                   const float* row_weights, RowResults results, float* scale_gradient, T* gradient,
                   CudaStream stream) {
   if (block.rows == 0) return;
-  const auto launch_with = [&](auto kernel, int cluster) {
-    info_nce_mask(block, rule, stream);
-    launch_clusters(kernel, cluster, blocks_for(block.rows * cluster, 1), threads, 0, stream, block, scale,
-                    row_weights, results, scale_gradient, gradient, cluster);
-  };
-  if (const int few = cluster_of(block.columns, 8)) {
-    launch_with(rows_and_gradient<8, T>, few);
-  } else if (const int many = cluster_of(block.columns, 16)) {
-    launch_with(rows_and_gradient<16, T>, many);
-  } else {
-    info_nce_rows(block, scale, rule, results, stream);
-    const GradientInputs inputs{row_weights, results.maximum, results.sum, nullptr, nullptr};
-    info_nce_gradient(block, scale, 0, inputs, scale_gradient, gradient, stream);
-  }
+  info_nce_mask(block, rule, stream);
+  if (launch_held<8>(block, scale, row_weights, results, scale_gradient, gradient, stream)) return;
+  if (launch_held<16>(block, scale, row_weights, results, scale_gradient, gradient, stream)) return;
+  info_nce_rows(block, scale, {}, results, stream);  // the block is masked
+  const GradientInputs inputs{row_weights, results.maximum, results.sum, nullptr, nullptr};
+  info_nce_gradient(block, scale, 0, inputs, scale_gradient, gradient, stream);
 }
 
 }  // namespace

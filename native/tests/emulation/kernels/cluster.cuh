@@ -7,7 +7,10 @@ namespace xlembed::kernels::cuda {
 
 inline constexpr int largest_cluster = 8;
 
-inline bool has_clusters() { return false; }
+template <typename... Parameters>
+bool has_clusters(void (*)(Parameters...)) {
+  return false;
+}
 
 template <typename... Parameters, typename... Arguments>
 void launch_clusters(void (*kernel)(Parameters...), int cluster, dim3 grid, dim3 block, size_t shared_bytes,
