@@ -68,7 +68,11 @@ Napi::Value create_kernel_benchmark(const Napi::CallbackInfo& info) {
 }
 
 #ifdef XLEMBED_WITH_CUDA
-constexpr auto kAllSizes = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);
+// What libtorch hands out of a GPU's memory, in bytes.
+c10::CachingAllocator::Stat device_memory(at::Device device) {
+  const auto all_sizes = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);
+  return c10::cuda::CUDACachingAllocator::getDeviceStats(device.index()).allocated_bytes[all_sizes];
+}
 #endif
 
 // A line of /proc/self/status in bytes; -1 where there is none.
@@ -87,8 +91,7 @@ double begin_peak(at::Device device) {
 #ifdef XLEMBED_WITH_CUDA
   if (device.is_cuda()) {
     c10::cuda::CUDACachingAllocator::resetPeakStats(device.index());
-    return static_cast<double>(
-        c10::cuda::CUDACachingAllocator::getDeviceStats(device.index()).allocated_bytes[kAllSizes].current);
+    return static_cast<double>(device_memory(device).current);
   }
 #endif
   (void)device;
@@ -97,10 +100,7 @@ double begin_peak(at::Device device) {
 
 double peak_bytes(at::Device device) {
 #ifdef XLEMBED_WITH_CUDA
-  if (device.is_cuda()) {
-    return static_cast<double>(
-        c10::cuda::CUDACachingAllocator::getDeviceStats(device.index()).allocated_bytes[kAllSizes].peak);
-  }
+  if (device.is_cuda()) return static_cast<double>(device_memory(device).peak);
 #endif
   (void)device;
   return status_bytes("VmHWM:");

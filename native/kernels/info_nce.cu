@@ -8,7 +8,6 @@ namespace xlembed::kernels::cuda {
 namespace {
 
 constexpr int threads = 256;  // a block to a row
-constexpr float log2_e = 1.44269504088896341f;
 
 // A maximum and the sum of 2^((s - maximum) * factor) below it, extended value by value.
 struct RunningSum {

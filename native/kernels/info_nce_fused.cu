@@ -9,7 +9,6 @@ namespace xlembed::kernels::cuda {
 namespace {
 
 constexpr int threads = 256;  // of a block; each holds 8 or 16 vectors of four similarities
-constexpr float log2_e = 1.44269504088896341f;
 
 constexpr int64_t columns_of_block(int vectors) { return int64_t{threads} * vectors * 4; }
 

@@ -2,11 +2,9 @@
 // capability 9.0 alone have. XLEMBED_SM_90A says that there is code for them.
 #pragma once
 
-#include "kernels/narrow_scan.cuh"
+#include "kernels/narrow_tiles.cuh"
 
 #ifdef XLEMBED_SM_90A
-#include <cuda_pipeline.h>
-
 #include "kernels/warpgroup.cuh"
 #endif
 
@@ -20,16 +18,13 @@ namespace {
 // one's scores are taken.
 constexpr int group_threads = 128;
 constexpr int wide_threads = 2 * group_threads;
-constexpr int wide_rows = 128;
 constexpr int wide_queries = 256;
-constexpr int wide_depth = 64;
 constexpr int wide_stages = 4;
-constexpr int wide_piece = 8;  // bfloat16 in 16 bytes
-constexpr int pieces_of_row = wide_depth / wide_piece;
+constexpr int pieces_of_row = depth / chunk;
 constexpr int rows_at_once = wide_threads / pieces_of_row;  // that the threads copy together
 
 struct WideStage {
-  bfloat16 rows[wide_rows][wide_depth], queries[wide_queries][wide_depth];
+  bfloat16 rows[tile][depth], queries[wide_queries][depth];
 };
 
 // Brings the stages of a block's tiles to shared memory, one after the other: each thread one piece of every
@@ -44,8 +39,8 @@ class StageCopies {
         tiles_(tiles),
         stages_(stages),
         row_(static_cast<int>(threadIdx.x) / pieces_of_row),
-        column_(static_cast<int>(threadIdx.x) % pieces_of_row * wide_piece),
-        place_((static_cast<int>(threadIdx.x) % pieces_of_row ^ row_ % 8) * wide_piece),
+        column_(static_cast<int>(threadIdx.x) % pieces_of_row * chunk),
+        place_((static_cast<int>(threadIdx.x) % pieces_of_row ^ row_ % 8) * chunk),
         tile_(blockIdx.x) {
     begin_tile();
   }
@@ -56,17 +51,17 @@ class StageCopies {
       WideStage& stage = stages_[stage_];
       const bool inside = dimension_ + column_ < rows_.width;
 #pragma unroll
-      for (int r = 0; r < wide_rows; r += rows_at_once) {
+      for (int r = 0; r < tile; r += rows_at_once) {
         copy(&stage.rows[row_ + r][place_], x_ + r * rows_.width, inside && row_ + r < held_);
       }
 #pragma unroll
       for (int q = 0; q < wide_queries; q += rows_at_once) {
         copy(&stage.queries[row_ + q][place_], q_ + q * rows_.width, inside);
       }
-      x_ += wide_depth;
-      q_ += wide_depth;
+      x_ += depth;
+      q_ += depth;
       stage_ = stage_ + 1 == wide_stages ? 0 : stage_ + 1;
-      dimension_ += wide_depth;
+      dimension_ += depth;
       if (dimension_ >= rows_.width) {
         tile_ += gridDim.x;
         begin_tile();
@@ -79,8 +74,8 @@ class StageCopies {
   __device__ void begin_tile() {
     dimension_ = 0;
     if (tile_ >= tiles_) return;
-    const int64_t first = rows_.first + tile_ / query_tiles_ * wide_rows;
-    held_ = static_cast<int>(min(rows_.end - first, static_cast<int64_t>(wide_rows)));
+    const int64_t first = rows_.first + tile_ / query_tiles_ * tile;
+    held_ = static_cast<int>(min(rows_.end - first, static_cast<int64_t>(tile)));
     x_ = rows_.at(first) + row_ * rows_.width + column_;
     q_ = queries_ + (tile_ % query_tiles_ * wide_queries + row_) * rows_.width + column_;
   }
@@ -110,13 +105,13 @@ __global__ void __launch_bounds__(wide_threads, 1)
   const int group = static_cast<int>(threadIdx.x) / group_threads;
   const int warp = static_cast<int>(threadIdx.x) / warp_lanes,
             lane = static_cast<int>(threadIdx.x) % warp_lanes;
-  const int steps = static_cast<int>((rows.width + wide_depth - 1) / wide_depth);
+  const int steps = static_cast<int>((rows.width + depth - 1) / depth);
   StageCopies copies(rows, queries, query_tiles, tiles, stages);
   copies.next();
   copies.next();
   int at = 0;
   float sums[wide_queries / 2];
-  for (int64_t tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
+  for (int64_t which = blockIdx.x; which < tiles; which += gridDim.x) {
     for (int step = 0; step < steps; ++step) {
       __pipeline_wait_prior(1);
       show_to_products();
@@ -125,16 +120,15 @@ __global__ void __launch_bounds__(wide_threads, 1)
       const uint64_t a = matrix_descriptor(stages[at].rows[group * 64]);
       const uint64_t b = matrix_descriptor(stages[at].queries);
 #pragma unroll
-      for (int k = 0; k < wide_depth / 16; ++k)
-        multiply_64_256(sums, a + 2 * k, b + 2 * k, step > 0 || k > 0);
+      for (int k = 0; k < depth / 16; ++k) multiply_64_256(sums, a + 2 * k, b + 2 * k, step > 0 || k > 0);
       commit_products();
       wait_for_products<1>();
       copies.next();
       at = at + 1 == wide_stages ? 0 : at + 1;
     }
     wait_for_products<0>();
-    const int64_t row = rows.first + tile / query_tiles * wide_rows + warp * 16 + lane / 4;
-    const int64_t query = tile % query_tiles * wide_queries + lane % 4 * 2;
+    const int64_t row = rows.first + which / query_tiles * tile + warp * 16 + lane / 4;
+    const int64_t query = which % query_tiles * wide_queries + lane % 4 * 2;
 #pragma unroll
     for (int j = 0; j < wide_queries / 8; ++j) {
       const float2 thresholds = *reinterpret_cast<const float2*>(sink.thresholds + query + 8 * j);
@@ -163,7 +157,7 @@ void score_by_warpgroups(const NarrowRows& rows, const bfloat16* queries, int64_
   constexpr size_t bytes = wide_stages * sizeof(WideStage) + 1024;
   allow_shared_bytes(score_wide_tiles, bytes);
   const int64_t query_tiles = query_count / wide_queries;
-  const int64_t tiles = (rows.end - rows.first + wide_rows - 1) / wide_rows * query_tiles;
+  const int64_t tiles = (rows.end - rows.first + tile - 1) / tile * query_tiles;
   const auto blocks = static_cast<unsigned>(std::min<int64_t>(tiles, multiprocessors()));
   launch(score_wide_tiles, blocks, wide_threads, bytes, stream, rows, queries, query_tiles, tiles, sink);
 }

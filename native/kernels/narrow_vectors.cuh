@@ -23,12 +23,6 @@ inline __device__ Distance narrow_row(const float* x, int64_t D, int64_t width, 
   return {sqrt(warp_sum(squared.error)), sqrt(warp_sum(squared.length))};
 }
 
-inline constexpr int rows_per_block = 8;  // of a grid: one warp each
-
-inline __device__ int64_t row_of_warp() {
-  return static_cast<int64_t>(blockIdx.x) * rows_per_block + threadIdx.y;
-}
-
 // The rows of a StoredCorpus.
 struct StoredRows {
   Narrow type;

@@ -7,10 +7,6 @@ namespace {
 
 // One warp to a row. Rows that fit stay in its registers; the second pass over longer ones finds them in a
 // cache.
-constexpr int rows_per_block = 8;
-
-__device__ int64_t row_of_warp() { return static_cast<int64_t>(blockIdx.x) * rows_per_block + threadIdx.y; }
-
 // Every lane receives the sum.
 template <typename T, int width>
 __device__ float dot(const T* a, const T* b, int64_t D) {

@@ -163,9 +163,6 @@ __global__ void max_backward(const T* pooled_gradient, const int32_t* winners, c
   }
 }
 
-// ---- What is nearly all zeros: a warp to a token, in order, so that what is written at a time lies together
-// ----
-
 // The sequence of token t, found by the lanes of a warp together.
 __device__ int64_t sequence_of(const int32_t* cumulative, int64_t sequences, int64_t t) {
   int64_t low = 0, high = sequences;  // it is in [low, high)
@@ -178,6 +175,7 @@ __device__ int64_t sequence_of(const int32_t* cumulative, int64_t sequences, int
   return low;
 }
 
+// Nearly all zeros: a warp to a token, in order, so that what is written at a time lies together.
 template <typename T, int width>
 __global__ void first_backward(const T* pooled_gradient, const int32_t* cumulative, int64_t sequences,
                                int64_t D, T* hidden_gradient) {

@@ -5,10 +5,6 @@
 namespace xlembed::kernels::cuda {
 namespace {
 
-constexpr int rows_per_block = 8;  // one warp each
-
-__device__ int64_t row_of_warp() { return static_cast<int64_t>(blockIdx.x) * rows_per_block + threadIdx.y; }
-
 using Row = WarpRow<float, 4>;
 
 // The step between neighbouring integers.

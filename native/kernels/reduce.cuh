@@ -12,6 +12,7 @@ namespace xlembed::kernels::cuda {
 
 inline constexpr int warp_lanes = 32;
 inline constexpr unsigned whole_warp = 0xFFFFFFFFu;
+inline constexpr float log2_e = 1.44269504088896341f;  // exp(x) = exp2f(x * log2_e)
 
 // Every lane receives the sum.
 template <typename T>
@@ -75,6 +76,13 @@ __device__ Vector<T, width> load_vector(const T* source) {
 template <typename T, int width>
 __device__ void store_vector(T* target, const Vector<T, width>& vector) {
   *reinterpret_cast<Vector<T, width>*>(target) = vector;
+}
+
+// Where each warp has a row, a block is (warp_lanes, rows_per_block) threads.
+inline constexpr int rows_per_block = 8;
+
+inline __device__ int64_t row_of_warp() {
+  return static_cast<int64_t>(blockIdx.x) * rows_per_block + threadIdx.y;
 }
 
 // A row in the registers of a warp: lane l holds the vectors l, l + 32, ..; beyond the row are zeros. Every
