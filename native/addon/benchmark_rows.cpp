@@ -113,7 +113,7 @@ std::function<Work()> normalize_into(const Sets& sets, bool backward) {
 template <typename T>
 std::function<Work()> pool_gradient_into(const Sets& sets, const at::Tensor& cumulative, PoolMode mode) {
   return [=]() -> Work {
-    const kernels::PoolShape shape{cumulative.size(0) - 1, sets[0].size(1)};
+    const kernels::PoolShape shape{cumulative.size(0) - 1, sets[0].size(0), sets[0].size(1)};
     const at::Tensor out = at::empty_like(sets[0]);
     const at::Tensor pooled = at::empty({shape.sequences, shape.dimensions}, out.options());
     const at::Tensor upstream = upstream_of(pooled);

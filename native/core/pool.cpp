@@ -13,7 +13,7 @@ struct Pooled {
 
 template <typename T>
 Pooled forward_as(const at::Tensor& hidden, const at::Tensor& cumulative, PoolMode mode) {
-  const kernels::PoolShape shape{cumulative.size(0) - 1, hidden.size(1)};
+  const kernels::PoolShape shape{cumulative.size(0) - 1, hidden.size(0), hidden.size(1)};
   Pooled pooled{at::empty({shape.sequences, shape.dimensions}, hidden.options()), {}};
   const auto* in = elements<T>(hidden);
   const int32_t* bounds = cumulative.const_data_ptr<int32_t>();
@@ -37,7 +37,7 @@ Pooled forward_as(const at::Tensor& hidden, const at::Tensor& cumulative, PoolMo
 template <typename T>
 at::Tensor backward_as(const at::Tensor& gradient, const at::Tensor& cumulative, const at::Tensor& winners,
                        int64_t tokens, PoolMode mode) {
-  const kernels::PoolShape shape{gradient.size(0), gradient.size(1)};
+  const kernels::PoolShape shape{gradient.size(0), tokens, gradient.size(1)};
   const at::Tensor result = at::empty({tokens, shape.dimensions}, gradient.options());
   const auto* in = elements<T>(gradient);
   const int32_t* bounds = cumulative.const_data_ptr<int32_t>();

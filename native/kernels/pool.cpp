@@ -14,9 +14,9 @@ int64_t taken_at_once(PoolShape shape) { return std::max<int64_t>(1, shape.seque
 
 // Of the gradient of all tokens.
 template <typename T>
-RowWriter<T> token_rows(const int32_t* cumulative, PoolShape shape) {
+RowWriter<T> token_rows(PoolShape shape) {
   const int64_t row_bytes = static_cast<int64_t>(sizeof(T)) * shape.dimensions;
-  return {(cumulative[shape.sequences] - cumulative[0]) * row_bytes, shape.dimensions};
+  return {shape.tokens * row_bytes, shape.dimensions};
 }
 
 // Tokens added in one pass over the sums: they are loaded and stored that much more rarely.
@@ -79,7 +79,7 @@ void pool_mean_backward(const T* pooled_gradient, const int32_t* cumulative, Poo
   const int64_t D = shape.dimensions;
 #pragma omp parallel
   {
-    RowWriter<T> rows = token_rows<T>(cumulative, shape);
+    RowWriter<T> rows = token_rows<T>(shape);
     std::vector<T> part(D);
 #pragma omp for schedule(dynamic, taken_at_once(shape))
     for (int64_t b = 0; b < shape.sequences; ++b) {
@@ -112,7 +112,7 @@ void pool_first_backward(const T* pooled_gradient, const int32_t* cumulative, Po
   const int64_t D = shape.dimensions;
 #pragma omp parallel
   {
-    RowWriter<T> rows = token_rows<T>(cumulative, shape);
+    RowWriter<T> rows = token_rows<T>(shape);
 #pragma omp for schedule(dynamic, taken_at_once(shape))
     for (int64_t b = 0; b < shape.sequences; ++b) {
       const int64_t begin = cumulative[b], end = cumulative[b + 1];
@@ -162,7 +162,7 @@ void pool_max_backward(const T* pooled_gradient, const int32_t* winners, const i
   const int64_t D = shape.dimensions;
 #pragma omp parallel
   {
-    RowWriter<T> rows = token_rows<T>(cumulative, shape);
+    RowWriter<T> rows = token_rows<T>(shape);
 #pragma omp for schedule(dynamic, taken_at_once(shape))
     for (int64_t b = 0; b < shape.sequences; ++b) {
       const T* gradient = pooled_gradient + b * D;

@@ -1,4 +1,6 @@
+#include <algorithm>
 #include <cmath>
+#include <type_traits>
 
 #include "kernels/launch.cuh"
 #include "kernels/pool.h"
@@ -7,8 +9,11 @@
 namespace xlembed::kernels::cuda {
 namespace {
 
-// A block is 32 neighbouring columns' vectors x 8 tokens; the blocks of a sequence are neighbours.
+// ---- Pooling: a block is 32 neighbouring columns' vectors x 8 tokens; the blocks of a sequence are
+// neighbours ----
+
 constexpr int token_lanes = 8;
+constexpr dim3 block_shape(warp_lanes, token_lanes);
 
 template <int width>
 __host__ __device__ int64_t blocks_of_sequence(int64_t D) {
@@ -129,45 +134,76 @@ __global__ void max_forward(const T* hidden, const int32_t* cumulative, int64_t 
   store_vector(pooled + b * D + d, result);
 }
 
-template <typename T, int width>
-__global__ void mean_backward(const T* pooled_gradient, const int32_t* cumulative, int64_t D,
-                              T* hidden_gradient) {
-  const auto [b, d] = place_of<width>(D);
-  const int32_t begin = cumulative[b], end = cumulative[b + 1];
-  if (d >= D || begin == end) return;
-  const float share = 1.0f / static_cast<float>(end - begin);
-  Vector<T, width> part = load_vector<T, width>(pooled_gradient + b * D + d);
-#pragma unroll
-  for (int k = 0; k < width; ++k) store(&part.values[k], to_float(part.values[k]) * share);
-  for (int64_t t = begin + static_cast<int32_t>(threadIdx.y); t < end; t += token_lanes) {
-    store_vector(hidden_gradient + t * D + d, part);
-  }
-}
+// ---- Gradients: a block writes some neighbouring tokens, whole rows in order; what they get of a sequence's
+// gradient stays in registers ----
 
-// The gradient of a dimension goes to one token, the winner.
+constexpr int most_threads = 256;
+constexpr int32_t tokens_of_block = 8;
+
+// `width` dimensions of the gradients of a sequence's tokens, for mean, first and max.
 template <typename T, int width>
-__global__ void max_backward(const T* pooled_gradient, const int32_t* winners, const int32_t* cumulative,
-                             int64_t D, T* hidden_gradient) {
-  const auto [b, d] = place_of<width>(D);
-  const int32_t begin = cumulative[b], end = cumulative[b + 1];
-  if (d >= D) return;
-  const Vector<T, width> gradient = load_vector<T, width>(pooled_gradient + b * D + d);
-  int32_t chosen[width];
+struct OfEach {
+  Vector<T, width> value;
+  __device__ Vector<T, width> at(int32_t) const { return value; }
+};
+template <typename T, int width>
+struct OfOne {
+  Vector<T, width> value;
+  int32_t token;
+  __device__ Vector<T, width> at(int32_t t) const { return t == token ? value : Vector<T, width>{}; }
+};
+template <typename T, int width>
+struct OfWinners {
+  Vector<T, width> value;
+  int32_t winners[width];
+  __device__ Vector<T, width> at(int32_t t) const {
+    Vector<T, width> result;
 #pragma unroll
-  for (int k = 0; k < width; ++k) chosen[k] = winners[b * D + d + k];
-  for (int32_t t = begin + static_cast<int32_t>(threadIdx.y); t < end; t += token_lanes) {
-    Vector<T, width> part;
-#pragma unroll
-    for (int k = 0; k < width; ++k) part.values[k] = chosen[k] == t ? gradient.values[k] : T{};
-    store_vector(hidden_gradient + static_cast<int64_t>(t) * D + d, part);
+    for (int k = 0; k < width; ++k) result.values[k] = winners[k] == t ? value.values[k] : T{};
+    return result;
   }
-}
+};
+
+// These from the pooled gradient's elements [place, place + width), of the sequence [begin, end).
+template <typename T>
+struct MeanGradient {
+  const T* pooled;
+  template <int width>
+  __device__ OfEach<T, width> share(int64_t place, int32_t begin, int32_t end) const {
+    const float share = 1.0f / static_cast<float>(end - begin);
+    OfEach<T, width> of{load_vector<T, width>(pooled + place)};
+#pragma unroll
+    for (int k = 0; k < width; ++k) store(&of.value.values[k], to_float(of.value.values[k]) * share);
+    return of;
+  }
+};
+template <typename T>
+struct FirstGradient {
+  const T* pooled;
+  template <int width>
+  __device__ OfOne<T, width> share(int64_t place, int32_t begin, int32_t) const {
+    return {load_vector<T, width>(pooled + place), begin};
+  }
+};
+template <typename T>
+struct MaxGradient {
+  const T* pooled;
+  const int32_t* winners;
+  template <int width>
+  __device__ OfWinners<T, width> share(int64_t place, int32_t, int32_t) const {
+    OfWinners<T, width> of{load_vector<T, width>(pooled + place), {}};
+#pragma unroll
+    for (int k = 0; k < width; ++k) of.winners[k] = winners[place + k];
+    return of;
+  }
+};
 
 // The sequence of token t, found by the lanes of a warp together.
-__device__ int64_t sequence_of(const int32_t* cumulative, int64_t sequences, int64_t t) {
+__device__ int64_t sequence_of(const int32_t* cumulative, int64_t sequences, int32_t t) {
   int64_t low = 0, high = sequences;  // it is in [low, high)
   while (high - low > 1) {
-    const int64_t step = (high - low + warp_lanes - 1) / warp_lanes, probe = low + threadIdx.x * step;
+    const int64_t step = (high - low + warp_lanes - 1) / warp_lanes,
+                  probe = low + threadIdx.x % warp_lanes * step;
     const int before = __popc(__ballot_sync(whole_warp, probe < high && cumulative[probe] <= t));
     low += (before - 1) * step;
     high = min(high, low + step);
@@ -175,81 +211,93 @@ __device__ int64_t sequence_of(const int32_t* cumulative, int64_t sequences, int
   return low;
 }
 
-// Nearly all zeros: a warp to a token, in order, so that what is written at a time lies together.
-template <typename T, int width>
-__global__ void first_backward(const T* pooled_gradient, const int32_t* cumulative, int64_t sequences,
-                               int64_t D, T* hidden_gradient) {
-  const int64_t tokens = cumulative[sequences], warps = static_cast<int64_t>(gridDim.x) * token_lanes;
-  for (int64_t t = static_cast<int64_t>(blockIdx.x) * token_lanes + threadIdx.y; t < tokens; t += warps) {
-    const int64_t b = sequence_of(cumulative, sequences, t);
-    const bool is_first = t == cumulative[b];
+template <typename T, int width, typename Gradient>
+__global__ void __launch_bounds__(most_threads)
+    write_gradient(Gradient gradient, const int32_t* cumulative, PoolShape shape, T* hidden_gradient) {
+  const auto first = static_cast<int32_t>(blockIdx.x) * tokens_of_block;
+  const int32_t last = min(first + tokens_of_block, cumulative[shape.sequences]);
+  const int64_t D = shape.dimensions, first_sequence = sequence_of(cumulative, shape.sequences, first);
+  for (int64_t d = threadIdx.x * width; d < D; d += blockDim.x * width) {
+    int32_t t = first;
+    for (int64_t b = first_sequence; t < last; ++b) {
+      const int32_t begin = cumulative[b], end = cumulative[b + 1];
+      if (t == end) continue;  // it is empty
+      const auto share = gradient.template share<width>(b * D + d, begin, end);
 #pragma unroll 4
-    for (int64_t d = threadIdx.x * width; d < D; d += warp_lanes * width) {
-      Vector<T, width> part = {};
-      if (is_first) part = load_vector<T, width>(pooled_gradient + b * D + d);
-      store_vector(hidden_gradient + t * D + d, part);
+      for (; t < min(end, last); ++t) store_vector(hidden_gradient + t * D + d, share.at(t));
     }
   }
 }
 
-// As many blocks as run at a time: they go on from token to token.
-template <int>
-unsigned grid_of_tokens(PoolShape) {
-  return static_cast<unsigned>(multiprocessors() * 8);
+// With 16-byte accesses where both tensors' rows allow it.
+template <typename T, typename Body>
+void with_width(const T* in, const T* out, PoolShape shape, Body body) {
+  if (shape.sequences == 0 || shape.dimensions == 0) return;
+  if (rows_are_vectors(in, shape.dimensions) && rows_are_vectors(out, shape.dimensions)) {
+    body(std::integral_constant<int, vector_width<T>>());
+  } else {
+    body(std::integral_constant<int, 1>());
+  }
 }
 
-constexpr dim3 block_shape() { return dim3(warp_lanes, token_lanes); }
+template <typename T, typename Gradient>
+void launch_gradient(const Gradient& gradient, const int32_t* cumulative, PoolShape shape, T* hidden_gradient,
+                     CudaStream stream) {
+  with_width(gradient.pooled, hidden_gradient, shape, [&](auto width) {
+    const int64_t vectors = (shape.dimensions + width - 1) / width;
+    const int64_t warps = (vectors + warp_lanes - 1) / warp_lanes;
+    const auto threads = static_cast<unsigned>(std::min<int64_t>(warps * warp_lanes, most_threads));
+    launch(write_gradient<T, width, Gradient>, blocks_for(shape.tokens, tokens_of_block), threads, 0, stream,
+           gradient, cumulative, shape, hidden_gradient);
+  });
+}
 
 }  // namespace
-
-// Runs the kernel with 16-byte accesses where both tensors' rows allow it.
-#define XLEMBED_POOL_LAUNCH(kernel, in, out, grid, ...)                                    \
-  if (shape.sequences == 0 || shape.dimensions == 0) return;                               \
-  if (rows_are_vectors(in, shape.dimensions) && rows_are_vectors(out, shape.dimensions)) { \
-    constexpr int width = vector_width<T>;                                                 \
-    launch(kernel<T, width>, grid<width>(shape), block_shape(), 0, stream, __VA_ARGS__);   \
-  } else {                                                                                 \
-    launch(kernel<T, 1>, grid<1>(shape), block_shape(), 0, stream, __VA_ARGS__);           \
-  }
 
 template <typename T>
 void pool_mean_forward(const T* hidden, const int32_t* cumulative, PoolShape shape, T* pooled,
                        CudaStream stream) {
-  XLEMBED_POOL_LAUNCH(mean_forward, hidden, pooled, grid_of, hidden, cumulative, shape.dimensions, pooled)
+  with_width(hidden, pooled, shape, [&](auto width) {
+    launch(mean_forward<T, width>, grid_of<width>(shape), block_shape, 0, stream, hidden, cumulative,
+           shape.dimensions, pooled);
+  });
 }
 
 template <typename T>
 void pool_mean_backward(const T* pooled_gradient, const int32_t* cumulative, PoolShape shape,
                         T* hidden_gradient, CudaStream stream) {
-  XLEMBED_POOL_LAUNCH(mean_backward, pooled_gradient, hidden_gradient, grid_of, pooled_gradient, cumulative,
-                      shape.dimensions, hidden_gradient)
+  launch_gradient(MeanGradient<T>{pooled_gradient}, cumulative, shape, hidden_gradient, stream);
 }
 
 template <typename T>
 void pool_first_forward(const T* hidden, const int32_t* cumulative, PoolShape shape, T* pooled,
                         CudaStream stream) {
-  XLEMBED_POOL_LAUNCH(first_forward, hidden, pooled, grid_of, hidden, cumulative, shape.dimensions, pooled)
+  with_width(hidden, pooled, shape, [&](auto width) {
+    launch(first_forward<T, width>, grid_of<width>(shape), block_shape, 0, stream, hidden, cumulative,
+           shape.dimensions, pooled);
+  });
 }
 
 template <typename T>
 void pool_first_backward(const T* pooled_gradient, const int32_t* cumulative, PoolShape shape,
                          T* hidden_gradient, CudaStream stream) {
-  XLEMBED_POOL_LAUNCH(first_backward, pooled_gradient, hidden_gradient, grid_of_tokens, pooled_gradient,
-                      cumulative, shape.sequences, shape.dimensions, hidden_gradient)
+  launch_gradient(FirstGradient<T>{pooled_gradient}, cumulative, shape, hidden_gradient, stream);
 }
 
 template <typename T>
 void pool_max_forward(const T* hidden, const int32_t* cumulative, PoolShape shape, T* pooled,
                       int32_t* winners, CudaStream stream) {
-  XLEMBED_POOL_LAUNCH(max_forward, hidden, pooled, grid_of, hidden, cumulative, shape.dimensions, pooled,
-                      winners)
+  with_width(hidden, pooled, shape, [&](auto width) {
+    launch(max_forward<T, width>, grid_of<width>(shape), block_shape, 0, stream, hidden, cumulative,
+           shape.dimensions, pooled, winners);
+  });
 }
 
 template <typename T>
 void pool_max_backward(const T* pooled_gradient, const int32_t* winners, const int32_t* cumulative,
-                       PoolShape shape, T* hidden_gradient, CudaStream stream){
-    XLEMBED_POOL_LAUNCH(max_backward, pooled_gradient, hidden_gradient, grid_of, pooled_gradient, winners,
-                        cumulative, shape.dimensions, hidden_gradient)}
+                       PoolShape shape, T* hidden_gradient, CudaStream stream) {
+  launch_gradient(MaxGradient<T>{pooled_gradient, winners}, cumulative, shape, hidden_gradient, stream);
+}
 
 #define XLEMBED_POOL(T)                                                                          \
   template void pool_mean_forward(const T*, const int32_t*, PoolShape, T*, CudaStream);          \

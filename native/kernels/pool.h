@@ -16,6 +16,7 @@ namespace xlembed::kernels {
 
 struct PoolShape {
   int64_t sequences;   // B
+  int64_t tokens;      // T, cumulative[B]
   int64_t dimensions;  // D
 };
 

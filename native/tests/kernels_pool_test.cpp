@@ -16,9 +16,16 @@ using xlembed::kernels::to_float;
 struct Case {
   std::vector<int32_t> cumulative;
   int64_t D;
-  PoolShape shape() const { return {static_cast<int64_t>(cumulative.size()) - 1, D}; }
+  PoolShape shape() const { return {static_cast<int64_t>(cumulative.size()) - 1, cumulative.back(), D}; }
   size_t tokens() const { return static_cast<size_t>(cumulative.back()); }
 };
+
+// Lengths 0, 1, 2, 0, 1, 2, ..
+std::vector<int32_t> short_sequences(int32_t count) {
+  std::vector<int32_t> cumulative(1, 0);
+  for (int32_t b = 0; b < count; ++b) cumulative.push_back(cumulative.back() + b % 3);
+  return cumulative;
+}
 
 std::vector<Case> cases() {
   std::vector<Case> all;
@@ -26,6 +33,7 @@ std::vector<Case> cases() {
     all.push_back({{0}, D});
     all.push_back({{0, 0}, D});
     all.push_back({{0, 1}, D});
+    if (D < 384) all.push_back({short_sequences(1100), D});
     if (D < 1024 || !device::emulated) all.push_back({{0, 31, 31, 64, 65, 1065}, D});
     if (D < 384 || !device::emulated) all.push_back({{0, 4097}, D});
   }
@@ -121,10 +129,10 @@ void a_nan_shows() {
     const float nan = std::nanf("");
     Array<float> hidden(kind, {1, nan, 3, 2, 5, 6, 7, 8, 9, 10}), pooled(kind, 1);
     Array<int32_t> cumulative(kind, {0, 10}), winners(kind, 1);
-    LAUNCH(kind, pool_max_forward, hidden.data(), cumulative.data(), PoolShape{1, 1}, pooled.data(),
+    LAUNCH(kind, pool_max_forward, hidden.data(), cumulative.data(), PoolShape{1, 10, 1}, pooled.data(),
            winners.data());
     CHECK(std::isnan(pooled.get()[0]) && winners.get()[0] == 1);
-    LAUNCH(kind, pool_mean_forward, hidden.data(), cumulative.data(), PoolShape{1, 1}, pooled.data());
+    LAUNCH(kind, pool_mean_forward, hidden.data(), cumulative.data(), PoolShape{1, 10, 1}, pooled.data());
     CHECK(std::isnan(pooled.get()[0]));
   }
 }
