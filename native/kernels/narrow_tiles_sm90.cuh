@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kernels/narrow_tiles.cuh"
+#include "kernels/narrow_vectors.h"
 
 #ifdef XLEMBED_SM_90A
 #include "kernels/warpgroup.cuh"
@@ -13,25 +14,28 @@ namespace {
 
 #ifdef XLEMBED_SM_90A
 
-// 128 rows x 256 queries at a time, 64 rows to each group of four warps, four stages of 64 dimensions. One
+// 192 rows x 256 queries at a time, 64 rows to each group of four warps, four stages of 64 dimensions. One
 // block stays on each multiprocessor and goes from tile to tile: what the next one needs is copied while this
-// one's scores are taken.
+// one's scores are taken. No larger tile has room in registers.
 constexpr int group_threads = 128;
-constexpr int wide_threads = 2 * group_threads;
+constexpr int groups = 3;
+constexpr int wide_threads = groups * group_threads;
+constexpr int wide_rows = groups * 64;
 constexpr int wide_queries = 256;
 constexpr int wide_stages = 4;
+static_assert(narrow_tile_rows % wide_rows == 0);
 constexpr int pieces_of_row = depth / chunk;
 constexpr int rows_at_once = wide_threads / pieces_of_row;  // that the threads copy together
 
 struct WideStage {
-  bfloat16 rows[tile][depth], queries[wide_queries][depth];
+  bfloat16 rows[wide_rows][depth], queries[wide_queries][depth];
 };
 
 // Brings the stages of a block's tiles to shared memory, one after the other: each thread one piece of every
-// 32nd row.
+// 48th row.
 class StageCopies {
  public:
-  __device__ StageCopies(const NarrowRows& rows, const bfloat16* queries, int64_t query_tiles, int64_t tiles,
+  __device__ StageCopies(const NarrowRows& rows, const bfloat16* queries, int query_tiles, int tiles,
                          WideStage* stages)
       : rows_(rows),
         queries_(queries),
@@ -41,7 +45,7 @@ class StageCopies {
         row_(static_cast<int>(threadIdx.x) / pieces_of_row),
         column_(static_cast<int>(threadIdx.x) % pieces_of_row * chunk),
         place_((static_cast<int>(threadIdx.x) % pieces_of_row ^ row_ % 8) * chunk),
-        tile_(blockIdx.x) {
+        tile_(static_cast<int>(blockIdx.x)) {
     begin_tile();
   }
 
@@ -51,11 +55,12 @@ class StageCopies {
       WideStage& stage = stages_[stage_];
       const bool inside = dimension_ + column_ < rows_.width;
 #pragma unroll
-      for (int r = 0; r < tile; r += rows_at_once) {
+      for (int r = 0; r < wide_rows; r += rows_at_once) {
         copy(&stage.rows[row_ + r][place_], x_ + r * rows_.width, inside && row_ + r < held_);
       }
 #pragma unroll
       for (int q = 0; q < wide_queries; q += rows_at_once) {
+        if (q + rows_at_once > wide_queries && row_ + q >= wide_queries) break;
         copy(&stage.queries[row_ + q][place_], q_ + q * rows_.width, inside);
       }
       x_ += depth;
@@ -63,7 +68,7 @@ class StageCopies {
       stage_ = stage_ + 1 == wide_stages ? 0 : stage_ + 1;
       dimension_ += depth;
       if (dimension_ >= rows_.width) {
-        tile_ += gridDim.x;
+        tile_ += static_cast<int>(gridDim.x);
         begin_tile();
       }
     }
@@ -74,10 +79,10 @@ class StageCopies {
   __device__ void begin_tile() {
     dimension_ = 0;
     if (tile_ >= tiles_) return;
-    const int64_t first = rows_.first + tile_ / query_tiles_ * tile;
-    held_ = static_cast<int>(min(rows_.end - first, static_cast<int64_t>(tile)));
+    const int64_t first = rows_.first + static_cast<int64_t>(tile_ / query_tiles_) * wide_rows;
+    held_ = static_cast<int>(min(rows_.end - first, static_cast<int64_t>(wide_rows)));
     x_ = rows_.at(first) + row_ * rows_.width + column_;
-    q_ = queries_ + (tile_ % query_tiles_ * wide_queries + row_) * rows_.width + column_;
+    q_ = queries_ + static_cast<int64_t>(tile_ % query_tiles_ * wide_queries + row_) * rows_.width + column_;
   }
 
   // Sixteen bytes, or zeros.
@@ -87,18 +92,15 @@ class StageCopies {
 
   const NarrowRows& rows_;
   const bfloat16* queries_;
-  int64_t query_tiles_, tiles_;
+  int query_tiles_, tiles_;
   WideStage* stages_;
   int row_, column_, place_;
-  int64_t tile_;
-  int stage_ = 0, held_ = 0;
-  int64_t dimension_ = 0;
+  int tile_, stage_ = 0, held_ = 0, dimension_ = 0;
   const bfloat16 *x_ = nullptr, *q_ = nullptr;
 };
 
 __global__ void __launch_bounds__(wide_threads, 1)
-    score_wide_tiles(NarrowRows rows, const bfloat16* queries, int64_t query_tiles, int64_t tiles,
-                     CollectNear sink) {
+    score_wide_tiles(NarrowRows rows, const bfloat16* queries, int query_tiles, int tiles, CollectNear sink) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
   const auto start = reinterpret_cast<uintptr_t>(dynamic_shared<char>());
   auto* const stages = reinterpret_cast<WideStage*>((start + 1023) / 1024 * 1024);
@@ -111,35 +113,43 @@ __global__ void __launch_bounds__(wide_threads, 1)
   copies.next();
   int at = 0;
   float sums[wide_queries / 2];
-  for (int64_t which = blockIdx.x; which < tiles; which += gridDim.x) {
+  for (int which = static_cast<int>(blockIdx.x); which < tiles; which += static_cast<int>(gridDim.x)) {
     for (int step = 0; step < steps; ++step) {
       __pipeline_wait_prior(1);
       show_to_products();
-      __syncthreads();  // the stage is here, and nobody reads the one before the last
+      __syncthreads();  // the stage is here, and nobody reads the one before the last any more
       begin_products();
       const uint64_t a = matrix_descriptor(stages[at].rows[group * 64]);
       const uint64_t b = matrix_descriptor(stages[at].queries);
 #pragma unroll
       for (int k = 0; k < depth / 16; ++k) multiply_64_256(sums, a + 2 * k, b + 2 * k, step > 0 || k > 0);
       commit_products();
+      copies.next();  // to where everybody has done with the products of two steps ago
       wait_for_products<1>();
-      copies.next();
       at = at + 1 == wide_stages ? 0 : at + 1;
     }
     wait_for_products<0>();
-    const int64_t row = rows.first + which / query_tiles * tile + warp * 16 + lane / 4;
-    const int64_t query = which % query_tiles * wide_queries + lane % 4 * 2;
+    // Of the tile's rows and queries, what this thread has the sums of.
+    const int row = static_cast<int>(rows.first) + which / query_tiles * wide_rows + warp * 16 + lane / 4;
+    const int query = which % query_tiles * wide_queries + lane % 4 * 2;
+    // Seldom does a score reach its threshold: sixteen are looked at before one is looked at alone.
 #pragma unroll
-    for (int j = 0; j < wide_queries / 8; ++j) {
-      const float2 thresholds = *reinterpret_cast<const float2*>(sink.thresholds + query + 8 * j);
-      const float* own = &sums[4 * j];  // rows `row` and the eighth behind it, of two queries
-      // Seldom does one of the four reach its threshold.
-      if (fmaxf(own[0], own[2]) < thresholds.x && fmaxf(own[1], own[3]) < thresholds.y) continue;
+    for (int first = 0; first < wide_queries / 8; first += 4) {
+      float2 thresholds[4];
+      bool any = false;
 #pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        const int64_t r = row + i / 2 * 8;
-        const float threshold = i % 2 ? thresholds.y : thresholds.x;
-        if (own[i] >= threshold && r < rows.end) sink.append(query + 8 * j + i % 2, r, own[i]);
+      for (int j = 0; j < 4; ++j) {
+        thresholds[j] = *reinterpret_cast<const float2*>(sink.thresholds + query + 8 * (first + j));
+        const float* own = &sums[4 * (first + j)];  // rows `row` and the eighth behind it, of two queries
+        any |= fmaxf(own[0], own[2]) >= thresholds[j].x || fmaxf(own[1], own[3]) >= thresholds[j].y;
+      }
+      if (!any) continue;
+#pragma unroll
+      for (int i = 0; i < 16; ++i) {
+        const int q = query + 8 * (first + i / 4) + i % 2, r = row + i / 2 % 2 * 8;
+        const float score = sums[4 * first + i],
+                    threshold = i % 2 ? thresholds[i / 4].y : thresholds[i / 4].x;
+        if (score >= threshold && r < rows.end) sink.append(q, r, score);
       }
     }
   }
@@ -156,9 +166,9 @@ void score_by_warpgroups(const NarrowRows& rows, const bfloat16* queries, int64_
                          const CollectNear& sink, CudaStream stream) {
   constexpr size_t bytes = wide_stages * sizeof(WideStage) + 1024;
   allow_shared_bytes(score_wide_tiles, bytes);
-  const int64_t query_tiles = query_count / wide_queries;
-  const int64_t tiles = (rows.end - rows.first + tile - 1) / tile * query_tiles;
-  const auto blocks = static_cast<unsigned>(std::min<int64_t>(tiles, multiprocessors()));
+  const auto query_tiles = static_cast<int>(query_count / wide_queries);
+  const auto tiles = static_cast<int>((rows.end - rows.first + wide_rows - 1) / wide_rows) * query_tiles;
+  const auto blocks = static_cast<unsigned>(std::min(tiles, multiprocessors()));
   launch(score_wide_tiles, blocks, wide_threads, bytes, stream, rows, queries, query_tiles, tiles, sink);
 }
 

@@ -226,9 +226,10 @@ std::vector<int> search_near(const float* queries, int64_t query_count, CorpusSh
          pieces.given_up);
   allow_shared_bytes(keep_near, sort_bytes);
   allow_shared_bytes(keep_best, sort_bytes);
-  // Every row of the first slab enters the lists: no more of them than give a threshold. A multiple of a
-  // tile, as all slabs that follow.
-  int64_t slab = std::clamp<int64_t>((8 * k + tile - 1) / tile * tile, 8 * tile, list_capacity / 2);
+  // Every row of the first slab enters the lists: no more of them than give a threshold. Whole tiles, as all
+  // slabs that follow.
+  constexpr int64_t most_tiles = list_capacity / 2 / narrow_tile_rows;
+  int64_t slab = std::clamp<int64_t>(8 * k / narrow_tile_rows + 1, 3, most_tiles) * narrow_tile_rows;
   for (int64_t first = 0, end; first < corpus.rows; first = end) {
     end = std::min(corpus.rows, first + slab);
     score_slab(first, end);

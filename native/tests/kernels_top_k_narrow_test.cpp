@@ -307,6 +307,7 @@ void gpu_gives_the_same_bits() {
   gpu_agrees(random_vectors(device::emulated ? 9000 : 200000, 96, 17), 96, 100, few);
   gpu_agrees(random_vectors(device::emulated ? 6000 : 100000, 96, 18), 96, 1000, few);
   gpu_agrees(random_vectors(30, 24, 19), 24, 100, few);
+  gpu_agrees(random_vectors(2500, 72, 35), 72, 10, {257});  // tiles of two slabs
   // More equal rows than a list holds.
   const auto one = random_vectors(1, 8, 20);
   std::vector<float> x;
