@@ -98,12 +98,16 @@ __global__ void __launch_bounds__(tile_threads, 2)
     for (int odd = 0; odd < 2; ++odd) {
       const int64_t query = first_query + warp_query + 8 * j + lane % 4 * 2 + odd;
       const float threshold = sink.thresholds[query];
+      const auto score = [&](int i) { return sums[i / 2][j][i % 2 * 2 + odd]; };
+      const auto row = [&](int i) { return warp_row + 8 * i + lane / 4; };
+      unsigned places[8];  // all asked for before the first is needed
 #pragma unroll
       for (int i = 0; i < 8; ++i) {
-        const float score = sums[i / 2][j][i % 2 * 2 + odd];
-        const int row = warp_row + 8 * i + lane / 4;
-        if (score >= threshold && row < held) sink.append(query, first_row + row, score);
+        const bool near = score(i) >= threshold && row(i) < held;
+        places[i] = near ? sink.place(query) : list_capacity;
       }
+#pragma unroll
+      for (int i = 0; i < 8; ++i) sink.put(query, places[i], first_row + row(i), score(i));
     }
   }
 }

@@ -108,6 +108,7 @@ __global__ void __launch_bounds__(wide_threads, 1)
   const int warp = static_cast<int>(threadIdx.x) / warp_lanes,
             lane = static_cast<int>(threadIdx.x) % warp_lanes;
   const int steps = static_cast<int>((rows.width + depth - 1) / depth);
+  const auto end = static_cast<int>(rows.end);
   StageCopies copies(rows, queries, query_tiles, tiles, stages);
   copies.next();
   copies.next();
@@ -144,12 +145,20 @@ __global__ void __launch_bounds__(wide_threads, 1)
         any |= fmaxf(own[0], own[2]) >= thresholds[j].x || fmaxf(own[1], own[3]) >= thresholds[j].y;
       }
       if (!any) continue;
+      // Eight places are asked for before the first is needed.
 #pragma unroll
-      for (int i = 0; i < 16; ++i) {
-        const int q = query + 8 * (first + i / 4) + i % 2, r = row + i / 2 % 2 * 8;
-        const float score = sums[4 * first + i],
-                    threshold = i % 2 ? thresholds[i / 4].y : thresholds[i / 4].x;
-        if (score >= threshold && r < rows.end) sink.append(q, r, score);
+      for (int j = first; j < first + 4; j += 2) {
+        unsigned places[8];
+#pragma unroll
+        for (int i = 0; i < 8; ++i) {
+          const float2 both = thresholds[j - first + i / 4];
+          const bool near = sums[4 * j + i] >= (i % 2 ? both.y : both.x) && row + i / 2 % 2 * 8 < end;
+          places[i] = near ? sink.place(query + 8 * (j + i / 4) + i % 2) : list_capacity;
+        }
+#pragma unroll
+        for (int i = 0; i < 8; ++i) {
+          sink.put(query + 8 * (j + i / 4) + i % 2, places[i], row + i / 2 % 2 * 8, sums[4 * j + i]);
+        }
       }
     }
   }

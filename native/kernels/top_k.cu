@@ -244,15 +244,18 @@ __global__ void write_panel_rows(const float* vectors, int64_t first, int64_t co
   block[(row / kPanelRows * D + d) * kPanelRows + row % kPanelRows] = vectors[at];
 }
 
-__global__ void score_relevant(const float* queries, const float* block, int64_t first_row, int64_t end,
-                               int64_t D, const int32_t* relevant, const int32_t* offsets, float* scores,
-                               int32_t* ranks) {
+// A warp to a query.
+__global__ void __launch_bounds__(warp_lanes)
+    score_relevant(const float* queries, const float* block, int64_t first_row, int64_t end, int64_t D,
+                   const int32_t* relevant, const int32_t* offsets, float* scores, int32_t* ranks) {
   const int64_t query = static_cast<int64_t>(blockIdx.x);
-  for (int32_t i = offsets[query] + threadIdx.x; i < offsets[query + 1]; i += blockDim.x) {
+  for (int32_t i = offsets[query]; i < offsets[query + 1]; ++i) {
     if (relevant[i] < first_row || relevant[i] >= end) continue;
     const int64_t row = relevant[i] - first_row;
     const float* x = block + row / kPanelRows * D * kPanelRows + row % kPanelRows;
-    scores[i] = score_pair(PanelRow{x}, queries + query * D, D);
+    const float score = score_pair<1>(PanelRow{x}, queries + query * D, D);
+    if (threadIdx.x != 0) continue;
+    scores[i] = score;
     ranks[i] = 1;
   }
 }

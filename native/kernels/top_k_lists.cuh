@@ -32,15 +32,31 @@ __device__ float score_of(Key key) {
   return __uint_as_float(ascending & 0x80000000u ? ascending & 0x7FFFFFFFu : ~ascending);
 }
 
-// The score of top_k.h for one pair; x(d) is dimension d of the row.
-template <typename Row>
+// The score of top_k.h for one pair, by a warp of a block of so many; x(d) is dimension d of the row. The
+// lanes bring a chain's numbers to shared memory together, all under way before the first is needed: one
+// thread alone would wait for memory again and again.
+template <int warps, typename Row>
 __device__ float score_pair(const Row& x, const float* query, int64_t D) {
+  constexpr int loads = static_cast<int>(kChain) / warp_lanes;
+  alignas(16) __shared__ float2 all_pairs[warps][kChain];
+  float2* const pairs = all_pairs[threadIdx.x / warp_lanes];
+  const int lane = static_cast<int>(threadIdx.x) % warp_lanes;
   float score = 0;
   for (int64_t begin = 0; begin < D; begin += kChain) {
-    const int64_t end = begin + kChain < D ? begin + kChain : D;
+    const int count = static_cast<int>(min(D - begin, kChain));
+    float2 own[loads];
+#pragma unroll
+    for (int i = 0; i < loads; ++i) {
+      const int d = i * warp_lanes + lane;
+      if (d < count) own[i] = {x(begin + d), __ldg(query + begin + d)};
+    }
+#pragma unroll
+    for (int i = 0; i < loads; ++i) pairs[i * warp_lanes + lane] = own[i];
+    __syncwarp();
     float sum = 0;
-#pragma unroll 16
-    for (int64_t d = begin; d < end; ++d) sum = fmaf(x(d), __ldg(query + d), sum);
+#pragma unroll 8
+    for (int d = 0; d < count; ++d) sum = fmaf(pairs[d].x, pairs[d].y, sum);
+    __syncwarp();
     score = begin == 0 ? sum : score + sum;
   }
   return score;
@@ -81,11 +97,15 @@ struct Collect {
   __device__ void operator()(int64_t query, const int64_t (&rows)[count], const float (&scores)[count],
                              int64_t end) const {
     const float threshold = thresholds[query];
+    unsigned places[count];  // all asked for before the first is needed
 #pragma unroll
     for (int i = 0; i < count; ++i) {
-      if (rows[i] >= end || !(scores[i] > threshold)) continue;
-      const unsigned at = atomicAdd(&counts[query], 1u);
-      if (at < list_capacity) lists[query * list_capacity + at] = key_of(scores[i], rows[i]);
+      const bool better = rows[i] < end && scores[i] > threshold;
+      places[i] = better ? atomicAdd(&counts[query], 1u) : list_capacity;
+    }
+#pragma unroll
+    for (int i = 0; i < count; ++i) {
+      if (places[i] < list_capacity) lists[query * list_capacity + places[i]] = key_of(scores[i], rows[i]);
     }
   }
 };

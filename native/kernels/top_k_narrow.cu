@@ -120,10 +120,14 @@ __global__ void __launch_bounds__(sort_threads) keep_near(int64_t k, const float
   counts[query] = given_up[query] ? 0 : kept;
 }
 
-// ---- Second pass: a thread to a row, its score that of top_k.h ----
+// ---- Second pass: a warp to a row, its score that of top_k.h ----
 
-constexpr int rescore_threads = 128;
-constexpr int rescore_blocks = 16;  // of one query
+constexpr int rescore_warps = 4;  // of a block
+
+// Blocks of one query: some two rows for each of the k are within the margin.
+unsigned rescore_blocks(int64_t k) {
+  return static_cast<unsigned>(std::clamp<int64_t>(2 * k / rescore_warps, 1, 64));
+}
 
 // Where the second pass finds a row: in float32 panels, or in the numbers that are kept.
 struct PanelVectors {
@@ -133,7 +137,7 @@ struct PanelVectors {
   __device__ float score(int64_t row, const float* query, int64_t D) const {
     const int64_t at = row % memory_rows;
     const float* x = blocks[row / memory_rows] + at / kPanelRows * kPanelRows * D + at % kPanelRows;
-    return score_pair(PanelRow{x}, query, D);
+    return score_pair<rescore_warps>(PanelRow{x}, query, D);
   }
 };
 struct StoredRow {
@@ -145,20 +149,21 @@ struct StoredVectors {
   StoredRows rows;
 
   __device__ float score(int64_t row, const float* query, int64_t D) const {
-    return score_pair(StoredRow{rows, rows.at(row)}, query, D);
+    return score_pair<rescore_warps>(StoredRow{rows, rows.at(row)}, query, D);
   }
 };
 
 template <typename Vectors>
-__global__ void rescore(const float* queries, int64_t D, Vectors vectors, const unsigned* counts,
-                        Key* lists) {
+__global__ void __launch_bounds__(rescore_warps* warp_lanes)
+    rescore(const float* queries, int64_t D, Vectors vectors, const unsigned* counts, Key* lists) {
   const int64_t query = blockIdx.y;
   const float* q = queries + query * D;
   Key* list = lists + query * list_capacity;
-  for (unsigned i = blockIdx.x * rescore_threads + threadIdx.x; i < counts[query];
-       i += rescore_blocks * rescore_threads) {
+  const unsigned warp = blockIdx.x * rescore_warps + threadIdx.x / warp_lanes;
+  for (unsigned i = warp; i < counts[query]; i += gridDim.x * rescore_warps) {
     const auto row = static_cast<int64_t>(list[i] & 0xFFFFFFFFu);
-    list[i] = key_of(vectors.score(row, q, D), row);
+    const float score = vectors.score(row, q, D);
+    if (threadIdx.x % warp_lanes == 0) list[i] = key_of(score, row);
   }
 }
 
@@ -237,8 +242,8 @@ std::vector<int> search_near(const float* queries, int64_t query_count, CorpusSh
            lists.counts, lists.keys, pieces.given_up);
     slab = end * (narrow_growth(k) - 1);
   }
-  launch(rescore<Vectors>, dim3(rescore_blocks, count), rescore_threads, 0, stream, queries, D, vectors,
-         lists.counts, lists.keys);
+  launch(rescore<Vectors>, dim3(rescore_blocks(k), count), rescore_warps * warp_lanes, 0, stream, queries, D,
+         vectors, lists.counts, lists.keys);
   launch(keep_best, count, sort_threads, sort_bytes, stream, k, lists.thresholds, lists.counts, lists.keys,
          lists.overflowed);
   launch(write_lists, blocks_for(query_count * k, plain_threads), plain_threads, 0, stream, query_count, k,
