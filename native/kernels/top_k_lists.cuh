@@ -44,7 +44,7 @@ __device__ float score_pair(const Row& x, const float* query, int64_t D) {
   float score = 0;
   for (int64_t begin = 0; begin < D; begin += kChain) {
     const int count = static_cast<int>(min(D - begin, kChain));
-    float2 own[loads];
+    float2 own[loads] = {};
 #pragma unroll
     for (int i = 0; i < loads; ++i) {
       const int d = i * warp_lanes + lane;
