@@ -10,28 +10,40 @@
 namespace xlembed {
 namespace {
 
+// What is known without a device is a scalar on the CPU, which an operation there takes along: each one less
+// is a launch less.
 struct Outcome {
   InfoNceSums sums;
   at::Tensor loss;    // ()
   at::Tensor factor;  // (): 1 / the sum of the weights, halved when symmetric
 };
 
+at::Tensor temperature_of(const InfoNceOptions& options) {
+  if (options.learned_temperature.defined()) return options.learned_temperature;
+  return at::scalar_tensor(options.temperature, at::kFloat);
+}
+
+// On the device of the queries: its kernels read it, and nobody waits for it.
+at::Tensor scale_of(const at::Tensor& temperature, const at::Tensor& queries) {
+  const at::Tensor scale = temperature.detach().reciprocal();
+  if (scale.device() == queries.device()) return scale;
+  return at::full({}, scale.item<float>(), queries.options().dtype(at::kFloat));
+}
+
 Outcome compute(const at::Tensor& queries, const at::Tensor& passages, const at::Tensor& temperature,
                 const InfoNceOptions& options, InfoNceWanted wanted) {
   const at::NoGradGuard no_grad;
   const c10::DeviceGuard guard(queries.device());
-  const at::Tensor scale = temperature.detach().reciprocal();
   Outcome outcome;
-  outcome.sums = info_nce_blocks(queries, passages, scale, options, wanted);
+  outcome.sums = info_nce_blocks(queries, passages, scale_of(temperature, queries), options, wanted);
   const double directions = options.symmetric ? 2 : 1;
   if (options.row_weights.defined()) {
     const at::Tensor weights = options.row_weights.to(at::kDouble), total = weights.sum();
     outcome.loss = ((outcome.sums.row_loss * weights).sum() / total).to(at::kFloat);
     outcome.factor = (1 / (directions * total)).to(at::kFloat);
   } else {
-    const auto count = static_cast<double>(queries.size(0));
-    outcome.loss = outcome.sums.row_loss.sum(at::kDouble).div_(count).to(at::kFloat);
-    outcome.factor = at::full({}, 1 / (directions * count), scale.options());
+    outcome.loss = outcome.sums.row_loss.mean(at::kDouble).to(at::kFloat);
+    outcome.factor = at::scalar_tensor(1 / (directions * static_cast<double>(queries.size(0))), at::kFloat);
   }
   return outcome;
 }
@@ -60,8 +72,7 @@ struct InfoNceFunction : torch::autograd::Function<InfoNceFunction> {
     }
     const auto saved = context->get_saved_variables();
     const at::Tensor& temperature = saved[0];
-    const at::Tensor upstream = gradients[0] * saved[1];
-    const at::Tensor factor = upstream / temperature;
+    const at::Tensor factor = gradients[0] * (saved[1] / temperature);
     const auto dtype = static_cast<at::ScalarType>(context->saved_data["dtype"].toInt());
     // Without retain_graph there is no second use: the sums become the gradients, with no copy beside them
     // where they have their type.
@@ -79,7 +90,8 @@ struct InfoNceFunction : torch::autograd::Function<InfoNceFunction> {
     };
     at::Tensor temperature_gradient;
     if (saved[2].defined()) {
-      temperature_gradient = (saved[2] * upstream / -temperature.to(at::kDouble).square()).to(at::kFloat);
+      temperature_gradient =
+          (saved[2] * gradients[0] * saved[1] / -temperature.to(at::kDouble).square()).to(at::kFloat);
     }
     return {gradient("queries"), gradient("passages"), temperature_gradient, {}, {}};
   }
@@ -131,9 +143,7 @@ void check(const at::Tensor& queries, const at::Tensor& passages, const InfoNceO
 
 InfoNceResult info_nce(const at::Tensor& queries, const at::Tensor& passages, const InfoNceOptions& options) {
   check(queries, passages, options);
-  const at::Tensor temperature = options.learned_temperature.defined()
-                                     ? options.learned_temperature
-                                     : at::full({}, options.temperature, queries.options().dtype(at::kFloat));
+  const at::Tensor temperature = temperature_of(options);
   const bool wants_gradient =
       at::GradMode::is_enabled() &&
       (queries.requires_grad() || passages.requires_grad() || temperature.requires_grad());
