@@ -181,6 +181,14 @@ const goals = [
     percent,
   ],
   [
+    'encoding texts of 128 tokens in bfloat16: share of the rate of square products',
+    (one) =>
+      one.device === 'cuda' && isOp(/^encode xlm-r-base, one length$/, 'bfloat16', { length: 128 })(one),
+    faster('xlembed', /^square products$/),
+    atLeast(0.45),
+    percent,
+  ],
+  [
     'mix, float32: faster than sentence-transformers',
     isOp(/^encode .*mix$/, 'float32'),
     faster('xlembed', /^sentence/),
@@ -255,11 +263,15 @@ const goals = [
 
 // ---- The table ----
 
+/** Of one benchmark, or those of scripts/gpu-check. */
+function runsIn(file) {
+  const read = JSON.parse(readFileSync(join(folder, file), 'utf8'));
+  return read.stages ? [read.benchmarks, read.encoding, read.training].filter(Boolean) : [read];
+}
+
 /** Cases by machine, less those of fewer threads than it has; `bench train` calls them results. */
 const machines = new Map();
-for (const file of files) {
-  const read = JSON.parse(readFileSync(join(folder, file), 'utf8'));
-  const run = read.benchmarks ?? read; // of scripts/gpu-check, or of one benchmark
+for (const run of files.flatMap(runsIn)) {
   const isGpu = run.device?.startsWith('cuda');
   const name = isGpu ? run.machine : `${run.machine.trim()}, ${run.threads} threads`;
   const cases = (run.cases ?? run.results)

@@ -14,7 +14,7 @@ const usage = `usage: scripts/gpu-check [folder] [options]
   folder            for the JSON of results (default: bench/results)
   --device <name>   cuda (default), cuda:N, or cpu to try the script itself
   --stages <list>   some of setup,native,typescript,benchmarks,sanitizers (default: all)
-  --only <op>       one op of the benchmarks
+  --only <op>       of the benchmarks one op of the kernels; without it also encoding and training
   --quick           small benchmarks
   --minutes <n>     for everything (default: 30); what does not fit is recorded as timed out
   --help            this text
@@ -170,8 +170,30 @@ function runsOnGpu(name) {
   return op !== undefined && existsSync(join(root, 'native', 'kernels', `${op}.cu`));
 }
 
+/** What the benchmarks write, by its name in the results. */
+const resultFiles = Object.fromEntries(
+  ['benchmarks', 'encoding', 'training'].map((name) => [
+    name,
+    join(root, '.build', `gpu-check-${name}.json`),
+  ]),
+);
+
+/** Arguments of `xlembed bench`, one program after the other. */
+function benchmarkRuns({ device, quick, only }) {
+  const on = ['--device', device];
+  const kernels = ['kernels', ...on, ...(quick ? ['--quick'] : []), ...(only ? ['--only', only] : [])];
+  const shape = quick
+    ? ['--shape', 'minilm', '--count', '32', '--rounds', '1', '--dtype', 'float32']
+    : ['--shape', 'xlm-r-base', '--dtype', 'bfloat16'];
+  const runs = [[...kernels, '--output', resultFiles.benchmarks]];
+  if (only) return runs;
+  runs.push(['encode', ...on, ...shape, '--lengths', '128', '512', '--output', resultFiles.encoding]);
+  if (!quick) runs.push(['train', ...on, '--output', resultFiles.training]);
+  return runs;
+}
+
 /** The stages by name; each gives { status, ... }. */
-function stagesOf(options, env, log, benchmarksPath) {
+function stagesOf(options, env, log) {
   const run = async (command, args, seconds, extra = {}) => ({
     name: [
       basename(command),
@@ -195,9 +217,12 @@ function stagesOf(options, env, log, benchmarksPath) {
     );
   };
   const benchmark = async (seconds) => {
-    const flags = [...(options.quick ? ['--quick'] : []), ...(options.only ? ['--only', options.only] : [])];
-    const args = ['bench', 'kernels', '--device', options.device, ...flags, '--output', benchmarksPath];
-    return judge([await node(seconds, 'dist/cli/main.js', ...args)]);
+    const end = Date.now() + seconds * 1000;
+    const outcomes = [];
+    for (const args of benchmarkRuns(options)) {
+      outcomes.push(await node((end - Date.now()) / 1000, 'dist/cli/main.js', 'bench', ...args));
+    }
+    return judge(outcomes);
   };
   return {
     setup: async (seconds) => judge([await node(seconds, 'scripts/setup.mjs', '--tests')]),
@@ -243,19 +268,18 @@ async function main() {
   const machine = options.isCuda ? versions.gpu.split(',')[0] : versions.processor;
   mkdirSync(join(root, '.build'), { recursive: true });
   const log = createWriteStream(join(root, '.build', 'gpu-check.log'));
-  const benchmarksPath = join(root, '.build', 'gpu-check-benchmarks.json');
-  rmSync(benchmarksPath, { force: true });
+  for (const file of Object.values(resultFiles)) rmSync(file, { force: true });
   const path = join(options.folder, `gpu-check-${slug(machine)}.json`);
   const createdAt = new Date().toISOString();
-  const stages = await runStages(
-    options,
-    stagesOf(options, environment(options), log, benchmarksPath),
-    (stages) => {
-      // Cases measured before a benchmark failed or ran out of time are results too.
-      const benchmarks = existsSync(benchmarksPath) ? readJson(benchmarksPath) : null;
-      writeJson(path, { createdAt, device: options.device, machine, versions, stages, benchmarks });
-    },
-  );
+  const stages = await runStages(options, stagesOf(options, environment(options), log), (stages) => {
+    // Cases measured before a benchmark failed or ran out of time are results too.
+    const results = Object.entries(resultFiles).map(([name, file]) => [
+      name,
+      existsSync(file) ? readJson(file) : null,
+    ]);
+    const { device } = options;
+    writeJson(path, { createdAt, device, machine, versions, stages, ...Object.fromEntries(results) });
+  });
   log.end();
   const failed = Object.entries(stages).filter(([, { status }]) => !['passed', 'skipped'].includes(status));
   console.log(

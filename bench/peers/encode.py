@@ -5,7 +5,7 @@ One JSON question a line on stdin, one JSON answer a line on stdout.
 {"command": "export", "folder": ...}                          -> {}    writes onnx/*.onnx beside the model
 {"command": "run", "name": ..., "dtype": ..., "folder": ..., "texts": [...], "maxTokens": n}
                                                               -> {"seconds": s, "sample": [[x, ...], ...]}
-"name" is sentence-transformers (float32, bfloat16) or onnxruntime (float32, int8). The seconds are those of embedding
+"name" is sentence-transformers (float32, bfloat16, float16; on --device) or onnxruntime (float32, int8). The seconds are those of embedding
 all texts, tokenizer included, after a warm-up; the sample is the embeddings of the first 32.
 Whatever goes wrong is answered with {"error": "..."}.
 """
@@ -33,9 +33,9 @@ SAMPLE = 32
 
 
 class SentenceTransformers:
-    def __init__(self, folder, dtype):
+    def __init__(self, folder, dtype, device):
         kwargs = {"dtype": getattr(torch, dtype)}
-        self.model = SentenceTransformer(folder, device="cpu", model_kwargs=kwargs, local_files_only=True)
+        self.model = SentenceTransformer(folder, device=device, model_kwargs=kwargs, local_files_only=True)
 
     def encode(self, texts, max_tokens):
         self.model.max_seq_length = max_tokens
@@ -124,8 +124,9 @@ def export_onnx(folder):
 
 
 class Peers:
-    def __init__(self, threads):
+    def __init__(self, threads, device):
         self.threads = threads
+        self.device = device
         self.open = (None, None)
 
     def versions(self):
@@ -155,7 +156,7 @@ class Peers:
         models = self.open[1]
         if (name, dtype) not in models:
             if name == "sentence-transformers":
-                models[name, dtype] = SentenceTransformers(folder, dtype)
+                models[name, dtype] = SentenceTransformers(folder, dtype, self.device)
             else:
                 models[name, dtype] = OnnxRuntime(folder, dtype, self.threads)
         return models[name, dtype]
@@ -164,9 +165,10 @@ class Peers:
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--threads", type=int, default=1)
-    threads = parser.parse_args().threads
-    torch.set_num_threads(threads)
-    peers = Peers(threads)
+    parser.add_argument("--device", default="cpu")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    peers = Peers(options.threads, options.device)
     answers = os.fdopen(os.dup(1), "w")
     # What the libraries print must not stand among the answers.
     os.dup2(2, 1)

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <atomic>
 
+#include "addon/arguments.h"
 #include "addon/benchmark_case.h"
 #include "kernels/parallel.h"
 
@@ -58,8 +59,7 @@ std::vector<Implementation> matmul_case(const BenchmarkOptions& options) {
     };
   };
   const double bytes = 3.0 * n * n * a.element_size(), operations = 2.0 * n * n * n;
-  const char* arithmetic = options.dtype == at::kFloat ? "float32" : "bfloat16";
-  return {{"libtorch", bytes, operations, arithmetic, prepare}};
+  return {{"libtorch", bytes, operations, dtype_name(options.dtype), prepare}};
 }
 
 }  // namespace xlembed::addon

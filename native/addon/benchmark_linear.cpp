@@ -1,4 +1,6 @@
-// A linear layer as encoders run it: weights laid out beforehand, activations in the layer's own type.
+// A linear layer as encoders run it: weights laid out beforehand, activations in the layer's own type. On a
+// GPU it is libtorch's.
+#include "addon/arguments.h"
 #include "addon/benchmark_case.h"
 #include "core/error.h"
 #include "core/packed_linear.h"
@@ -7,10 +9,12 @@ namespace xlembed::addon {
 namespace {
 
 struct Layer {
-  at::Tensor x, weight, bias;  // (rows, in), (out, in), (out) float32
+  at::Tensor x, weight, bias;  // (rows, in), (out, in), (out), of one type
 };
 
-at::Tensor empty_output(const Layer& layer) { return at::empty({layer.x.size(0), layer.bias.size(0)}); }
+at::Tensor empty_output(const Layer& layer) {
+  return at::empty({layer.x.size(0), layer.bias.size(0)}, layer.bias.options());
+}
 
 template <typename Element>
 Work packed_work(const Layer& layer) {
@@ -51,13 +55,20 @@ Work libtorch_work(const Layer& layer) {
 }  // namespace
 
 std::vector<Implementation> linear_case(const BenchmarkOptions& options) {
-  if (!options.device.is_cpu()) throw CodedError("DEVICE_UNAVAILABLE", "linear layers are timed on the CPU");
   const int64_t rows = options.size("rows"), in = options.size("in"), out = options.size("out");
   if (in % 4 != 0) throw CodedError("INVALID_ARGUMENT", "expected in to be a multiple of 4");
-  const Layer layer{random_values({rows, in}, options.seed), random_values({out, in}, options.seed + 1),
-                    random_values({out}, options.seed + 2)};
+  const auto draw = [&](at::IntArrayRef shape, int64_t offset) {
+    const at::Tensor values = random_values(shape, options.seed + offset, options.device);
+    return options.device.is_cpu() ? values : values.to(options.dtype);
+  };
+  const Layer layer{draw({rows, in}, 0), draw({out, in}, 1), draw({out}, 2)};
   const double weights = 1.0 * in * out, operations = 2.0 * rows * weights;
   const auto bytes = [&](double input_size) { return input_size * (rows * in + weights) + 4.0 * rows * out; };
+  if (!options.device.is_cpu()) {
+    const auto size = static_cast<double>(layer.x.element_size());
+    return {{"libtorch", size * (rows * in + weights + 1.0 * rows * out), operations,
+             dtype_name(options.dtype), [=] { return libtorch_work(layer); }}};
+  }
   std::vector<Implementation> all = {
       {"xlembed", bytes(4), operations, "float32", [=] { return packed_work<float>(layer); }},
       {"libtorch", bytes(4), operations, "float32", [=] { return libtorch_work(layer); }},

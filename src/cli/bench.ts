@@ -1,20 +1,18 @@
-import { cpus, loadavg } from 'node:os';
 import { type Command, InvalidArgumentError } from 'commander';
 import { XlembedError } from '../errors.js';
 import { loadNative, nativeCall } from '../native.js';
 import type { BenchmarkResults } from '../report/benchmark_results.js';
 import { renderRoofline } from '../report/roofline.js';
 import { list, namedNumbers, positiveInteger } from './arguments.js';
-import { kernelPlan, opNames } from './bench/cases.js';
+import { opNames } from './bench/cases.js';
 import { addBenchEncode } from './bench/encode_command.js';
 import { peerPython } from './bench/python_peer.js';
 import { readResults, writeResults } from './bench/results_file.js';
-import { benchKernels, measureBounds } from './bench/run.js';
+import { benchKernels } from './bench/run.js';
 import { boundsText, caseText } from './bench/table.js';
-import { benchTrain, MEMORY_CASE, TRAIN_CASES, type TrainResult } from './bench/train.js';
+import { addBenchTrain } from './bench/train_command.js';
 import { writeText } from './bench/write_text.js';
 import { createConsole, type Progress } from './console.js';
-import { versions } from './versions.js';
 
 interface KernelFlags {
   only?: string[];
@@ -48,20 +46,7 @@ export function addBench(program: Command): void {
     .option('--add', 'keep what the file of --output has of other cases')
     .option('--json', 'print the results as JSON')
     .action(kernels);
-  bench
-    .command('train')
-    .description('Time training steps of a 6 x 384 model on short queries with long passages')
-    .option(
-      '--batch-size <pairs>',
-      `one case: ${TRAIN_CASES.map((one) => one.batchSize)}; ${MEMORY_CASE.batchSize}: memory of the gradient cache, short texts, no peer`,
-      positiveInteger,
-    )
-    .option('--threads <n>', 'of the CPU', positiveInteger)
-    .option('--peers', 'time sentence-transformers beside, in a Python environment of its own')
-    .option('--python <path>', 'with --peers: a Python that has sentence-transformers')
-    .option('--output <file>', 'write the results as JSON')
-    .option('--json', 'print the results as JSON')
-    .action(train);
+  addBenchTrain(bench);
   addBenchEncode(bench);
   bench
     .command('report')
@@ -111,72 +96,6 @@ async function kernels(flags: KernelFlags): Promise<void> {
   const text = [boundsText(results.bounds), ...results.cases.map(caseText), ...failures].join('\n');
   console.result(text, results);
   if (results.failures.length > 0) process.exitCode = 1;
-}
-
-interface TrainBenchFlags extends Pick<KernelFlags, 'threads' | 'peers' | 'python' | 'json'> {
-  batchSize?: number;
-  output?: string;
-}
-
-async function train(flags: TrainBenchFlags): Promise<void> {
-  const console = createConsole(flags);
-  const { threads, batchSize } = flags;
-  if (threads) await nativeCall(() => loadNative().setThreads(threads));
-  const cases =
-    batchSize === undefined
-      ? TRAIN_CASES
-      : [...TRAIN_CASES, MEMORY_CASE].filter((one) => one.batchSize === batchSize);
-  const loadBefore = loadavg()[0]!;
-  const python =
-    flags.peers && !cases.some(({ memory }) => memory)
-      ? peerPython('train_requirements.txt', flags.python, console)
-      : null;
-  const bounds = await measureBounds(kernelPlan('cpu', true), 'cpu', true);
-  const lines: string[] = [];
-  let peerVersions = {};
-  const results = await benchTrain({
-    cases,
-    operationsPerSecond: bounds.float32OperationsPerSecond,
-    python,
-    onPeer: (found) => {
-      peerVersions = found;
-    },
-    onResult: (result) => {
-      lines.push(trainLine(result));
-      console.info(trainLine(result));
-    },
-  });
-  const all = {
-    createdAt: new Date().toISOString(),
-    command: ['xlembed', ...process.argv.slice(2)].join(' '),
-    ...{
-      machine: cpus()[0]?.model,
-      threads: loadNative().info().threads,
-      loadBefore,
-      loadAfter: loadavg()[0]!,
-    },
-    versions: { ...versions(), ...peerVersions },
-    ...{ bounds, results },
-  };
-  if (flags.output) await writeText(flags.output, `${JSON.stringify(all, null, 2)}\n`);
-  console.result([boundsText(bounds), ...lines].join('\n'), all);
-}
-
-const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
-
-function trainLine(result: TrainResult): string {
-  const { batchSize, miniBatch, pairsPerSecond, boundShare, outsideShare, optimizerShare, peer } = result;
-  return [
-    `batch ${batchSize}${miniBatch > 0 ? ', cached' : ''}: ${pairsPerSecond.toFixed(1)} pairs/s`,
-    `${percent(boundShare)} of the products' rate`,
-    `optimizer ${percent(optimizerShare)}, outside ${percent(outsideShare)}`,
-    `peak memory ${(result.peakBytes / 2 ** 30).toFixed(2)} GiB`,
-    ...(peer
-      ? [
-          `${peer.ratio.toFixed(2)} x sentence-transformers (${peer.pairsPerSecond.toFixed(1)} pairs/s, ${(peer.peakBytes / 2 ** 30).toFixed(2)} GiB, ${percent(result.padding)} padding, losses differ by ${result.lossDifference})`,
-        ]
-      : []),
-  ].join('; ');
 }
 
 async function report(paths: string[], { output }: { output: string }): Promise<void> {

@@ -21,6 +21,7 @@ export interface EncodeCase {
 export interface EncodeCaseOptions {
   /** The model's folder. */
   folder: string;
+  device: string;
   rounds: number;
   peers: EncodePeers | null;
 }
@@ -44,15 +45,17 @@ const SAMPLE = 32;
  * from texts to embeddings, tokenizer included. `difference` is that of the embeddings from xlembed's in float32.
  */
 export async function measureEncoding(one: EncodeCase, options: EncodeCaseOptions): Promise<CaseResult> {
-  const { folder, peers, rounds } = options;
+  const { folder, device, peers, rounds } = options;
   const { dtype, texts, maxTokens } = one;
-  const encoder = await Encoder.load(folder, { dtype, maxTokens });
+  const encoder = await Encoder.load(folder, { dtype, maxTokens, device });
   try {
     const lengths = await tokenLengths(encoder, texts);
-    const products = await ProductsAlone.create(one.encoder, dtype, lengths);
+    const products = await ProductsAlone.create(one.encoder, dtype, lengths, device);
     const { linear, attention } = operationsOf(one.encoder, lengths);
-    const square = dtype === 'float32' ? await SquareProducts.create(linear + attention) : null;
-    const expected = await inFloat32(one, folder);
+    // A processor may have no instruction for narrower types, and libtorch no fast product then.
+    const isSure = device !== 'cpu' || dtype === 'float32';
+    const square = isSure ? await SquareProducts.create(linear + attention, dtype, device) : null;
+    const expected = await inFloat32(one, options);
     const runners: Runner[] = [
       ownRunner(encoder, texts),
       // Right behind what is held against them: a peer's threads may spin for a while after its turn.
@@ -98,8 +101,11 @@ async function tokenLengths(encoder: Encoder, texts: readonly string[]): Promise
   );
 }
 
-async function inFloat32({ texts, maxTokens }: EncodeCase, folder: string): Promise<Float32Array> {
-  const encoder = await Encoder.load(folder, { maxTokens });
+async function inFloat32(
+  { texts, maxTokens }: EncodeCase,
+  { folder, device }: EncodeCaseOptions,
+): Promise<Float32Array> {
+  const encoder = await Encoder.load(folder, { maxTokens, device });
   const { data } = await encoder.encode(texts.slice(0, SAMPLE));
   await encoder.dispose();
   return data;

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { mkdir, readFile } from 'node:fs/promises';
-import { cpus, loadavg } from 'node:os';
-import { basename, join } from 'node:path';
+import { loadavg } from 'node:os';
+import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { type EncoderDtype, loadNative, nativeCall } from '../../native.js';
 import type { BenchmarkResults } from '../../report/benchmark_results.js';
@@ -22,14 +22,21 @@ import {
   type TextSource,
 } from './encode_texts.js';
 import { cacheFolder } from './python_peer.js';
-import { readResults, writeResults } from './results_file.js';
-import { measureBounds } from './run.js';
+import { givenCommand, readResults, writeResults } from './results_file.js';
+import { machineName, measureBounds } from './run.js';
 import { boundsText, encodingText } from './table.js';
+
+const DTYPES: EncoderDtype[] = ['float32', 'bfloat16', 'float16', 'int8'];
+const dtypesOn = (device: string) =>
+  DTYPES.filter((dtype) => dtype !== (device === 'cpu' ? 'float16' : 'int8'));
+/** A GPU takes that many times the texts in the same time. */
+const GPU_TEXTS = 64;
 
 interface EncodeBenchFlags {
   shape: string[];
   texts: TextSet[];
-  dtype: EncoderDtype[];
+  dtype?: EncoderDtype[];
+  device: string;
   lengths?: number[];
   count?: number;
   rounds: number;
@@ -54,8 +61,12 @@ export function addBenchEncode(bench: Command): void {
     .addOption(several('--shape <name...>', 'of the model, with random weights', names))
     .addOption(several('--texts <set...>', 'short, long, and half of each', TEXT_SETS))
     .addOption(
-      several('--dtype <type...>', 'each beside peers in that type', ['float32', 'bfloat16', 'int8']),
+      new Option(
+        '--dtype <type...>',
+        'each beside peers in that type (default: all that the device has)',
+      ).choices(DTYPES),
     )
+    .option('--device <name>', 'cpu, cuda or cuda:N', 'cpu')
     .option('--lengths <n...>', 'texts of these many tokens instead of the sets', integers)
     .option('--count <n>', 'texts of a set (default: by the shape)', positiveInteger)
     .option('--rounds <n>', 'in which everything runs once, in turn', positiveInteger, 3)
@@ -89,14 +100,14 @@ const integers = (text: string, before: number[] | undefined): number[] => [
 
 async function encode(flags: EncodeBenchFlags): Promise<void> {
   const console = createConsole(flags);
-  const { threads, output, rounds } = flags;
+  const { threads, device, output, rounds } = flags;
   if (threads) await nativeCall(() => loadNative().setThreads(threads));
   const earlier = flags.add && output ? await readResults(output) : null;
-  const results = await startResults();
+  const results = await startResults(device);
   const names = flags.peers === true ? [...ENCODE_PEERS] : (flags.peers ?? []);
   using peers =
     names.length > 0
-      ? await EncodePeers.open(names, flags.python, loadNative().info().threads, console)
+      ? await EncodePeers.open(names, flags.python, loadNative().info().threads, device, console)
       : null;
   Object.assign(results.versions, await peers?.versions());
   const source = await openTextSource(flags.xquadR);
@@ -115,7 +126,7 @@ async function encode(flags: EncodeBenchFlags): Promise<void> {
     const model = await makeEncodeModel(shape, tokenizer, folder);
     await peers?.exportOnnx(model);
     for (const one of casesOf(shape, source, flags)) {
-      const result = await measureEncoding(one, { folder: model, rounds, peers });
+      const result = await measureEncoding(one, { folder: model, device, rounds, peers });
       console.info(encodingText(result));
       results.cases.push(result);
       results.loadAfter = load();
@@ -129,29 +140,26 @@ async function encode(flags: EncodeBenchFlags): Promise<void> {
 
 const load = () => Number(loadavg()[0]!.toFixed(2));
 
-/** As it was given, files and folders by their last names. */
-const commandOf = (args: readonly string[]): string =>
-  ['xlembed', ...args.map((one) => (one.includes('/') ? basename(one) : one))].join(' ');
-
 /** Everything but the cases. */
-async function startResults(): Promise<BenchmarkResults> {
+async function startResults(device: string): Promise<BenchmarkResults> {
   const loadBefore = load();
+  const plan = kernelPlan(device, device === 'cpu');
   return {
     createdAt: new Date().toISOString(),
-    command: commandOf(process.argv.slice(2)),
-    ...{ machine: cpus()[0]?.model.trim() ?? 'unknown processor', device: 'cpu', quick: false },
+    command: givenCommand(),
+    ...{ machine: await machineName(plan, device), device, quick: false },
     ...{ threads: loadNative().info().threads, loadBefore, loadAfter: loadBefore },
     versions: versions(),
-    bounds: await measureBounds(kernelPlan('cpu', true), 'cpu', true),
+    bounds: await measureBounds(plan, device, true),
     ...{ cases: [], failures: [] },
   };
 }
 
 function casesOf(shape: EncoderShape, source: TextSource, flags: EncodeBenchFlags): EncodeCase[] {
   const { threads } = loadNative().info();
-  const texts = flags.count ?? shape.texts;
+  const texts = flags.count ?? shape.texts * (flags.device === 'cpu' ? 1 : GPU_TEXTS);
   const common = { encoder: shape, maxTokens: MAX_TOKENS };
-  return flags.dtype.flatMap((dtype): EncodeCase[] =>
+  return (flags.dtype ?? dtypesOn(flags.device)).flatMap((dtype): EncodeCase[] =>
     flags.lengths
       ? flags.lengths.map((length) => ({
           ...{ ...common, op: `encode ${shape.name}, one length`, dtype, shape: { texts, threads, length } },

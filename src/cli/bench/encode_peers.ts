@@ -13,7 +13,7 @@ export type EncodePeer = (typeof ENCODE_PEERS)[number];
 
 /** What each peer can compute in. */
 const dtypes: Record<EncodePeer, readonly EncoderDtype[]> = {
-  'sentence-transformers': ['float32', 'bfloat16'],
+  'sentence-transformers': ['float32', 'bfloat16', 'float16'],
   onnxruntime: ['float32', 'int8'],
   'transformers.js': ['float32', 'int8'],
 };
@@ -37,8 +37,12 @@ export class EncodePeers implements Disposable {
     python: string | null,
     node: string | null,
     threads: number,
+    device: string,
   ) {
-    if (python) this.#python = new PeerScript('encode.py', python, ['--threads', String(threads)]);
+    if (python) {
+      const flags = ['--threads', String(threads), '--device', device];
+      this.#python = new PeerScript('encode.py', python, flags);
+    }
     if (node) {
       this.#node = new PeerScript('encode.mjs', process.execPath, [
         '--packages',
@@ -49,17 +53,22 @@ export class EncodePeers implements Disposable {
     }
   }
 
-  /** Installs what these peers need, each into a folder of its own in the cache. Throws PEER_FAILED. */
+  /**
+   * Installs what these peers need, each into a folder of its own in the cache; on a GPU sentence-transformers alone.
+   * Throws PEER_FAILED.
+   */
   static async open(
-    names: readonly EncodePeer[],
+    wanted: readonly EncodePeer[],
     python: string | undefined,
     threads: number,
+    device: string,
     console: Console,
   ): Promise<EncodePeers> {
+    const names = wanted.filter((name) => device === 'cpu' || name === 'sentence-transformers');
     const needsPython = names.some((name) => name !== 'transformers.js');
     const own = needsPython ? peerPython('encode_requirements.txt', python, console) : null;
     const node = names.includes('transformers.js') ? await nodePackages(console) : null;
-    return new EncodePeers(names, own, node, threads);
+    return new EncodePeers(names, own, node, threads, device);
   }
 
   /** Peers that compute in this type and cut texts so; transformers.js cuts where the model's files say. */

@@ -2,12 +2,11 @@ import { type EncoderDtype, loadNative, type NativeKernelBenchmark, nativeCall }
 import { seed } from './cases.js';
 import { type EncoderShape, linearLayers, operationsOf } from './encode_model.js';
 
-/** Rows that keep every thread busy, as many batches do. */
-const ROWS = 2048;
-/** Of each product: together about a second. */
+/** Rows that keep every thread busy, as many batches do; and those of square matrices, for libtorch's best rate. */
+const sizesOn = (device: string) =>
+  device.startsWith('cuda') ? { rows: 32_768, square: 8192 } : { rows: 2048, square: 2048 };
+/** Of each product: together about a second on a processor. */
 const REPEATS = 8;
-/** Rows of the square matrices: large enough for libtorch's best rate. */
-const SQUARE = 2048;
 
 interface Layer {
   benchmark: NativeKernelBenchmark;
@@ -23,6 +22,7 @@ interface Layer {
 export class ProductsAlone {
   private constructor(
     readonly layers: readonly Layer[],
+    readonly rows: number,
     readonly shape: EncoderShape,
     readonly lengths: readonly number[],
   ) {}
@@ -31,10 +31,12 @@ export class ProductsAlone {
     shape: EncoderShape,
     dtype: EncoderDtype,
     lengths: readonly number[],
+    device: string,
   ): Promise<ProductsAlone> {
     const layers: Layer[] = [];
+    const { rows } = sizesOn(device);
     for (const [inputs, outputs] of linearLayers(shape)) {
-      const benchmark = await benchmarkOf('linear', { rows: ROWS, in: inputs, out: outputs });
+      const benchmark = await benchmarkOf('linear', { rows, in: inputs, out: outputs }, dtype, device);
       const all = benchmark.implementations;
       const inType = all.filter(({ arithmetic }) => arithmetic === dtype);
       // Without instructions for bfloat16 its products are float32's.
@@ -42,7 +44,7 @@ export class ProductsAlone {
       layers.push({ benchmark, names: usable.map(({ name }) => name) });
       for (const { name } of usable) await nativeCall(() => benchmark.run(name, 1));
     }
-    return new ProductsAlone(layers, shape, lengths);
+    return new ProductsAlone(layers, rows, shape, lengths);
   }
 
   /** Seconds for all texts, from the rates of this moment. */
@@ -53,7 +55,7 @@ export class ProductsAlone {
       for (const name of names) times.push(await nativeCall(() => benchmark.run(name, REPEATS)));
       layerSeconds += Math.min(...times);
     }
-    const measured = operationsOf({ ...this.shape, num_hidden_layers: 1 }, [ROWS]).linear;
+    const measured = operationsOf({ ...this.shape, num_hidden_layers: 1 }, [this.rows]).linear;
     const { linear, attention } = operationsOf(this.shape, this.lengths);
     return ((linear + attention) * layerSeconds) / measured;
   }
@@ -63,24 +65,26 @@ export class ProductsAlone {
   }
 }
 
-/** The rate of libtorch's float32 products of square matrices, which is what any program here can reach at best. */
+/** The rate of libtorch's products of square matrices, which is what any program here can reach at best. */
 export class SquareProducts {
   private constructor(
     readonly benchmark: NativeKernelBenchmark,
+    readonly size: number,
     readonly operations: number,
   ) {}
 
   /** For so many operations. */
-  static async create(operations: number): Promise<SquareProducts> {
-    const benchmark = await benchmarkOf('matmul', { size: SQUARE });
+  static async create(operations: number, dtype: EncoderDtype, device: string): Promise<SquareProducts> {
+    const size = sizesOn(device).square;
+    const benchmark = await benchmarkOf('matmul', { size }, dtype, device);
     await nativeCall(() => benchmark.run('libtorch', 1));
-    return new SquareProducts(benchmark, operations);
+    return new SquareProducts(benchmark, size, operations);
   }
 
   /** Seconds for all operations, from the rate of this moment. */
   async seconds(): Promise<number> {
     const seconds = await nativeCall(() => this.benchmark.run('libtorch', REPEATS));
-    return (seconds * this.operations) / (2 * SQUARE ** 3);
+    return (seconds * this.operations) / (2 * this.size ** 3);
   }
 
   dispose(): void {
@@ -88,7 +92,15 @@ export class SquareProducts {
   }
 }
 
-const benchmarkOf = (op: string, shape: Record<string, number>): Promise<NativeKernelBenchmark> =>
-  nativeCall(() =>
-    loadNative().createKernelBenchmark({ op, device: 'cpu', dtype: 'float32', inputSets: 1, seed, shape }),
+/** A processor's linear layers are timed in every type at once, from float32 inputs. */
+function benchmarkOf(
+  op: string,
+  shape: Record<string, number>,
+  dtype: EncoderDtype,
+  device: string,
+): Promise<NativeKernelBenchmark> {
+  const inputs = device === 'cpu' || dtype === 'int8' ? 'float32' : dtype;
+  return nativeCall(() =>
+    loadNative().createKernelBenchmark({ op, device, dtype: inputs, inputSets: 1, seed, shape }),
   );
+}

@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { basename } from 'node:path';
 import { XlembedError } from '../../errors.js';
 import { type BenchmarkResults, parseBenchmarkResults } from '../../report/benchmark_results.js';
 import { mergeResults } from './merge.js';
@@ -26,3 +27,7 @@ export async function writeResults(
   const all = earlier ? mergeResults(earlier, results) : results;
   await writeText(path, `${JSON.stringify(all, null, 2)}\n`);
 }
+
+/** This process's command as it was given, files and folders by their last names. */
+export const givenCommand = (): string =>
+  ['xlembed', ...process.argv.slice(2).map((one) => (one.includes('/') ? basename(one) : one))].join(' ');

@@ -87,7 +87,7 @@ export async function measureBounds(
 }
 
 /** The name of the GPU, or of the processor. */
-async function machineName({ cases, rotatedBytes }: Plan, device: string): Promise<string> {
+export async function machineName({ cases, rotatedBytes }: Plan, device: string): Promise<string> {
   const smallest: KernelCase = { ...cases[0]!, op: 'matmul', shape: { size: 1 } };
   const native = await nativeCall(() =>
     loadNative().createKernelBenchmark(nativeOptions(smallest, device, rotatedBytes)),

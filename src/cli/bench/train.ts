@@ -2,30 +2,55 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Encoder } from '../../encoding/encoder.js';
-import { loadNative, type NativeTrainer, nativeCall, type PackedSequences } from '../../native.js';
+import {
+  type Dtype,
+  loadNative,
+  type NativeTrainer,
+  nativeCall,
+  type PackedSequences,
+} from '../../native.js';
 import { pack } from '../../tokenizers/packed.js';
+import { ENCODER_SHAPES, type EncoderShape, operationsOf } from './encode_model.js';
 import { PythonPeer } from './python_peer.js';
 import { median, rounded } from './statistics.js';
-import { makeBenchModel, SHAPE } from './train_model.js';
-import { LONG_PASSAGES, paddingShare, SHORT_TEXTS, type TokenPairs, tokenPairs } from './train_texts.js';
+import { makeBenchModel, vocabularySize } from './train_model.js';
+import {
+  equalLengths,
+  LONG_PASSAGES,
+  paddingShare,
+  SHORT_TEXTS,
+  type TokenPairs,
+  tokenPairs,
+} from './train_texts.js';
 
 export interface TrainCase {
+  /** Of encode_model.ts. */
+  model: string;
   batchSize: number;
   /** Of the cached loss, in texts; 0: the plain one. Ours takes as many tokens as that many average texts have. */
   miniBatch: number;
   rounds: number;
+  /** Of every text; without it lengths are spread. */
+  textTokens?: number;
   /** Short texts, no peer: the memory of the gradient cache. */
   memory?: boolean;
 }
 
 export const TRAIN_CASES: TrainCase[] = [
-  { batchSize: 64, miniBatch: 0, rounds: 5 },
-  { batchSize: 256, miniBatch: 0, rounds: 3 },
-  { batchSize: 1024, miniBatch: 64, rounds: 1 },
+  { model: 'minilm', batchSize: 64, miniBatch: 0, rounds: 5 },
+  { model: 'minilm', batchSize: 256, miniBatch: 0, rounds: 3 },
+  { model: 'minilm', batchSize: 1024, miniBatch: 64, rounds: 1 },
+];
+
+/** On a GPU. */
+export const GPU_TRAIN_CASES: TrainCase[] = [
+  { model: 'xlm-r-base', batchSize: 4096, miniBatch: 512, rounds: 3, textTokens: 64 },
 ];
 
 /** Measured on demand alone: what stands in the way of a large batch is memory, and a peak is of a whole process. */
-export const MEMORY_CASE: TrainCase = { batchSize: 16_384, miniBatch: 64, rounds: 1, memory: true };
+export const MEMORY_CASE: TrainCase = {
+  ...{ model: 'minilm', batchSize: 16_384, miniBatch: 64, rounds: 1, memory: true },
+};
 
 export interface TrainResult extends TrainCase {
   tokens: number;
@@ -47,7 +72,10 @@ export interface TrainResult extends TrainCase {
 
 export interface BenchTrainOptions {
   cases: readonly TrainCase[];
-  /** float32 operations per second of matrix products, measured in this run. */
+  device: string;
+  /** Of activations and products. */
+  precision: Dtype;
+  /** Operations per second of matrix products in that precision, measured in this run. */
   operationsPerSecond: number;
   /** Of a Python that has sentence-transformers; null leaves it out. */
   python: string | null;
@@ -63,48 +91,57 @@ interface PeerStep {
 const TEMPERATURE = 0.05;
 const LEARNING_RATE = 3e-5;
 const WEIGHT_DECAY = 0.01;
-/** Tokens in a chunk where the batch is to fit memory at once: enough for full speed, small enough for caches. */
-const CHUNK_TOKENS = 4096;
+/** Tokens in a chunk: enough for full speed, on a processor small enough for caches. */
+const chunkTokensOn = (device: string) => (device === 'cpu' ? 4096 : 32_768);
 
 /** Steps of xlembed and of sentence-transformers in turn, round by round, on the same model and token ids. */
 export async function benchTrain(options: BenchTrainOptions): Promise<TrainResult[]> {
-  const folder = mkdtempSync(join(tmpdir(), 'xlembed-bench-'));
-  const encoder = await makeBenchModel(folder);
   using peer = options.python
     ? new PythonPeer('train.py', options.python, loadNative().info().threads)
     : null;
+  if (peer) options.onPeer?.(await peer.versions());
   const results: TrainResult[] = [];
-  try {
-    const model = join(folder, 'model');
-    if (peer) options.onPeer?.(await peer.versions());
-    const lossDifference = peer ? await compareLosses(encoder, peer, model) : null;
-    for (const one of options.cases) {
-      const measured = await measure(one, encoder, peer, model, options.operationsPerSecond);
-      const result = { ...measured, lossDifference };
-      results.push(result);
-      await options.onResult?.(result);
+  for (const shape of ENCODER_SHAPES) {
+    const cases = options.cases.filter(({ model }) => model === shape.name);
+    if (cases.length === 0) continue;
+    const folder = mkdtempSync(join(tmpdir(), 'xlembed-bench-'));
+    const encoder = await makeBenchModel(shape, folder, options.device);
+    const model: BenchModel = { shape, encoder, peer, folder: join(folder, 'model') };
+    try {
+      if (peer) await encoder.save(model.folder);
+      const lossDifference = peer ? await compareLosses(model, options) : null;
+      for (const one of cases) {
+        const result = { ...(await measure(one, model, options)), lossDifference };
+        results.push(result);
+        await options.onResult?.(result);
+      }
+    } finally {
+      await encoder.dispose();
+      rmSync(folder, { recursive: true });
     }
-    return results;
-  } finally {
-    await encoder.dispose();
-    rmSync(folder, { recursive: true });
   }
+  return results;
+}
+
+interface BenchModel {
+  shape: EncoderShape;
+  encoder: Encoder;
+  /** As saved, for the peer. */
+  folder: string;
+  peer: PythonPeer | null;
 }
 
 async function measure(
   one: TrainCase,
-  encoder: Encoder,
-  peer: PythonPeer | null,
-  folder: string,
-  operationsPerSecond: number,
+  { shape, encoder, peer, folder }: BenchModel,
+  options: BenchTrainOptions,
 ): Promise<Omit<TrainResult, 'lossDifference'>> {
   const { batchSize, rounds } = one;
-  const lengths = one.memory ? SHORT_TEXTS : LONG_PASSAGES;
   const batches = Array.from({ length: rounds === 1 ? 1 : rounds + 1 }, (_, n) =>
-    tokenPairs(batchSize, SHAPE.vocab_size, n, lengths),
+    tokenPairs(batchSize, vocabularySize(shape), n, lengthsOf(one)),
   );
   await peer?.ask({ ...peerOptions(one, folder), dropout: true });
-  const trainer = await createTrainer(one, encoder, true);
+  const trainer = await createTrainer(one, encoder, options, true);
   const ours: number[] = [];
   const theirs: number[] = [];
   const outside: number[] = [];
@@ -128,14 +165,14 @@ async function measure(
   }
   trainer.dispose();
   const pairs = batches.at(-1)!;
-  const operations = median(batches.map(operationsOf));
+  const operations = median(batches.map((batch) => stepOperations(shape, batch)));
   const seconds = median(ours);
   return {
     ...one,
     tokens: tokensOf(pairs),
     padding: rounded(paddingShare(pairs)),
     pairsPerSecond: rounded(batchSize / seconds),
-    boundShare: rounded(operations / operationsPerSecond / seconds),
+    boundShare: rounded(operations / options.operationsPerSecond / seconds),
     outsideShare: rounded(median(outside)),
     optimizerShare: rounded(median(optimizer)),
     chunks,
@@ -148,12 +185,18 @@ async function measure(
   };
 }
 
-async function compareLosses(encoder: Encoder, peer: PythonPeer, folder: string): Promise<number> {
-  const one = { batchSize: 32, miniBatch: 0, rounds: 1 };
-  const pairs = tokenPairs(one.batchSize, SHAPE.vocab_size, 1000);
-  await peer.ask({ ...peerOptions(one, folder), dropout: false, learningRate: 0 });
-  const { loss: theirs } = (await peer.ask(question(pairs))) as { loss: number };
-  const trainer = await createTrainer(one, encoder, false);
+const lengthsOf = ({ memory, textTokens }: TrainCase) =>
+  textTokens ? equalLengths(textTokens) : memory ? SHORT_TEXTS : LONG_PASSAGES;
+
+async function compareLosses(
+  { shape, encoder, peer, folder }: BenchModel,
+  options: BenchTrainOptions,
+): Promise<number> {
+  const one = { model: shape.name, batchSize: 32, miniBatch: 0, rounds: 1 };
+  const pairs = tokenPairs(one.batchSize, vocabularySize(shape), 1000);
+  await peer!.ask({ ...peerOptions(one, folder), dropout: false, learningRate: 0 });
+  const { loss: theirs } = (await peer!.ask(question(pairs))) as { loss: number };
+  const trainer = await createTrainer(one, encoder, options, false);
   const { loss: ours } = await nativeCall(() => trainer.evaluate(batch(pairs, 0)));
   trainer.dispose();
   return rounded(Math.abs(ours - theirs) / Math.abs(theirs));
@@ -181,16 +224,20 @@ function batch({ queries, passages }: TokenPairs, step: number) {
   return { ...packed, queries: queries.length, step, learningRate: LEARNING_RATE };
 }
 
-function createTrainer({ miniBatch }: TrainCase, encoder: Encoder, dropout: boolean): Promise<NativeTrainer> {
-  const chunkTokens = CHUNK_TOKENS;
+function createTrainer(
+  { miniBatch }: TrainCase,
+  encoder: Encoder,
+  { device, precision }: BenchTrainOptions,
+  dropout: boolean,
+): Promise<NativeTrainer> {
+  const chunkTokens = chunkTokensOn(device);
   return nativeCall(() =>
     loadNative().createTrainer(encoder.native, {
       temperature: TEMPERATURE,
       symmetric: false,
       weightDecay: WEIGHT_DECAY,
       ...{ beta1: 0.9, beta2: 0.999, epsilon: 1e-8, maxGradientNorm: 1, seed: 0 },
-      dropout,
-      normalize: true,
+      ...{ dropout, precision, normalize: true },
       chunkTokens,
       // Without a cache all graphs are kept, as the peer keeps them.
       graphTokens: miniBatch === 0 ? 2 ** 40 : chunkTokens,
@@ -198,14 +245,13 @@ function createTrainer({ miniBatch }: TrainCase, encoder: Encoder, dropout: bool
   );
 }
 
-const tokensOf = ({ queries, passages }: TokenPairs) =>
-  [...queries, ...passages].reduce((sum, { length }) => sum + length, 0);
+const lengthsIn = ({ queries, passages }: TokenPairs) =>
+  [...queries, ...passages].map(({ length }) => length);
 
-/** Of the products of one step, forward and twice backward: a layer's, and attention's over each length. */
-function operationsOf({ queries, passages }: TokenPairs): number {
-  const { hidden_size: h, intermediate_size: f, num_hidden_layers: layers } = SHAPE;
-  return [...queries, ...passages].reduce(
-    (sum, { length }) => sum + 3 * layers * length * (2 * (4 * h * h + 2 * h * f) + 4 * length * h),
-    0,
-  );
+const tokensOf = (pairs: TokenPairs) => lengthsIn(pairs).reduce((sum, length) => sum + length, 0);
+
+/** Of the matrix products of one step, forward and twice backward. */
+function stepOperations(shape: EncoderShape, pairs: TokenPairs): number {
+  const { linear, attention } = operationsOf(shape, lengthsIn(pairs));
+  return 3 * (linear + attention);
 }

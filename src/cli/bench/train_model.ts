@@ -1,24 +1,21 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Encoder } from '../../encoding/encoder.js';
+import type { EncoderShape } from './encode_model.js';
 
-export const SHAPE = {
-  vocab_size: 30_522,
-  hidden_size: 384,
-  num_hidden_layers: 6,
-  num_attention_heads: 12,
-  intermediate_size: 1536,
-  max_position_embeddings: 512,
-};
+/** Words of a model's vocabulary: those of the real ones. */
+const vocabularies: Record<string, number> = { minilm: 30_522, 'xlm-r-base': 250_002 };
+export const vocabularySize = ({ name }: EncoderShape): number => vocabularies[name]!;
 
-/** A model with MiniLM's shape and random weights, saved in `folder` for sentence-transformers too. */
-export async function makeBenchModel(folder: string): Promise<Encoder> {
-  const source = join(folder, 'source');
-  await mkdir(source, { recursive: true });
+/** A model of this shape in BERT's layout with random weights; what describes it is written to `folder`. */
+export async function makeBenchModel(shape: EncoderShape, folder: string, device: string): Promise<Encoder> {
+  const { name: _name, texts: _texts, ...sizes } = shape;
   const config = {
     model_type: 'bert',
     architectures: ['BertModel'],
-    ...SHAPE,
+    ...sizes,
+    vocab_size: vocabularySize(shape),
+    max_position_embeddings: 512,
     hidden_act: 'gelu',
     hidden_dropout_prob: 0.1,
     attention_probs_dropout_prob: 0.1,
@@ -27,23 +24,19 @@ export async function makeBenchModel(folder: string): Promise<Encoder> {
     initializer_range: 0.02,
     pad_token_id: 0,
   };
-  await writeFile(join(source, 'config.json'), JSON.stringify(config));
-  await writeFile(join(source, 'tokenizer.json'), JSON.stringify(tokenizer()));
+  await writeFile(join(folder, 'config.json'), JSON.stringify(config));
+  await writeFile(join(folder, 'tokenizer.json'), JSON.stringify(tokenizer(vocabularySize(shape))));
   const files = {
-    configPath: join(source, 'config.json'),
-    tokenizerPath: join(source, 'tokenizer.json'),
+    configPath: join(folder, 'config.json'),
+    tokenizerPath: join(folder, 'tokenizer.json'),
   };
-  const encoder = await Encoder.fresh(files, 0);
-  await encoder.save(join(folder, 'model'));
-  return encoder;
+  return Encoder.fresh(files, 0, { device });
 }
 
 /** One word for each id: w10, w11, ... */
-function tokenizer(): object {
+function tokenizer(words: number): object {
   const special = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'];
-  const vocab = Object.fromEntries(
-    Array.from({ length: SHAPE.vocab_size }, (_, id) => [special[id] ?? `w${id}`, id]),
-  );
+  const vocab = Object.fromEntries(Array.from({ length: words }, (_, id) => [special[id] ?? `w${id}`, id]));
   return {
     version: '1.0',
     added_tokens: special.map((content, id) => ({

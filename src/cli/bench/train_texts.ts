@@ -29,6 +29,12 @@ export const SHORT_TEXTS = {
   passage: { median: 5, spread: 0.3, longest: 32 },
 };
 
+/** Every text of so many tokens. */
+export function equalLengths(tokens: number): { query: Lengths; passage: Lengths } {
+  const lengths = { median: tokens, spread: 0, longest: tokens };
+  return { query: lengths, passage: lengths };
+}
+
 /** Pairs of random tokens, the same on every machine. */
 export function tokenPairs(
   count: number,
