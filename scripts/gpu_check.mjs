@@ -11,7 +11,8 @@ import { findNvcc, which } from './setup/toolchain.mjs';
 
 const usage = `usage: scripts/gpu-check [folder] [options]
 
-  folder            for the JSON of results (default: bench/results)
+  folder            for the JSON of results (default: bench/results); of the same commit it keeps the stages that
+                    are not run again
   --device <name>   cuda (default), cuda:N, or cpu to try the script itself
   --stages <list>   some of setup,native,typescript,benchmarks,sanitizers (default: all)
   --only <op>       of the benchmarks one op of the kernels; without it also encoding and training
@@ -271,14 +272,19 @@ async function main() {
   for (const file of Object.values(resultFiles)) rmSync(file, { force: true });
   const path = join(options.folder, `gpu-check-${slug(machine)}.json`);
   const createdAt = new Date().toISOString();
+  const earlier = existsSync(path) ? readJson(path) : null;
+  const kept = earlier?.versions?.commit === versions.commit ? earlier : null;
   const stages = await runStages(options, stagesOf(options, environment(options), log), (stages) => {
     // Cases measured before a benchmark failed or ran out of time are results too.
     const results = Object.entries(resultFiles).map(([name, file]) => [
       name,
-      existsSync(file) ? readJson(file) : null,
+      existsSync(file) ? readJson(file) : (kept?.[name] ?? null),
     ]);
-    const { device } = options;
-    writeJson(path, { createdAt, device, machine, versions, stages, ...Object.fromEntries(results) });
+    writeJson(path, {
+      ...{ createdAt, device: options.device, machine, versions },
+      stages: { ...kept?.stages, ...stages },
+      ...Object.fromEntries(results),
+    });
   });
   log.end();
   const failed = Object.entries(stages).filter(([, { status }]) => !['passed', 'skipped'].includes(status));
