@@ -3,9 +3,9 @@
 
 #include "core/launch.h"
 #include "core/torch.h"
+#include "kernels/arithmetic.h"
 #include "kernels/linear.h"
 #include "kernels/linear_int8.h"
-#include "kernels/narrow_arithmetic.h"
 
 namespace xlembed {
 

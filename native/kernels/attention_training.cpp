@@ -1,7 +1,9 @@
 #include "kernels/attention_training.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <utility>
 #include <vector>
 
 #include "kernels/lanes.h"
@@ -11,7 +13,9 @@ namespace xlembed::kernels {
 namespace {
 
 constexpr int64_t kBlockRows = 64;
-constexpr int64_t kTileRows = 4, kTileVectors = 2, kColumns = kTileVectors * kLanes;
+// Sums, a row's value and two vectors of columns fill the registers.
+constexpr int64_t kTileRows = kLanes == 16 ? 12 : 6;
+constexpr int64_t kTileVectors = 2, kColumns = kTileVectors * kLanes;
 
 int64_t padded(int64_t columns) { return (columns + kColumns - 1) / kColumns * kColumns; }
 
@@ -20,7 +24,9 @@ template <int64_t kRows>
 void multiply_tile(const float* a, int64_t a_row, int64_t a_k, const float* b, int64_t b_k, int64_t count,
                    float* c, int64_t c_row, bool add) {
   Floats sums[kRows][kTileVectors];
+  XLEMBED_UNROLL
   for (int64_t r = 0; r < kRows; ++r) {
+    XLEMBED_UNROLL
     for (int64_t v = 0; v < kTileVectors; ++v) {
       sums[r][v] = add ? load(c + r * c_row + v * kLanes) : broadcast(0);
     }
@@ -33,10 +39,19 @@ void multiply_tile(const float* a, int64_t a_row, int64_t a_k, const float* b, i
       sums[r][1] = fma(x, right, sums[r][1]);
     }
   }
+  XLEMBED_UNROLL
   for (int64_t r = 0; r < kRows; ++r) {
+    XLEMBED_UNROLL
     for (int64_t v = 0; v < kTileVectors; ++v) store(c + r * c_row + v * kLanes, sums[r][v]);
   }
 }
+
+// multiply_tile by its rows - 1.
+template <int64_t... kRows>
+constexpr auto tiles_by_rows(std::integer_sequence<int64_t, kRows...>) {
+  return std::array{&multiply_tile<kRows + 1>...};
+}
+constexpr auto kMultiplyTile = tiles_by_rows(std::make_integer_sequence<int64_t, kTileRows>());
 
 // A matrix in memory: element (i, j) is data[i * row + j * column].
 struct Matrix {
@@ -49,14 +64,9 @@ struct Matrix {
 void multiply(Matrix a, const float* b, int64_t b_row, int64_t rows, int64_t count, int64_t columns, float* c,
               bool add) {
   for (int64_t j = 0; j < columns; j += kColumns) {
-    int64_t i = 0;
-    for (; i + kTileRows <= rows; i += kTileRows) {
-      multiply_tile<kTileRows>(a.data + i * a.row, a.row, a.column, b + j, b_row, count, c + i * columns + j,
-                               columns, add);
-    }
-    for (; i < rows; ++i) {
-      multiply_tile<1>(a.data + i * a.row, a.row, a.column, b + j, b_row, count, c + i * columns + j, columns,
-                       add);
+    for (int64_t i = 0; i < rows; i += kTileRows) {
+      const auto tile = kMultiplyTile[std::min(kTileRows, rows - i) - 1];
+      tile(a.data + i * a.row, a.row, a.column, b + j, b_row, count, c + i * columns + j, columns, add);
     }
   }
 }

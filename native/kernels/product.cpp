@@ -9,7 +9,7 @@
 #include <cstring>
 #include <type_traits>
 
-#include "kernels/narrow_arithmetic.h"
+#include "kernels/arithmetic.h"
 #include "kernels/transpose.h"
 
 namespace xlembed::kernels {
@@ -29,13 +29,8 @@ constexpr int64_t kChunkRows = 11 * kBlockRows, kChunkColumns = 1024, kChunkWord
 
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-struct Float32 {
-  using Word = float;
-  using Words = Floats;
+struct Float32 : Float32Words {
   static constexpr int64_t kValues = 1;
-  static Floats load_words(const float* words) { return load(words); }
-  static Floats broadcast_word(float word) { return broadcast(word); }
-  static Floats multiply_add(Floats b, Floats a, Floats sums) { return fma(b, a, sums); }
   static float word(float value) { return value; }
 };
 

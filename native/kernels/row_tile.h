@@ -9,21 +9,10 @@
 #include <array>
 #include <utility>
 
+#include "kernels/arithmetic.h"
 #include "kernels/bfloat16.h"
-#include "kernels/narrow_arithmetic.h"
 
 namespace xlembed::kernels {
-
-struct Float32Words {
-  using Word = float;
-  using Sum = float;
-  using Words = Floats;
-  using Sums = Floats;
-  static Floats load_words(const float* words) { return load(words); }
-  static Floats broadcast_word(float word) { return broadcast(word); }
-  static void store_sums(float* out, Floats sums) { store(out, sums); }
-  static Floats multiply_add(Floats x, Floats word, Floats sums) { return fma(x, word, sums); }
-};
 
 // By the type of the values.
 template <typename T>

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "kernels/arithmetic.h"
 #include "kernels/best_k.h"
 #include "kernels/panels.h"
 #include "kernels/rank_counts.h"
@@ -13,16 +14,8 @@ namespace {
 // Queries that are held against a panel while it is in the cache.
 constexpr int64_t kQueryBlock = 1024;
 
-struct Float32 {
-  using Word = float;
-  using Sum = float;
-  using Words = Floats;
-  using Sums = Floats;
+struct Float32 : Float32Words {
   static constexpr int64_t kChainWords = kChain;
-  static Floats load_words(const float* words) { return load(words); }
-  static Floats broadcast_word(float word) { return broadcast(word); }
-  static Floats multiply_add(Floats x, Floats query, Floats sums) { return fma(x, query, sums); }
-  static void store_sums(float* out, Floats sums) { store(out, sums); }
   static Floats add_sums(const float* before, Floats sums) { return load(before) + sums; }
 };
 

@@ -2,8 +2,8 @@
 
 #include <cstring>
 
+#include "kernels/arithmetic.h"
 #include "kernels/best_k.h"
-#include "kernels/narrow_arithmetic.h"
 #include "kernels/panels.h"
 #include "kernels/rank_counts.h"
 

@@ -6,7 +6,7 @@
 #include <numeric>
 
 #include "kernels/amx_kernel.h"
-#include "kernels/narrow_arithmetic.h"
+#include "kernels/arithmetic.h"
 #include "kernels/panels.h"
 #include "kernels/row_tile.h"
 #include "kernels/shortlist.h"

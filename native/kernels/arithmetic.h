@@ -1,4 +1,5 @@
-// Sums of products of narrow numbers, 32 bits of them at a time: see panels.h.
+// Sums of products, 32 bits of their numbers at a time (a float32, two bfloat16, four integers): see
+// panels.h.
 #pragma once
 
 #include <cstring>
@@ -27,6 +28,17 @@ inline Words32 load_words32(const uint32_t* words) {
   std::memcpy(&result, words, sizeof result);
   return result;
 }
+
+struct Float32Words {
+  using Word = float;
+  using Sum = float;
+  using Words = Floats;
+  using Sums = Floats;
+  static Floats load_words(const float* words) { return load(words); }
+  static Floats broadcast_word(float word) { return broadcast(word); }
+  static void store_sums(float* out, Floats sums) { store(out, sums); }
+  static Floats multiply_add(Floats x, Floats query, Floats sums) { return fma(x, query, sums); }
+};
 
 // Whether products of bfloat16 are an instruction; where they are not, float32 is faster.
 #if defined(__AVX512BF16__)
