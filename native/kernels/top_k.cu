@@ -115,16 +115,24 @@ __global__ void __launch_bounds__(few_threads, 2)
   }
 }
 
-// ---- Many queries: 96 rows x 128 queries a block, 6 x 8 sums a thread, two stages of 16 dimensions ----
+// ---- Many queries: 6 x 8 sums a thread, two stages of 16 dimensions ----
 
 constexpr int many_threads = 256;
-constexpr int many_rows = 2 * static_cast<int>(kPanelRows);
-constexpr int many_queries = 128;
 constexpr int many_dimensions = 16;
 
-struct alignas(16) Stage {
-  float rows[many_dimensions][many_rows];
-  float queries[many_dimensions][many_queries];
+// 96 rows x 128 queries a block, or 384 x 32. Thread (tx, ty) has the rows 2 tx + 2 columns i and the next of
+// each, i < 3, and the queries 4 ty + queries / 2 j and the next three, j < 2.
+template <int queries_>
+struct Many {
+  static constexpr int queries = queries_, columns = many_threads / (queries / 8), rows = 6 * columns;
+  static constexpr int panels = rows / static_cast<int>(kPanelRows);
+
+  struct alignas(16) Stage {
+    float rows[many_dimensions][Many::rows];
+    float queries[many_dimensions][Many::queries];
+  };
+
+  static int bytes(int64_t D) { return 2 * sizeof(Stage) + ended_bytes(many_threads, 48, D); }
 };
 
 // Sixteen bytes from global to shared memory, or zeros.
@@ -132,10 +140,12 @@ __device__ void copy_16(float* to, const float* from, bool inside) {
   __pipeline_memcpy_async(to, from, 16, inside ? 0 : 16);
 }
 
-// panels: two, or one at the end of a block of memory; dimensions beyond D become zeros.
-__device__ void load_stage(Stage& stage, const float* panels, int panel_count, int64_t D,
+// Panels that there are not, at the end of a block of memory, and dimensions beyond D become zeros.
+template <typename Tile>
+__device__ void load_stage(typename Tile::Stage& stage, const float* panels, int panel_count, int64_t D,
                            const float* queries, int64_t padded_queries, int64_t begin) {
-  constexpr int row_quads = many_rows / 4, query_quads = many_queries / 4, panel_quads = row_quads / 2;
+  constexpr int row_quads = Tile::rows / 4, query_quads = Tile::queries / 4,
+                panel_quads = static_cast<int>(kPanelRows) / 4;
   for (int i = threadIdx.x; i < many_dimensions * row_quads; i += many_threads) {
     const int d = i / row_quads, quad = i % row_quads, panel = quad / panel_quads;
     const bool inside = begin + d < D && panel < panel_count;
@@ -150,46 +160,47 @@ __device__ void load_stage(Stage& stage, const float* panels, int panel_count, i
   }
 }
 
-template <typename Sink>
-__global__ void __launch_bounds__(many_threads)
+template <typename Tile, typename Sink>
+__global__ void __launch_bounds__(many_threads, 2)
     score_many(const float* panels, int64_t panel_count, int64_t first_row, int64_t end, int64_t D,
                const float* queries, int64_t padded_queries, int64_t query_end, Sink sink) {
-  __shared__ Stage stages[2];
-  const int64_t query_tiles = padded_queries / many_queries;
-  const int64_t first_query =
-      blockIdx.x % query_tiles * many_queries;  // blocks of the same rows run together
-  const int64_t first_panel = blockIdx.x / query_tiles * 2;
-  const int held = static_cast<int>(min(panel_count - first_panel, static_cast<int64_t>(2)));
+  auto* const stages = dynamic_shared<typename Tile::Stage>();
+  // Blocks of the same rows run together.
+  const int64_t query_tiles = (query_end + Tile::queries - 1) / Tile::queries;
+  const int64_t first_query = blockIdx.x % query_tiles * Tile::queries;
+  const int64_t first_panel = blockIdx.x / query_tiles * Tile::panels;
+  const int held = static_cast<int>(min(panel_count - first_panel, static_cast<int64_t>(Tile::panels)));
   const float* x = panels + first_panel * D * kPanelRows;
-  const int tx = threadIdx.x % 16, ty = threadIdx.x / 16;
+  const int tx = threadIdx.x % Tile::columns, ty = threadIdx.x / Tile::columns;
   const int64_t steps = (D + many_dimensions - 1) / many_dimensions;
   constexpr int64_t chain_steps = kChain / many_dimensions;
   static_assert(kChain % many_dimensions == 0);
-  float* const ended = dynamic_shared<float>() + threadIdx.x;
+  float* const ended = reinterpret_cast<float*>(stages + 2) + threadIdx.x;
   float sums[8][6] = {};
-  load_stage(stages[0], x, held, D, queries + first_query, padded_queries, 0);
+  load_stage<Tile>(stages[0], x, held, D, queries + first_query, padded_queries, 0);
   __pipeline_commit();
   for (int64_t step = 0; step < steps; ++step) {
     if (step + 1 < steps) {
-      load_stage(stages[(step + 1) % 2], x, held, D, queries + first_query, padded_queries,
-                 (step + 1) * many_dimensions);
+      load_stage<Tile>(stages[(step + 1) % 2], x, held, D, queries + first_query, padded_queries,
+                       (step + 1) * many_dimensions);
     }
     __pipeline_commit();
     __pipeline_wait_prior(1);
     __syncthreads();
-    const Stage& stage = stages[step % 2];
+    const typename Tile::Stage& stage = stages[step % 2];
 #pragma unroll
     for (int d = 0; d < many_dimensions; ++d) {
-      float values[8], q[8];
+      float values[6], q[8];
 #pragma unroll
-      for (int i = 0; i < 3; ++i) {  // rows tx * 2 + 32 i and the next: no two lanes share a bank
-        const float2 pair = *reinterpret_cast<const float2*>(&stage.rows[d][tx * 2 + 32 * i]);
+      for (int i = 0; i < 3; ++i) {  // no two lanes share a bank
+        const float2 pair = *reinterpret_cast<const float2*>(&stage.rows[d][2 * tx + 2 * Tile::columns * i]);
         values[2 * i] = pair.x;
         values[2 * i + 1] = pair.y;
       }
 #pragma unroll
       for (int j = 0; j < 2; ++j) {
-        const float4 quad = *reinterpret_cast<const float4*>(&stage.queries[d][ty * 4 + 64 * j]);
+        const float4 quad =
+            *reinterpret_cast<const float4*>(&stage.queries[d][4 * ty + Tile::queries / 2 * j]);
         q[4 * j] = quad.x;
         q[4 * j + 1] = quad.y;
         q[4 * j + 2] = quad.z;
@@ -210,17 +221,18 @@ __global__ void __launch_bounds__(many_threads)
   int64_t rows[6];
 #pragma unroll
   for (int i = 0; i < 6; ++i) {
-    const int at = tx * 2 + 32 * (i / 2) + i % 2;
+    const int at = 2 * tx + 2 * Tile::columns * (i / 2) + i % 2;
     rows[i] = at < held * kPanelRows ? first_row + first_panel * kPanelRows + at : end;
   }
 #pragma unroll
   for (int j = 0; j < 8; ++j) {
-    const int64_t query = first_query + ty * 4 + 64 * (j / 4) + j % 4;
-    // Both halves of a warp must call: a query that does not exist stands in as the last one, with no rows.
+    const int64_t query = first_query + 4 * ty + Tile::queries / 2 * (j / 4) + j % 4;
+    // All lanes must call: a query that does not exist stands in as the last one, with no rows.
     int64_t own[6];
 #pragma unroll
     for (int i = 0; i < 6; ++i) own[i] = query < query_end ? rows[i] : end;
-    sink.template operator()<16>(min(query, query_end - 1), own, sums[j], end);
+    constexpr int together = Tile::columns < warp_lanes ? Tile::columns : warp_lanes;
+    sink.template operator()<together>(min(query, query_end - 1), own, sums[j], end);
   }
 }
 
@@ -260,8 +272,18 @@ __global__ void __launch_bounds__(warp_lanes)
   }
 }
 
-// More queries than these share one reading of the corpus, as tiles of many.
-constexpr int64_t most_few = 48;
+// More queries than most_few share one reading of the corpus, as tiles; more than most_some fill wide ones.
+constexpr int64_t most_few = 16, most_some = 96;
+
+template <typename Tile, typename Sink>
+void launch_many(const float* panels, int64_t panel_count, int64_t first, int64_t end, int64_t D,
+                 const float* transposed, int64_t query_count, const Sink& sink, CudaStream stream) {
+  const int64_t query_tiles = (query_count + Tile::queries - 1) / Tile::queries;
+  const unsigned blocks = blocks_for((panel_count + Tile::panels - 1) / Tile::panels * query_tiles, 1);
+  allow_shared_bytes(score_many<Tile, Sink>, Tile::bytes(D));
+  launch(score_many<Tile, Sink>, blocks, many_threads, Tile::bytes(D), stream, panels, panel_count, first,
+         end, D, transposed, top_k_padded_queries(query_count), query_count, sink);
+}
 
 // Q queries at a time.
 template <int Q, typename Sink>
@@ -280,17 +302,14 @@ void launch_few(const float* panels, int64_t panel_count, int64_t first, int64_t
 template <typename Sink>
 void score_rows(const float* transposed, int64_t query_count, const PanelSource& source, int64_t D,
                 int64_t first, int64_t end, const Sink& sink, CudaStream stream) {
-  const int64_t padded = top_k_padded_queries(query_count);
   while (first < end) {
     int64_t stop = end;
     const float* x = source(first, &stop);
     const int64_t panels = (stop - first + kPanelRows - 1) / kPanelRows;
-    if (query_count > most_few) {
-      const int64_t blocks = (panels + 1) / 2 * (padded / many_queries);
-      const int bytes = ended_bytes(many_threads, 48, D);
-      allow_shared_bytes(score_many<Sink>, bytes);
-      launch(score_many<Sink>, static_cast<unsigned>(blocks), many_threads, bytes, stream, x, panels, first,
-             stop, D, transposed, padded, query_count, sink);
+    if (query_count > most_some) {
+      launch_many<Many<128>>(x, panels, first, stop, D, transposed, query_count, sink, stream);
+    } else if (query_count > most_few) {
+      launch_many<Many<32>>(x, panels, first, stop, D, transposed, query_count, sink, stream);
     } else if (query_count > 8) {
       launch_few<16>(x, panels, first, stop, D, transposed, query_count, sink, stream);
     } else if (query_count > 1) {

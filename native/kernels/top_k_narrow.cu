@@ -59,29 +59,79 @@ __device__ float add_products(const uint4& x, const uint4& y, float sum) {
   return sum;
 }
 
+// The same of sixteen 8-bit integers with two times eight bfloat16.
+__device__ float add_products(const uint4& x, const uint4 (&y)[2], float sum) {
+  const uint32_t a[4] = {x.x, x.y, x.z, x.w};
+  const uint32_t b[8] = {y[0].x, y[0].y, y[0].z, y[0].w, y[1].x, y[1].y, y[1].z, y[1].w};
+#pragma unroll
+  for (int i = 0; i < 16; ++i) {
+    // An unsigned byte as the last bits of 2^23, where a float's last bit is one.
+    const uint32_t bits = __byte_perm(a[i / 4] ^ 0x80808080u, 0x4B000000u, 0x7650u + i % 4);
+    const float value = __uint_as_float(bits) - (8388608.0f + 128.0f);
+    const uint32_t pair = b[i / 2];
+    sum = fmaf(value, __uint_as_float(i % 2 ? pair & 0xFFFF0000u : pair << 16), sum);
+  }
+  return sum;
+}
+
+// Rows as the scan of one query reads them: 16 bytes of a row at a time, against as many numbers of the
+// query.
+struct Bfloat16Scan {
+  NarrowRows rows;
+  int64_t first, end;
+
+  __device__ int64_t row_bytes() const { return rows.width * 2; }
+  __device__ int64_t pieces() const { return rows.width / 8; }
+  __device__ const char* at(int64_t row) const { return reinterpret_cast<const char*>(rows.at(row)); }
+  __device__ uint4 query_piece(const uint4* query, int64_t c) const { return __ldg(query + c); }
+  __device__ float scale(const char*) const { return 1; }
+};
+// Places behind the query's own are zeros: those of queries that only fill up a tile.
+struct Int8Scan {
+  StoredRows rows;
+  int64_t first, end;
+
+  struct Piece {
+    uint4 values[2];
+  };
+
+  __device__ int64_t row_bytes() const { return rows.row_bytes; }
+  __device__ int64_t pieces() const { return rows.row_bytes / 16 - 1; }
+  __device__ const char* at(int64_t row) const { return rows.at(row); }
+  __device__ Piece query_piece(const uint4* query, int64_t c) const {
+    return {{__ldg(query + 2 * c), __ldg(query + 2 * c + 1)}};
+  }
+  __device__ float scale(const char* row) const {
+    return *reinterpret_cast<const float*>(row + rows.row_bytes - 16);
+  }
+};
+__device__ float add_products(const uint4& x, const Int8Scan::Piece& y, float sum) {
+  return add_products(x, y.values, sum);
+}
+
 // One query: a warp to four rows, 16 bytes a lane, eight loads in flight.
 constexpr int one_threads = 256;
 constexpr int one_rows = 4;
 
-__global__ void __launch_bounds__(one_threads)
-    score_one(NarrowRows rows, const bfloat16* query, CollectNear sink) {
+template <typename Scan>
+__global__ void __launch_bounds__(one_threads) score_one(Scan scan, const bfloat16* query, CollectNear sink) {
   const int lane = static_cast<int>(threadIdx.x) % warp_lanes;
   const int64_t warp = (static_cast<int64_t>(blockIdx.x) * one_threads + threadIdx.x) / warp_lanes;
-  const int64_t first = rows.first + warp * one_rows;
-  if (first >= rows.end) return;
+  const int64_t first = scan.first + warp * one_rows;
+  if (first >= scan.end) return;
   const uint4* q = reinterpret_cast<const uint4*>(query);
-  const uint4* x = reinterpret_cast<const uint4*>(rows.at(first));
-  const int64_t quads = rows.width / 8;
-  int64_t at[one_rows];
+  const char* x[one_rows];  // four rows lie in one block of memory
 #pragma unroll
-  for (int r = 0; r < one_rows; ++r) at[r] = min(static_cast<int64_t>(r), rows.end - 1 - first) * quads;
+  for (int r = 0; r < one_rows; ++r) {
+    x[r] = scan.at(first) + min(static_cast<int64_t>(r), scan.end - 1 - first) * scan.row_bytes();
+  }
   float sums[one_rows] = {};
 #pragma unroll 2
-  for (int64_t c = lane; c < quads; c += warp_lanes) {
-    const uint4 own = __ldg(q + c);
+  for (int64_t c = lane; c < scan.pieces(); c += warp_lanes) {
+    const auto own = scan.query_piece(q, c);
     uint4 values[one_rows];
 #pragma unroll
-    for (int r = 0; r < one_rows; ++r) values[r] = __ldg(x + at[r] + c);
+    for (int r = 0; r < one_rows; ++r) values[r] = __ldg(reinterpret_cast<const uint4*>(x[r]) + c);
 #pragma unroll
     for (int r = 0; r < one_rows; ++r) sums[r] = add_products(values[r], own, sums[r]);
   }
@@ -89,9 +139,9 @@ __global__ void __launch_bounds__(one_threads)
 #pragma unroll
   for (int r = 0; r < one_rows; ++r) {
     const float sum = warp_sum(sums[r]);
-    if (lane == r) score = sum;
+    if (lane == r) score = scan.scale(x[r]) * sum;
   }
-  if (lane < one_rows && first + lane < rows.end && score >= sink.thresholds[0])
+  if (lane < one_rows && first + lane < scan.end && score >= sink.thresholds[0])
     sink.append(0, first + lane, score);
 }
 
@@ -187,13 +237,19 @@ struct Pieces {
 // As slab_growth, with room for the rows within the margin: some two for each of the k.
 int64_t narrow_growth(int64_t k) { return std::clamp<int64_t>(1 + (list_capacity - 3 * k) / (6 * k), 2, 8); }
 
+CollectNear sink_of(const Pieces& pieces) {
+  return {pieces.lists.thresholds, pieces.lists.counts, pieces.lists.keys};
+}
+
+template <typename Scan>
+void scan_slab(const Scan& scan, const Pieces& pieces, CudaStream stream) {
+  const unsigned blocks = blocks_for(scan.end - scan.first, one_threads / warp_lanes * one_rows);
+  launch(score_one<Scan>, blocks, one_threads, 0, stream, scan, pieces.queries, sink_of(pieces));
+}
+
 void score_slab(const NarrowRows& rows, const Pieces& pieces, int64_t query_count, CudaStream stream) {
-  const CollectNear sink{pieces.lists.thresholds, pieces.lists.counts, pieces.lists.keys};
-  if (query_count == 1) {
-    const unsigned blocks = blocks_for(rows.end - rows.first, one_threads / warp_lanes * one_rows);
-    launch(score_one, blocks, one_threads, 0, stream, rows, pieces.queries, sink);
-    return;
-  }
+  const CollectNear sink = sink_of(pieces);
+  if (query_count == 1) return scan_slab(Bfloat16Scan{rows, rows.first, rows.end}, pieces, stream);
   const int64_t padded = top_k_padded_queries(query_count), by_groups = queries_by_warpgroups(padded);
   if (by_groups > 0) score_by_warpgroups(rows, pieces.queries, by_groups, sink, stream);
   if (padded > by_groups) {
@@ -303,6 +359,8 @@ int64_t top_k_stored(const float* queries, int64_t query_count, const StoredCorp
       score_slab({blocks, corpus.rows_per_block, width, first, end}, pieces, query_count, stream);
       return;
     }
+    // One query is not worth the widening of every row.
+    if (query_count == 1) return scan_slab(Int8Scan{StoredRows(corpus), first, end}, pieces, stream);
     auto* const piece = static_cast<bfloat16*>(widened);
     for (int64_t next; first < end; first = next) {
       next = std::min(end, first + stored_piece_rows(D));

@@ -202,14 +202,15 @@ void layouts_and_subsets_agree() {
 
 #ifdef XLEMBED_WITH_CUDA
 
-// The GPU's answers, vectors written in two pieces to blocks of 96 rows.
+// The GPU's answers, vectors written in two pieces to blocks of two panels, or of more than a tile has.
 struct OnDevice {
   OnDevice(const std::vector<float>& vectors, int64_t dimensions)
-      : view{nullptr, 96, static_cast<int64_t>(vectors.size()) / dimensions, dimensions, Layout::panels},
+      : view{nullptr, dimensions == 20 ? 96 : 480, static_cast<int64_t>(vectors.size()) / dimensions,
+             dimensions, Layout::panels},
         uploaded(device::Kind::cuda, vectors) {
-    for (int64_t first = 0; first < view.rows; first += 96) {
-      blocks.push_back(
-          std::make_unique<device::Array<float>>(device::Kind::cuda, std::vector<float>(96 * dimensions)));
+    for (int64_t first = 0; first < view.rows; first += view.rows_per_block) {
+      blocks.push_back(std::make_unique<device::Array<float>>(
+          device::Kind::cuda, std::vector<float>(view.rows_per_block * dimensions)));
       addresses.push_back(blocks.back()->data());
     }
     view.blocks = addresses.data();
@@ -268,7 +269,7 @@ void compare_with_cpu(const std::vector<float>& x, int64_t dimensions, int64_t k
 
 void gpu_gives_the_same_bits() {
   if (device::all().size() < 2) return;
-  const std::vector<int64_t> counts = {1, 9, 16, 17, 131}, few = {1, 17};
+  const std::vector<int64_t> counts = {1, 9, 16, 17, 70, 131}, few = {1, 17};
   for (const int64_t dimensions : {1, 20, 128, 384, 500}) {
     if (device::emulated && dimensions > 128) continue;
     compare_with_cpu(random_vectors(device::emulated ? 700 : 10000, dimensions, 21), dimensions, 10, counts);
