@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "kernels/aligned_vector.h"
 #include "kernels/lanes.h"
 #include "kernels/vector_exp.h"
 
@@ -143,13 +144,13 @@ class Workspace {
   }
 
   // (L, width_), zero beyond the width
-  void copy_rows(const float* rows, int64_t stride, std::vector<float>& to) const {
+  void copy_rows(const float* rows, int64_t stride, AlignedVector<float>& to) const {
     to.assign(length_ * width_, 0.0f);
     for (int64_t i = 0; i < length_; ++i) std::copy_n(rows + i * stride, head_width_, &to[i * width_]);
   }
 
   // (d, columns_), zero beyond the length
-  void copy_columns(const float* rows, int64_t stride, std::vector<float>& to) const {
+  void copy_columns(const float* rows, int64_t stride, AlignedVector<float>& to) const {
     to.assign(head_width_ * columns_, 0.0f);
     for (int64_t i = 0; i < length_; ++i) {
       for (int64_t d = 0; d < head_width_; ++d) to[d * columns_ + i] = rows[i * stride + d];
@@ -203,7 +204,7 @@ class Workspace {
     for (int64_t j = 0; j < columns_; ++j) gradient[j] = weight[j] * (gradient[j] - sum);
   }
 
-  void write(const std::vector<float>& from, int64_t rows, int64_t width, float factor, float* to,
+  void write(const AlignedVector<float>& from, int64_t rows, int64_t width, float factor, float* to,
              int64_t stride) const {
     for (int64_t r = 0; r < rows; ++r) {
       const float* row = &from[r * width_];
@@ -214,8 +215,8 @@ class Workspace {
 
   int64_t length_ = 0, columns_ = 0, width_ = 0, head_width_ = 0;
   float scale_ = 1;
-  std::vector<float> key_columns_, value_columns_, key_rows_, values_, queries_, gradients_;
-  std::vector<float> weights_, dropped_, weight_gradient_, out_, key_gradient_, value_gradient_;
+  AlignedVector<float> key_columns_, value_columns_, key_rows_, values_, queries_, gradients_;
+  AlignedVector<float> weights_, dropped_, weight_gradient_, out_, key_gradient_, value_gradient_;
 };
 
 // Calls body(head, first token, first column) for every head of every sequence.

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "kernels/aligned_vector.h"
 #include "kernels/arithmetic.h"
 #include "kernels/best_k.h"
 #include "kernels/panels.h"
@@ -43,7 +44,7 @@ class PanelReader {
  public:
   PanelReader(const Corpus& corpus, const Subset& subset, int threads)
       : corpus_(corpus), subset_(subset), rows_(subset.all() ? corpus.rows : subset.count) {
-    if (!direct()) buffers_.resize(threads, std::vector<float>(corpus.dimensions * kPanelRows, 0.f));
+    if (!direct()) buffers_.resize(threads, AlignedVector<float>(corpus.dimensions * kPanelRows, 0.f));
     if (is_narrow() && !subset.all()) {
       widened_.resize(threads, std::vector<float>(corpus.dimensions * kPanelRows));
     }
@@ -86,7 +87,7 @@ class PanelReader {
   Corpus corpus_;
   Subset subset_;
   int64_t rows_;
-  std::vector<std::vector<float>> buffers_;
+  std::vector<AlignedVector<float>> buffers_;
   std::vector<std::vector<float>> widened_;  // by thread: (48, D), of narrow rows here and there
 };
 

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <numeric>
 
+#include "kernels/aligned_vector.h"
 #include "kernels/amx_kernel.h"
 #include "kernels/arithmetic.h"
 #include "kernels/panels.h"
@@ -107,7 +108,7 @@ void shortlist_widened(const NarrowQueries& queries, int64_t count, const Corpus
     values[2 * i + 1] = to_float(bfloat16{static_cast<uint16_t>(queries.words[i] >> 16)});
   }
   const int threads = static_cast<int>(lists.size());
-  std::vector<std::vector<float>> widened(threads, std::vector<float>(words * 2 * kPanelRows));
+  std::vector<AlignedVector<float>> widened(threads, AlignedVector<float>(words * 2 * kPanelRows));
   const auto panel = [&](int64_t p, int thread) -> PanelAndNext<float> {
     const uint32_t* from = address(corpus, narrow, p * kPanelRows);
     widen_bfloat16(from, words * 2, widened[thread].data());
