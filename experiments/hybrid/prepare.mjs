@@ -12,7 +12,13 @@ import { CODES, LANGUAGES, TRAINED } from './lib/languages.mjs';
 import { dropLeaks, Leakage, normalise } from './lib/leakage.mjs';
 import { helpRecords, newsRecords, packageRecords, symbolRecords } from './lib/records.mjs';
 import {
-  addSymbolNames, newsTranslations, questionTranslations, readLexicons, readNews, tatoebaTranslations, wordTranslations,
+  addSymbolNames,
+  newsTranslations,
+  questionTranslations,
+  readLexicons,
+  readNews,
+  tatoebaTranslations,
+  wordTranslations,
 } from './lib/translations.mjs';
 
 /** Times that an English word occurs in the training texts for its translations to be learnt. */
@@ -21,7 +27,9 @@ const FREQUENT = 5;
 const [output] = process.argv.slice(2);
 const shared = process.env.XLEMBED_SHARED;
 if (!output || !shared) {
-  console.error('usage: XLEMBED_SHARED=<folder with data/> node experiments/hybrid/prepare.mjs <output folder>');
+  console.error(
+    'usage: XLEMBED_SHARED=<folder with data/> node experiments/hybrid/prepare.mjs <output folder>',
+  );
   process.exit(2);
 }
 if (existsSync(join(output, 'counts.json'))) {
@@ -111,18 +119,23 @@ function frequentWords() {
     ...pairs.flatMap(({ query, positive }) => [query.en, positive.en]),
     ...Object.values(translations).flatMap((records) => records.map(({ texts: { en } }) => en)),
   ];
-  for (const text of texts) for (const word of normalise(text ?? '').split(' ')) seen.set(word, (seen.get(word) ?? 0) + 1);
+  for (const text of texts)
+    for (const word of normalise(text ?? '').split(' ')) seen.set(word, (seen.get(word) ?? 0) + 1);
   return new Set([...seen].filter(([, count]) => count >= FREQUENT).map(([word]) => word));
 }
 
 /** A record's pairs within a language, each on its own and without its language: what plain fine-tuning shuffles. */
 function flatPairs({ id, query, positive }) {
   return TRAINED.filter((language) => query[language]).map((language) => ({
-    id: `${id}:${language}`, query: query[language], positive: positive[language],
+    id: `${id}:${language}`,
+    query: query[language],
+    positive: positive[language],
   }));
 }
 
 function countLanguages(records, side) {
   const count = (language) => records.filter((record) => record[side][language]).length;
-  return Object.fromEntries(LANGUAGES.map((language) => [language, count(language)]).filter(([, n]) => n > 0));
+  return Object.fromEntries(
+    LANGUAGES.map((language) => [language, count(language)]).filter(([, n]) => n > 0),
+  );
 }

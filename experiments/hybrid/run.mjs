@@ -16,7 +16,13 @@ import { writeJson } from './lib/files.mjs';
 import { readSettings } from './lib/settings.mjs';
 import { isDone, listUnits, PRETRAINED, places } from './lib/units.mjs';
 
-const { values } = parseArgs({ options: { settings: { type: 'string', default: 'small' }, output: { type: 'string' }, units: { type: 'string' } } });
+const { values } = parseArgs({
+  options: {
+    settings: { type: 'string', default: 'small' },
+    output: { type: 'string' },
+    units: { type: 'string' },
+  },
+});
 const name = basename(values.settings, '.json');
 const output = values.output ?? join('runs/hybrid', name);
 const shared = process.env.XLEMBED_SHARED ?? '../shared';
@@ -27,8 +33,13 @@ await mkdir(place.results, { recursive: true });
 /** Another program of this folder, to its end. */
 function script(file, ...args) {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [here(file), ...args], { stdio: ['ignore', 'ignore', 'inherit'], env: { ...process.env, XLEMBED_SHARED: shared } });
-    child.on('error', reject).on('exit', (code) => (code === 0 ? resolve() : reject(new Error(`${file} ended with ${code}`))));
+    const child = spawn(process.execPath, [here(file), ...args], {
+      stdio: ['ignore', 'ignore', 'inherit'],
+      env: { ...process.env, XLEMBED_SHARED: shared },
+    });
+    child
+      .on('error', reject)
+      .on('exit', (code) => (code === 0 ? resolve() : reject(new Error(`${file} ended with ${code}`))));
   });
 }
 
@@ -63,7 +74,9 @@ async function describe() {
 }
 
 async function runUnits() {
-  const units = listUnits(settings).filter(({ name }) => !values.units || new RegExp(values.units).test(name));
+  const units = listUnits(settings).filter(
+    ({ name }) => !values.units || new RegExp(values.units).test(name),
+  );
   const estimate = new Estimate(units, place);
   const open = units.filter((unit) => !isDone(unit, place));
   console.log(`${units.length - open.length} of ${units.length} units are done`);
@@ -95,7 +108,9 @@ function worker(open, estimate) {
       } else estimate.show(unit, stage, done, total);
     });
     child.on('error', reject);
-    child.on('exit', (code) => (open.length === 0 || code === 0 ? resolve() : reject(new Error(`a worker ended with ${code}`))));
+    child.on('exit', (code) =>
+      open.length === 0 || code === 0 ? resolve() : reject(new Error(`a worker ended with ${code}`)),
+    );
   });
 }
 

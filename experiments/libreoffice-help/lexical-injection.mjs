@@ -7,7 +7,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Encoder } from 'xlembed';
-import { LANGUAGES, fresh, measure, prepare, train } from './small_model.mjs';
+import { fresh, LANGUAGES, measure, prepare, train } from './small_model.mjs';
 
 const WORDS = 3000; // of each lexicon
 
@@ -17,17 +17,26 @@ if (!output) {
   process.exit(2);
 }
 const data = await prepare(pairs, output, { num_hidden_layers: 4, hidden_size: 128, intermediate_size: 256 });
-const corpus = new Set(data.train.flatMap(({ query, positive }) => `${query.en} ${positive.en}`.toLowerCase().match(/\p{L}+/gu) ?? []));
+const corpus = new Set(
+  data.train.flatMap(
+    ({ query, positive }) => `${query.en} ${positive.en}`.toLowerCase().match(/\p{L}+/gu) ?? [],
+  ),
+);
 
 /** Words of the training texts that a lexicon has, with their first translation. */
-const lexicon = Object.entries(LANGUAGES).filter(([language]) => language !== 'en').flatMap(([language, code]) => {
-  const found = readFileSync(join(lexiconFolder, `eng-${code}.tsv`), 'utf8').split('\n')
-    .map((line) => line.split('\t'))
-    .filter(([word, translations]) => translations && corpus.has(word.toLowerCase()));
-  return found.slice(0, WORDS).map(([word, translations], n) => ({
-    id: `${language}${n}`, query: { en: word }, positive: { [language]: translations.split('|')[0].trim() || word },
-  }));
-});
+const lexicon = Object.entries(LANGUAGES)
+  .filter(([language]) => language !== 'en')
+  .flatMap(([language, code]) => {
+    const found = readFileSync(join(lexiconFolder, `eng-${code}.tsv`), 'utf8')
+      .split('\n')
+      .map((line) => line.split('\t'))
+      .filter(([word, translations]) => translations && corpus.has(word.toLowerCase()));
+    return found.slice(0, WORDS).map(([word, translations], n) => ({
+      id: `${language}${n}`,
+      query: { en: word },
+      positive: { [language]: translations.split('|')[0].trim() || word },
+    }));
+  });
 
 const base = join(output, 'base');
 {
@@ -39,8 +48,12 @@ const base = join(output, 'base');
 }
 
 const injection = {
-  sampler: 'cross_lingual', steps: Math.ceil((5 * lexicon.length) / 64), warmupSteps: 50, learningRate: 2e-4,
-  loss: 'triplet', margin: 0.4,
+  sampler: 'cross_lingual',
+  steps: Math.ceil((5 * lexicon.length) / 64),
+  warmupSteps: 50,
+  learningRate: 2e-4,
+  loss: 'triplet',
+  margin: 0.4,
   lora: { rank: 16, alpha: 32, dropout: 0.05, targets: ['query', 'value'], layers: [0, 1, 2] },
 };
 for (const [name, options] of Object.entries({
@@ -49,8 +62,14 @@ for (const [name, options] of Object.entries({
   'the last layer, learning rate 2e-3': { learningRate: 2e-3 },
 })) {
   const encoder = await Encoder.load(base);
-  const { losses, seconds } = await train(encoder, lexicon, { ...injection, ...options, adapter: join(output, 'adapter') });
-  console.log(`${lexicon.length} word pairs at ${name}: ${await measure(encoder, data.task)}; loss ${losses[0].toFixed(3)} to ${losses.at(-1).toFixed(3)}, ${seconds.toFixed(0)} s`);
+  const { losses, seconds } = await train(encoder, lexicon, {
+    ...injection,
+    ...options,
+    adapter: join(output, 'adapter'),
+  });
+  console.log(
+    `${lexicon.length} word pairs at ${name}: ${await measure(encoder, data.task)}; loss ${losses[0].toFixed(3)} to ${losses.at(-1).toFixed(3)}, ${seconds.toFixed(0)} s`,
+  );
   await encoder.dispose();
 }
 process.exit();

@@ -15,7 +15,11 @@ if (!output) {
 const data = await prepare(pairs, output);
 for (const [name, options] of Object.entries({ plain: {}, Matryoshka: { matryoshkaSizes: SIZES } })) {
   const encoder = await fresh(data.model);
-  const { seconds } = await train(encoder, data.train, { steps: Number(steps), sampler: 'hybrid', ...options });
+  const { seconds } = await train(encoder, data.train, {
+    steps: Number(steps),
+    sampler: 'hybrid',
+    ...options,
+  });
   console.log(`${name}: ${steps} steps of 64 pairs in ${seconds.toFixed(0)} s`);
   for (const size of SIZES) console.log(`  ${size} dimensions: ${await measure(encoder, data.task, size)}`);
   await encoder.dispose();

@@ -28,7 +28,9 @@ async function* lines(path) {
 
 const records = new Map();
 const counts = {};
-for (const file of readdirSync(folder).filter((name) => name.endsWith('.jsonl.xz')).sort()) {
+for (const file of readdirSync(folder)
+  .filter((name) => name.endsWith('.jsonl.xz'))
+  .sort()) {
   const name = file.replace('.jsonl.xz', '');
   const language = languageOf[name] ?? name;
   for await (const line of lines(join(folder, file))) {
@@ -56,4 +58,8 @@ stream.end();
 await finished(stream);
 renameSync(`${output}.partial`, output);
 console.log(`${records.size} records in ${output}; sections with text by language:`);
-console.log(Object.entries(counts).map(([language, count]) => `${language} ${count}`).join(', '));
+console.log(
+  Object.entries(counts)
+    .map(([language, count]) => `${language} ${count}`)
+    .join(', '),
+);

@@ -24,14 +24,18 @@ export class Estimate {
     const now = performance.now();
     if (now - this.#shown < EVERY * 1000) return;
     this.#shown = now;
-    console.log(`${this.#done}/${this.units.length}  ${unit.name}: ${stage}${total ? ` step ${done} of ${total}` : ''}${this.#rest()}`);
+    console.log(
+      `${this.#done}/${this.units.length}  ${unit.name}: ${stage}${total ? ` step ${done} of ${total}` : ''}${this.#rest()}`,
+    );
   }
 
   finished(unit) {
     this.#doneHere += 1;
     const { processorSeconds, evaluation } = JSON.parse(readFileSync(this.place.result(unit), 'utf8'));
     const { measures } = Object.values(evaluation.tasks)[0];
-    const shown = ['monolingual_map', 'cross_lingual_map', 'multilingual_map'].filter((key) => key in measures);
+    const shown = ['monolingual_map', 'cross_lingual_map', 'multilingual_map'].filter(
+      (key) => key in measures,
+    );
     const scores = shown.map((key) => `${key} ${measures[key].toFixed(4)}`).join(', ');
     return `${this.#done}/${this.units.length}  ${unit.name} done: ${scores}; ${processorSeconds.toFixed(0)} processor seconds${this.#rest()}`;
   }

@@ -43,7 +43,10 @@ export async function evaluateUnit(unit, { settings, place, tasks, onProgress })
   for (const [name, options] of Object.entries(settings.evaluation)) {
     onProgress(name);
     const task = await tasks(name, options);
-    const result = await evaluateOne(encoder, task, options.languages, { folder: place.cache(unit), identity: unit.name });
+    const result = await evaluateOne(encoder, task, options.languages, {
+      folder: place.cache(unit),
+      identity: unit.name,
+    });
     questions[name] = keptScores(name, result);
     measured[name] = compact(result);
   }
@@ -94,16 +97,29 @@ function hasScores({ grid, pool }, setting, measure) {
 /** The averages, and each cell's measures of the paper. */
 function compact({ measures, groups, languages, counts, grid, pool }) {
   const shown = new Set(['AP', 'R@1', 'R@10', 'Accuracy', 'MarginAccuracy']);
-  const few = (all) => Object.fromEntries(Object.entries(all).filter(([key]) => shown.has(key)).map(([key, value]) => [key, rounded(value)]));
-  const means = (all) => Object.fromEntries(Object.entries(all).map(([key, value]) => [key, rounded(value, 6)]));
+  const few = (all) =>
+    Object.fromEntries(
+      Object.entries(all)
+        .filter(([key]) => shown.has(key))
+        .map(([key, value]) => [key, rounded(value)]),
+    );
+  const means = (all) =>
+    Object.fromEntries(Object.entries(all).map(([key, value]) => [key, rounded(value, 6)]));
   return {
     languages,
     counts,
     measures: means(measures),
     groups: Object.fromEntries(Object.entries(groups).map(([name, { measures }]) => [name, means(measures)])),
-    grid: grid.map(({ queryLanguage, passageLanguage, measures }) => ({ queryLanguage, passageLanguage, ...few(measures) })),
+    grid: grid.map(({ queryLanguage, passageLanguage, measures }) => ({
+      queryLanguage,
+      passageLanguage,
+      ...few(measures),
+    })),
     pool: pool.map(({ queryLanguage, languageBias, languageShares, measures }) => ({
-      queryLanguage, languageBias: languageBias && rounded(languageBias), languageShares: means(languageShares), ...few(measures),
+      queryLanguage,
+      languageBias: languageBias && rounded(languageBias),
+      languageShares: means(languageShares),
+      ...few(measures),
     })),
   };
 }

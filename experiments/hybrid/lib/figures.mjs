@@ -1,12 +1,25 @@
-import { renderHeatmap, heatmapAxis, heatmapMaximum } from '#xlembed/report/charts/heatmap.js';
-import { renderIntervals } from '#xlembed/report/charts/intervals.js';
 import { bootstrapInterval } from 'xlembed';
+import { heatmapAxis, heatmapMaximum, renderHeatmap } from '#xlembed/report/charts/heatmap.js';
+import { renderIntervals } from '#xlembed/report/charts/intervals.js';
 import { TRAINED, ZERO_SHOT } from './languages.mjs';
 import { byRegime, mean } from './results.mjs';
 import { nameOf } from './tables.mjs';
 
-const COLORS = { pretrained: '#7d8590', monolingual: '#d9730d', cross_lingual: '#2f81d6', hybrid_50: '#12996a', shuffled: '#b5539c', code_switching: '#a3821a', hybrid_25: '#6fbf9f', hybrid_75: '#0b6b49' };
-const SETTINGS = { 'within a language': 'monolingual AP', 'across languages': 'cross_lingual AP', 'common pool': 'multilingual AP' };
+const COLORS = {
+  pretrained: '#7d8590',
+  monolingual: '#d9730d',
+  cross_lingual: '#2f81d6',
+  hybrid_50: '#12996a',
+  shuffled: '#b5539c',
+  code_switching: '#a3821a',
+  hybrid_25: '#6fbf9f',
+  hybrid_75: '#0b6b49',
+};
+const SETTINGS = {
+  'within a language': 'monolingual AP',
+  'across languages': 'cross_lingual AP',
+  'common pool': 'multilingual AP',
+};
 
 const LEGEND_LINE = 16;
 
@@ -25,7 +38,10 @@ function withLegend(svg, colors) {
     return `<rect x="174" y="${y}" width="11" height="11" fill="${color}"/><text x="191" y="${y + 10}" fill="currentColor" font-size="12">${name}</text>`;
   });
   return svg
-    .replace(/width="[\d.]+" height="[\d.]+" viewBox="[^"]*"/, `width="${width}" height="${height}" viewBox="0 0 ${width} ${height}"`)
+    .replace(
+      /width="[\d.]+" height="[\d.]+" viewBox="[^"]*"/,
+      `width="${width}" height="${height}" viewBox="0 0 ${width} ${height}"`,
+    )
     .replace('</svg>', `${lines.join('')}</svg>`);
 }
 
@@ -53,20 +69,33 @@ export async function mapFigure(results, encoder) {
 export async function biasFigure(results, encoder) {
   const regimes = byRegime(results, encoder);
   const bars = [...regimes].flatMap(([regime, list]) => {
-    const values = list.map(({ evaluation }) => evaluation.tasks['xquad-r']?.measures.language_bias).filter((value) => value !== undefined);
-    const range = values.length > 1 ? { low: Math.min(...values), high: Math.max(...values) } : { low: undefined, high: undefined };
-    return values.length > 0 ? [{ row: 'language bias (ranks)', model: nameOf(regime), value: mean(values), ...range }] : [];
+    const values = list
+      .map(({ evaluation }) => evaluation.tasks['xquad-r']?.measures.language_bias)
+      .filter((value) => value !== undefined);
+    const range =
+      values.length > 1
+        ? { low: Math.min(...values), high: Math.max(...values) }
+        : { low: undefined, high: undefined };
+    return values.length > 0
+      ? [{ row: 'language bias (ranks)', model: nameOf(regime), value: mean(values), ...range }]
+      : [];
   });
   return barFigure(bars, regimes, (value) => value.toFixed(0));
 }
 
 /** mAP by query and passage language of one regime, mean over seeds. */
 export async function gridFigure(results, encoder, regime) {
-  const list = byRegime(results, encoder).get(regime)?.filter(({ evaluation }) => evaluation.tasks['xquad-r']);
+  const list = byRegime(results, encoder)
+    .get(regime)
+    ?.filter(({ evaluation }) => evaluation.tasks['xquad-r']);
   if (!list?.length) return undefined;
   const grid = list[0].evaluation.tasks['xquad-r'].grid.map((cell, i) => ({
-    ...cell, queries: 1, measures: { map: mean(list.map(({ evaluation }) => evaluation.tasks['xquad-r'].grid[i].AP)) },
+    ...cell,
+    queries: 1,
+    measures: { map: mean(list.map(({ evaluation }) => evaluation.tasks['xquad-r'].grid[i].AP)) },
   }));
   const axis = heatmapAxis(grid, { trained: TRAINED, zeroShot: ZERO_SHOT }, 11);
-  return standalone(await renderHeatmap(`${nameOf(encoder)}, ${nameOf(regime)}`, grid, axis, heatmapMaximum([grid])));
+  return standalone(
+    await renderHeatmap(`${nameOf(encoder)}, ${nameOf(regime)}`, grid, axis, heatmapMaximum([grid])),
+  );
 }

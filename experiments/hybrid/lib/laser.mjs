@@ -27,7 +27,10 @@ function safetensors(tensors, random) {
   const blocks = [];
   let at = 0;
   for (const [name, shape, bound] of tensors) {
-    const data = Float32Array.from({ length: shape.reduce((a, b) => a * b) }, () => bound * (2 * random() - 1));
+    const data = Float32Array.from(
+      { length: shape.reduce((a, b) => a * b) },
+      () => bound * (2 * random() - 1),
+    );
     header[name] = { dtype: 'F32', shape, data_offsets: [at, at + data.byteLength] };
     at += data.byteLength;
     blocks.push(Buffer.from(data.buffer));
@@ -40,7 +43,13 @@ function safetensors(tensors, random) {
 
 /** Writes the folder; `sizes` are fields of its config.json, `sentencePiece` and `dictionary` its vocabulary. */
 export async function writeFreshLaser(folder, sizes, { sentencePiece, dictionary }, seed) {
-  const config = { model_type: 'laser2', padding_idx: 1, bidirectional: true, ...sizes, num_embeddings: dictionary.size };
+  const config = {
+    model_type: 'laser2',
+    padding_idx: 1,
+    bidirectional: true,
+    ...sizes,
+    num_embeddings: dictionary.size,
+  };
   const working = `${folder}.partial`;
   await rm(working, { recursive: true, force: true });
   await mkdir(working, { recursive: true });

@@ -11,7 +11,13 @@ const SPECIAL = {
   languagePairs: () => [],
   languageWeights: (value) => ['--language-weights', typeof value === 'object' ? value.temperature : value],
   codeSwitching: ({ mode, query, passage, lexicons }) => [
-    ...['--code-switch-mode', mode, '--code-switch', `${query.probability},${passage.probability}`, '--lexicon'],
+    ...[
+      '--code-switch-mode',
+      mode,
+      '--code-switch',
+      `${query.probability},${passage.probability}`,
+      '--lexicon',
+    ],
     ...lexicons.map(({ source, target, path }) => `${source}-${target}=${path}`),
   ],
 };
@@ -28,13 +34,20 @@ export function trainFlags(options) {
 }
 
 /** The command that trains, in the order of its words. */
-export function trainCommand(launcher, { model, data, output, device, maxTokens, checkpointEvery, options, more }) {
+export function trainCommand(
+  launcher,
+  { model, data, output, device, maxTokens, checkpointEvery, options, more },
+) {
   const root = join(createRequire(import.meta.url).resolve('xlembed/package.json'), '..');
   return [
     ...launcher,
     ...[process.execPath, join(root, 'dist/cli/main.js'), 'train', '--resume'],
     ...['--model', model, '--data', data, '--output', output, '--device', device],
-    ...['--checkpoint-every', String(checkpointEvery), ...(maxTokens ? ['--max-tokens', String(maxTokens)] : [])],
+    ...[
+      '--checkpoint-every',
+      String(checkpointEvery),
+      ...(maxTokens ? ['--max-tokens', String(maxTokens)] : []),
+    ],
     ...trainFlags(options),
     ...more,
   ];

@@ -8,7 +8,11 @@ const SHORTEST_EQUAL = 20;
 const KINDS = ['identical', 'near_identical', 'overlapping'];
 
 export function normalise(text) {
-  return text.normalize('NFKC').toLowerCase().replace(/[^\p{L}\p{M}\p{N}]+/gu, ' ').trim();
+  return text
+    .normalize('NFKC')
+    .toLowerCase()
+    .replace(/[^\p{L}\p{M}\p{N}]+/gu, ' ')
+    .trim();
 }
 
 /** Words; of scripts without spaces, characters. */
@@ -65,7 +69,10 @@ export function dropLeaks(records, leakage, sides) {
   const counts = { identical: 0, near_identical: 0, overlapping: 0 };
   const examples = [];
   const kept = records.filter((record) => {
-    const found = worstLeak(sides.flatMap((side) => Object.entries(record[side])), leakage);
+    const found = worstLeak(
+      sides.flatMap((side) => Object.entries(record[side])),
+      leakage,
+    );
     if (!found) return true;
     counts[found.kind] += 1;
     if (examples.length < 3) examples.push({ id: record.id, ...found });

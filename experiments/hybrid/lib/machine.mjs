@@ -1,6 +1,6 @@
-import { availableParallelism, cpus } from 'node:os';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { availableParallelism, cpus } from 'node:os';
 
 /** What the numbers were made on. */
 export function machine() {

@@ -16,13 +16,58 @@ export const PAPER_MEASURES = ['monolingual_map', 'cross_lingual_map', 'multilin
 
 /** What the paper found with both encoders: the first regime is better than the second. */
 export const FINDINGS = [
-  { says: 'cross-lingual batches beat monolingual ones across languages', measure: 1, better: 'cross_lingual', worse: 'monolingual' },
-  { says: 'monolingual batches beat cross-lingual ones within a language', measure: 0, better: 'monolingual', worse: 'cross_lingual' },
-  { says: 'hybrid is no worse than monolingual within a language', measure: 0, better: 'hybrid_50', worse: 'monolingual' },
-  { says: 'hybrid beats cross-lingual within a language', measure: 0, better: 'hybrid_50', worse: 'cross_lingual' },
-  { says: 'hybrid beats monolingual across languages', measure: 1, better: 'hybrid_50', worse: 'monolingual' },
-  { says: 'hybrid is no worse than cross-lingual across languages', measure: 1, better: 'hybrid_50', worse: 'cross_lingual' },
-  { says: 'hybrid beats monolingual in the common pool', measure: 2, better: 'hybrid_50', worse: 'monolingual' },
-  { says: 'hybrid has less language bias than monolingual', measure: 3, better: 'hybrid_50', worse: 'monolingual' },
-  { says: 'hybrid has no more language bias than cross-lingual', measure: 3, better: 'hybrid_50', worse: 'cross_lingual' },
+  {
+    says: 'cross-lingual batches beat monolingual ones across languages',
+    measure: 1,
+    better: 'cross_lingual',
+    worse: 'monolingual',
+  },
+  {
+    says: 'monolingual batches beat cross-lingual ones within a language',
+    measure: 0,
+    better: 'monolingual',
+    worse: 'cross_lingual',
+  },
+  {
+    says: 'hybrid is no worse than monolingual within a language',
+    measure: 0,
+    better: 'hybrid_50',
+    worse: 'monolingual',
+  },
+  {
+    says: 'hybrid beats cross-lingual within a language',
+    measure: 0,
+    better: 'hybrid_50',
+    worse: 'cross_lingual',
+  },
+  {
+    says: 'hybrid beats monolingual across languages',
+    measure: 1,
+    better: 'hybrid_50',
+    worse: 'monolingual',
+  },
+  {
+    says: 'hybrid is no worse than cross-lingual across languages',
+    measure: 1,
+    better: 'hybrid_50',
+    worse: 'cross_lingual',
+  },
+  {
+    says: 'hybrid beats monolingual in the common pool',
+    measure: 2,
+    better: 'hybrid_50',
+    worse: 'monolingual',
+  },
+  {
+    says: 'hybrid has less language bias than monolingual',
+    measure: 3,
+    better: 'hybrid_50',
+    worse: 'monolingual',
+  },
+  {
+    says: 'hybrid has no more language bias than cross-lingual',
+    measure: 3,
+    better: 'hybrid_50',
+    worse: 'cross_lingual',
+  },
 ];

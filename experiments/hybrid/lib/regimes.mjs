@@ -29,7 +29,14 @@ export function regimeOptions(name, data) {
 /** English words become words of the other training languages. */
 function codeSwitching(data) {
   const lexicons = TRAINED.map((target) => ({
-    source: 'en', target, path: join(data, 'lexicons', `en-${target}.tsv`),
+    source: 'en',
+    target,
+    path: join(data, 'lexicons', `en-${target}.tsv`),
   })).filter(({ path }) => existsSync(path));
-  return { mode: 'multilingual', query: { probability: SWITCHED }, passage: { probability: SWITCHED }, lexicons };
+  return {
+    mode: 'multilingual',
+    query: { probability: SWITCHED },
+    passage: { probability: SWITCHED },
+    lexicons,
+  };
 }

@@ -23,7 +23,10 @@ export async function readResults(folder) {
 /** Results of an encoder by regime, in the order of the tables; within a regime by seed. */
 export function byRegime(results, encoder) {
   const own = results.filter((result) => result.encoder === encoder);
-  const entries = ORDER.map((regime) => [regime, own.filter((result) => result.regime === regime).sort((a, b) => a.seed - b.seed)]);
+  const entries = ORDER.map((regime) => [
+    regime,
+    own.filter((result) => result.regime === regime).sort((a, b) => a.seed - b.seed),
+  ]);
   return new Map(entries.filter(([, list]) => list.length > 0));
 }
 

@@ -16,7 +16,10 @@ const encoder = z
     pretraining: options.default({}),
     training: options.default({}),
   })
-  .refine(({ kind, model }) => (kind === 'model') === (model !== undefined), 'a model for kind model, and for it alone');
+  .refine(
+    ({ kind, model }) => (kind === 'model') === (model !== undefined),
+    'a model for kind model, and for it alone',
+  );
 
 const shape = z.strictObject({
   title: z.string(),
@@ -55,13 +58,14 @@ const shape = z.strictObject({
 });
 
 const schema = shape.refine(
-  ({ launcher, encoders }) => launcher.length === 0 || Object.values(encoders).every(({ kind }) => kind === 'model'),
+  ({ launcher, encoders }) =>
+    launcher.length === 0 || Object.values(encoders).every(({ kind }) => kind === 'model'),
   'a launcher trains published models: kind model for every encoder',
 );
 
 /** Settings by name (small, full, gpu, paper) or path, checked down to every option of the trainer. */
 export async function readSettings(nameOrPath) {
-  const named = !nameOrPath.endsWith(".json");
+  const named = !nameOrPath.endsWith('.json');
   const path = named ? fileURLToPath(new URL(`../settings/${nameOrPath}.json`, import.meta.url)) : nameOrPath;
   const parsed = schema.safeParse(await readJson(path));
   if (!parsed.success) {

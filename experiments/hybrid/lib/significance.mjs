@@ -1,7 +1,7 @@
 // Two regimes of an encoder, question by question and seed by seed. A seed's runs share data order and starting weights.
 import { pairedPermutationTest } from 'xlembed';
-import { mean } from './results.mjs';
 import { randomNumbers } from './random.mjs';
+import { mean } from './results.mjs';
 
 const RESAMPLES = 2000;
 
@@ -18,9 +18,15 @@ export function compareRegimes(first, second, task, key) {
   if (shared.length === 0) return undefined;
   const perSeed = shared.map(({ scores: [a, b] }) => a.map((value, i) => value - b[i]));
   const average = (side) => perSeed[0].map((_, i) => mean(shared.map(({ scores }) => scores[side][i])));
-  const { difference, pValue } = pairedPermutationTest(average(0), average(1), { permutations: RESAMPLES * 5, seed: 0 });
+  const { difference, pValue } = pairedPermutationTest(average(0), average(1), {
+    permutations: RESAMPLES * 5,
+    seed: 0,
+  });
   return {
-    difference, pValue, seeds: shared.length, interval: interval(perSeed),
+    difference,
+    pValue,
+    seeds: shared.length,
+    interval: interval(perSeed),
     sameSign: perSeed.every((differences) => Math.sign(mean(differences)) === Math.sign(difference)),
   };
 }

@@ -47,7 +47,15 @@ async function launchUnit({ encoder, regime, seed, name }, { settings, place }) 
       options: { ...options, ...own.options, seed },
     }),
   );
-  const { steps, seconds, pairs, tokens, lastLoss, skipped, settings: used } = await readJson(join(output, 'training.json'));
+  const {
+    steps,
+    seconds,
+    pairs,
+    tokens,
+    lastLoss,
+    skipped,
+    settings: used,
+  } = await readJson(join(output, 'training.json'));
   return { steps, fromStep: 0, seconds, pairs, tokens, lastLoss, skipped, options: used };
 }
 
@@ -88,8 +96,16 @@ async function unitOptions({ encoder, regime, seed }, { settings, place, records
     const parts = await Promise.all(
       Object.keys(mix).map((name) => records(join(place.data, 'translations', `${name}.jsonl`))),
     );
-    const datasets = Object.entries(mix).map(([name, weight], i) => ({ name, records: parts[i].length, weight }));
-    return { options: { ...options, sampler: 'cross_lingual', seed, datasets }, pairs: parts.flat(), maxTokens };
+    const datasets = Object.entries(mix).map(([name, weight], i) => ({
+      name,
+      records: parts[i].length,
+      weight,
+    }));
+    return {
+      options: { ...options, sampler: 'cross_lingual', seed, datasets },
+      pairs: parts.flat(),
+      maxTokens,
+    };
   }
   const own = regimeOptions(regime, settings.data ?? place.data);
   return { options: { ...options, ...own.options, seed }, pairs: await records(own.pairs), maxTokens };
@@ -99,7 +115,8 @@ async function unitOptions({ encoder, regime, seed }, { settings, place, records
 async function startingEncoder(unit, { settings, place, maxTokens }) {
   const { kind, model } = settings.encoders[unit.encoder];
   const options = { device: settings.device, maxTokens };
-  if (unit.regime !== PRETRAINED) return Encoder.load(kind === 'model' ? model : place.pretrained(unit), options);
+  if (unit.regime !== PRETRAINED)
+    return Encoder.load(kind === 'model' ? model : place.pretrained(unit), options);
   const folder = join(place.start, unit.encoder);
   if (kind === 'laser2') return Encoder.load(join(folder, `seed-${unit.seed}`), options);
   const fresh = { configPath: join(folder, 'config.json'), tokenizerPath: join(folder, 'tokenizer.json') };
@@ -123,7 +140,11 @@ function countParameters(backbone) {
 export function recordReader() {
   const read = new Map();
   return (path) => {
-    if (!read.has(path)) read.set(path, readRecords(path).then(({ records }) => records));
+    if (!read.has(path))
+      read.set(
+        path,
+        readRecords(path).then(({ records }) => records),
+      );
     return read.get(path);
   };
 }

@@ -11,7 +11,8 @@ export async function readNews(folder) {
   const sentences = {};
   for (const [language, code] of Object.entries(CODES.ntrex)) {
     const texts = [];
-    for await (const line of lines(join(folder, 'NTREX-128', `newstest2019-${code}.txt`))) texts.push(line.trim());
+    for await (const line of lines(join(folder, 'NTREX-128', `newstest2019-${code}.txt`)))
+      texts.push(line.trim());
     if (texts.length !== documents.length)
       throw new Error(`expected ${documents.length} sentences of ${language}, received ${texts.length}`);
     sentences[language] = texts;
@@ -61,7 +62,10 @@ export async function readLexicons(shared) {
     lexicons[language] = new Map();
     for await (const line of lines(join(shared, 'data/freedict-eng', `eng-${code}.tsv.xz`))) {
       const [word, translations = ''] = line.split('\t');
-      const kept = translations.split('|').map((text) => text.trim()).filter((text) => /^[\p{L}\p{M}' -]{1,30}$/u.test(text));
+      const kept = translations
+        .split('|')
+        .map((text) => text.trim())
+        .filter((text) => /^[\p{L}\p{M}' -]{1,30}$/u.test(text));
       if (/^[a-z]{2,}$/.test(word) && kept.length > 0) lexicons[language].set(word, kept);
     }
   }

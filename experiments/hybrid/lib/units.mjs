@@ -11,7 +11,9 @@ export const PRETRAINED = 'pretrained';
 export function listUnits({ seeds, encoders, regimes }) {
   const names = Object.keys(encoders);
   return seeds.flatMap((seed) =>
-    [PRETRAINED, ...regimes].flatMap((regime) => names.map((encoder) => ({ encoder, regime, seed, name: `${encoder}-${regime}-${seed}` }))),
+    [PRETRAINED, ...regimes].flatMap((regime) =>
+      names.map((encoder) => ({ encoder, regime, seed, name: `${encoder}-${regime}-${seed}` })),
+    ),
   );
 }
 

@@ -32,7 +32,9 @@ export async function reduceTokenizer(path, texts, output) {
   const counts = await countIds(path, texts);
   const json = JSON.parse(await readFile(path, 'utf8'));
   const special = new Set(json.added_tokens.map(({ content }) => content));
-  const vocab = json.model.vocab.filter(([piece], id) => special.has(piece) || isKept(piece, counts.get(id) ?? 0));
+  const vocab = json.model.vocab.filter(
+    ([piece], id) => special.has(piece) || isKept(piece, counts.get(id) ?? 0),
+  );
   const ids = new Map(vocab.map(([piece], id) => [piece, id]));
   for (const token of json.added_tokens) token.id = ids.get(token.content);
   for (const token of Object.values(json.post_processor.special_tokens)) {
@@ -55,10 +57,15 @@ export async function reduceSentencePiece(path, texts, output) {
   const ordinary = pieces.filter((piece) => !controls.includes(piece));
   const full = new Map([...SPECIAL, ...ordinary].map((piece, id) => [piece, id]));
   const counts = await countIds(path, texts, full);
-  const kept = new Set([...controls, ...ordinary.filter((piece) => isKept(piece, counts.get(full.get(piece)) ?? 0))]);
+  const kept = new Set([
+    ...controls,
+    ...ordinary.filter((piece) => isKept(piece, counts.get(full.get(piece)) ?? 0)),
+  ]);
   const parts = fields.filter(({ tag, content }) => tag !== PIECE_TAG || kept.has(pieceOf(content)));
   await writeWhole(output, Buffer.concat(parts.map(({ bytes }) => bytes)));
-  return new Map([...SPECIAL, ...ordinary.filter((piece) => kept.has(piece))].map((piece, id) => [piece, id]));
+  return new Map(
+    [...SPECIAL, ...ordinary.filter((piece) => kept.has(piece))].map((piece, id) => [piece, id]),
+  );
 }
 
 /** The message's fields; all of SentencePiece's at the top are messages or texts, with their length in front. */

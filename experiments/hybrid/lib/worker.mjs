@@ -16,14 +16,35 @@ const tasks = taskOpener({ shared, data: place.data });
 async function run(unit) {
   const report = (stage, done, total) => process.send({ unit, stage, done, total });
   const begun = process.cpuUsage();
-  const training = isPublished(unit) ? null : await trainUnit(unit, { settings, place, records, onStep: (done, total) => report('training', done, total) });
-  const evaluation = await evaluateUnit(unit, { settings, place, tasks, onProgress: (name) => report(`evaluating ${name}`) });
+  const training = isPublished(unit)
+    ? null
+    : await trainUnit(unit, {
+        settings,
+        place,
+        records,
+        onStep: (done, total) => report('training', done, total),
+      });
+  const evaluation = await evaluateUnit(unit, {
+    settings,
+    place,
+    tasks,
+    onProgress: (name) => report(`evaluating ${name}`),
+  });
   const { user, system } = process.cpuUsage(begun);
-  await writeWhole(place.result(unit), JSON.stringify({
-    ...unit, training, evaluation, processorSeconds: (user + system) / 1e6, machine: machine(), versions: versions(),
-    finishedAt: new Date().toISOString(),
-  }));
-  if (!isPublished(unit) && !settings.keepModels.includes(unit.seed) && unit.regime !== 'pretrained') await rm(place.model(unit), { recursive: true });
+  await writeWhole(
+    place.result(unit),
+    JSON.stringify({
+      ...unit,
+      training,
+      evaluation,
+      processorSeconds: (user + system) / 1e6,
+      machine: machine(),
+      versions: versions(),
+      finishedAt: new Date().toISOString(),
+    }),
+  );
+  if (!isPublished(unit) && !settings.keepModels.includes(unit.seed) && unit.regime !== 'pretrained')
+    await rm(place.model(unit), { recursive: true });
 }
 
 function isPublished({ encoder, regime }) {
