@@ -276,9 +276,10 @@ async function main() {
   const kept = earlier?.versions?.commit === versions.commit ? earlier : null;
   const stages = await runStages(options, stagesOf(options, environment(options), log), (stages) => {
     // Cases measured before a benchmark failed or ran out of time are results too.
+    const before = options.stages.includes('benchmarks') ? null : kept;
     const results = Object.entries(resultFiles).map(([name, file]) => [
       name,
-      existsSync(file) ? readJson(file) : (kept?.[name] ?? null),
+      existsSync(file) ? readJson(file) : (before?.[name] ?? null),
     ]);
     writeJson(path, {
       ...{ createdAt, device: options.device, machine, versions },

@@ -66,9 +66,8 @@ struct Bfloat16Pairs {
   }
 };
 
-// Four 8-bit integers in a word, unsigned in the corpus, signed in the query; sums in int32, exact up to
-// 66,000 dimensions.
-struct Int8Quads {
+// Integers or bits in a word; sums in int32.
+struct IntegerWords {
   using Word = uint32_t;
   using Sum = int32_t;
   using Words = Words32;
@@ -76,6 +75,10 @@ struct Int8Quads {
   static Words32 load_words(const uint32_t* words) { return load_words32(words); }
   static Words32 broadcast_word(uint32_t word) { return Words32{} + word; }
   static void store_sums(int32_t* out, Sums32 sums) { std::memcpy(out, &sums, sizeof sums); }
+};
+
+// Four 8-bit integers, unsigned in the corpus, signed in the query; exact up to 66,000 dimensions.
+struct Int8Quads : IntegerWords {
   static constexpr int kLargestQuery = 127;
   static Sums32 multiply_add(Words32 x, Words32 query, Sums32 sums) {
 #if defined(__AVX512VNNI__)

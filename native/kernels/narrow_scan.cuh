@@ -7,21 +7,6 @@
 namespace xlembed::kernels::cuda {
 namespace {
 
-struct CollectNear {
-  const float* thresholds;  // (padded queries)
-  unsigned* counts;
-  Key* lists;
-
-  // A new place in a query's list; beyond list_capacity it is none.
-  __device__ unsigned place(int64_t query) const { return atomicAdd(&counts[query], 1u); }
-  __device__ void put(int64_t query, unsigned place, int64_t row, float score) const {
-    if (place < list_capacity) lists[query * list_capacity + place] = key_of(score, row);
-  }
-  __device__ void append(int64_t query, int64_t row, float score) const {
-    put(query, place(query), row, score);
-  }
-};
-
 // Rows [first, end) of the narrow corpus: in its blocks, or widened, from row `first` on.
 struct NarrowRows {
   const bfloat16* const* blocks;

@@ -63,7 +63,7 @@ __device__ void multiply_stage(NarrowStage& stage, int row, int query, float (&s
 
 __global__ void __launch_bounds__(tile_threads, 2)
     score_tiles(NarrowRows rows, const bfloat16* queries, int64_t first_tile, int64_t query_tiles,
-                CollectNear sink) {
+                Collect sink) {
   NarrowStage* stage = dynamic_shared<NarrowStage>();
   // Blocks of the same rows run together.
   const int64_t first_query = (first_tile + blockIdx.x % query_tiles) * tile;
@@ -114,7 +114,7 @@ __global__ void __launch_bounds__(tile_threads, 2)
 
 // Queries of the tiles [first_tile, first_tile + query_tiles) against all rows.
 inline void score_by_warps(const NarrowRows& rows, const bfloat16* queries, int64_t first_tile,
-                           int64_t query_tiles, const CollectNear& sink, CudaStream stream) {
+                           int64_t query_tiles, const Collect& sink, CudaStream stream) {
   constexpr size_t bytes = stages * sizeof(NarrowStage);
   allow_shared_bytes(score_tiles, bytes);
   const unsigned blocks = blocks_for((rows.end - rows.first + tile - 1) / tile * query_tiles, 1);

@@ -100,7 +100,7 @@ class StageCopies {
 };
 
 __global__ void __launch_bounds__(wide_threads, 1)
-    score_wide_tiles(NarrowRows rows, const bfloat16* queries, int query_tiles, int tiles, CollectNear sink) {
+    score_wide_tiles(NarrowRows rows, const bfloat16* queries, int query_tiles, int tiles, Collect sink) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
   const auto start = reinterpret_cast<uintptr_t>(dynamic_shared<char>());
   auto* const stages = reinterpret_cast<WideStage*>((start + 1023) / 1024 * 1024);
@@ -172,7 +172,7 @@ int64_t queries_by_warpgroups(int64_t padded) {
 }
 
 void score_by_warpgroups(const NarrowRows& rows, const bfloat16* queries, int64_t query_count,
-                         const CollectNear& sink, CudaStream stream) {
+                         const Collect& sink, CudaStream stream) {
   constexpr size_t bytes = wide_stages * sizeof(WideStage) + 1024;
   allow_shared_bytes(score_wide_tiles, bytes);
   const auto query_tiles = static_cast<int>(query_count / wide_queries);
@@ -184,7 +184,7 @@ void score_by_warpgroups(const NarrowRows& rows, const bfloat16* queries, int64_
 #else
 
 int64_t queries_by_warpgroups(int64_t) { return 0; }
-void score_by_warpgroups(const NarrowRows&, const bfloat16*, int64_t, const CollectNear&, CudaStream) {}
+void score_by_warpgroups(const NarrowRows&, const bfloat16*, int64_t, const Collect&, CudaStream) {}
 
 #endif
 

@@ -13,14 +13,7 @@ namespace {
 constexpr int64_t kQueryBlock = 1024;
 
 // 32 bits of as many rows in a register; a sum counts the bits that differ.
-struct DifferingBits {
-  using Word = uint32_t;
-  using Sum = int32_t;
-  using Words = Words32;
-  using Sums = Sums32;
-  static Words32 load_words(const uint32_t* words) { return load_words32(words); }
-  static Words32 broadcast_word(uint32_t word) { return Words32{} + word; }
-  static void store_sums(int32_t* out, Sums32 sums) { std::memcpy(out, &sums, sizeof sums); }
+struct DifferingBits : IntegerWords {
   static Sums32 multiply_add(Words32 x, Words32 query, Sums32 sums) { return sums + count_bits(x ^ query); }
 
  private:

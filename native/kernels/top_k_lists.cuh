@@ -74,6 +74,34 @@ int64_t slab_growth(int64_t k) { return std::clamp<int64_t>(1 + (list_capacity -
 
 constexpr int plain_threads = 256;
 
+// Where scores go that may belong to the best.
+struct Collect {
+  const float* thresholds;  // (Q)
+  unsigned* counts;         // (Q) may exceed the capacity: the list is then incomplete
+  Key* lists;               // (Q, list_capacity)
+
+  // A new place in a query's list; beyond list_capacity it is none. Where there may be several, all are asked
+  // for before the first is needed.
+  __device__ unsigned place(int64_t query) const { return atomicAdd(&counts[query], 1u); }
+  __device__ void put(int64_t query, unsigned place, int64_t row, float score) const {
+    if (place < list_capacity) lists[query * list_capacity + place] = key_of(score, row);
+  }
+
+  // What beats the threshold: `width` neighbouring lanes hold rows of the same query and call together.
+  template <int width, int count>
+  __device__ void operator()(int64_t query, const int64_t (&rows)[count], const float (&scores)[count],
+                             int64_t end) const {
+    const float threshold = thresholds[query];
+    unsigned places[count];
+#pragma unroll
+    for (int i = 0; i < count; ++i) {
+      places[i] = rows[i] < end && scores[i] > threshold ? place(query) : list_capacity;
+    }
+#pragma unroll
+    for (int i = 0; i < count; ++i) put(query, places[i], rows[i], scores[i]);
+  }
+};
+
 // The lists of Q queries, in memory of top_k_list_bytes(Q).
 struct Lists {
   Lists(void* memory, int64_t queries)
@@ -81,33 +109,12 @@ struct Lists {
         thresholds(reinterpret_cast<float*>(keys + queries * list_capacity)),
         counts(reinterpret_cast<unsigned*>(thresholds + queries)),
         overflowed(reinterpret_cast<int*>(counts + queries)) {}
+  Collect sink() const { return {thresholds, counts, keys}; }
+
   Key* keys;
   float* thresholds;
   unsigned* counts;
   int* overflowed;
-};
-
-// What becomes of a score: `width` neighbouring lanes hold rows of the same query and call together.
-struct Collect {
-  const float* thresholds;  // (Q)
-  unsigned* counts;         // (Q) may exceed the capacity: the list is then incomplete
-  Key* lists;               // (Q, list_capacity)
-
-  template <int width, int count>
-  __device__ void operator()(int64_t query, const int64_t (&rows)[count], const float (&scores)[count],
-                             int64_t end) const {
-    const float threshold = thresholds[query];
-    unsigned places[count];  // all asked for before the first is needed
-#pragma unroll
-    for (int i = 0; i < count; ++i) {
-      const bool better = rows[i] < end && scores[i] > threshold;
-      places[i] = better ? atomicAdd(&counts[query], 1u) : list_capacity;
-    }
-#pragma unroll
-    for (int i = 0; i < count; ++i) {
-      if (places[i] < list_capacity) lists[query * list_capacity + places[i]] = key_of(scores[i], rows[i]);
-    }
-  }
 };
 
 // A block of threads brings a list of `count` entries (or what of them it holds) to shared memory, in order;
@@ -182,7 +189,7 @@ bool search_slabs(const Lists& lists, int64_t queries, int64_t rows, int64_t k, 
          lists.counts, lists.overflowed);
   for (int64_t first = 0; first < rows;) {
     const int64_t end = std::min(rows, first + slab);
-    score(first, end, Collect{lists.thresholds, lists.counts, lists.keys});
+    score(first, end, lists.sink());
     launch(keep_best, static_cast<unsigned>(queries), sort_threads, sort_bytes, stream, k, lists.thresholds,
            lists.counts, lists.keys, lists.overflowed);
     first = end;

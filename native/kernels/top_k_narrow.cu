@@ -114,7 +114,7 @@ constexpr int one_threads = 256;
 constexpr int one_rows = 4;
 
 template <typename Scan>
-__global__ void __launch_bounds__(one_threads) score_one(Scan scan, const bfloat16* query, CollectNear sink) {
+__global__ void __launch_bounds__(one_threads) score_one(Scan scan, const bfloat16* query, Collect sink) {
   const int lane = static_cast<int>(threadIdx.x) % warp_lanes;
   const int64_t warp = (static_cast<int64_t>(blockIdx.x) * one_threads + threadIdx.x) / warp_lanes;
   const int64_t first = scan.first + warp * one_rows;
@@ -142,7 +142,7 @@ __global__ void __launch_bounds__(one_threads) score_one(Scan scan, const bfloat
     if (lane == r) score = scan.scale(x[r]) * sum;
   }
   if (lane < one_rows && first + lane < scan.end && score >= sink.thresholds[0])
-    sink.append(0, first + lane, score);
+    sink.put(0, sink.place(0), first + lane, score);
 }
 
 // ---- Between slabs: a block to a query keeps what is within 2m of the k-th best ----
@@ -237,18 +237,14 @@ struct Pieces {
 // As slab_growth, with room for the rows within the margin: some two for each of the k.
 int64_t narrow_growth(int64_t k) { return std::clamp<int64_t>(1 + (list_capacity - 3 * k) / (6 * k), 2, 8); }
 
-CollectNear sink_of(const Pieces& pieces) {
-  return {pieces.lists.thresholds, pieces.lists.counts, pieces.lists.keys};
-}
-
 template <typename Scan>
 void scan_slab(const Scan& scan, const Pieces& pieces, CudaStream stream) {
   const unsigned blocks = blocks_for(scan.end - scan.first, one_threads / warp_lanes * one_rows);
-  launch(score_one<Scan>, blocks, one_threads, 0, stream, scan, pieces.queries, sink_of(pieces));
+  launch(score_one<Scan>, blocks, one_threads, 0, stream, scan, pieces.queries, pieces.lists.sink());
 }
 
 void score_slab(const NarrowRows& rows, const Pieces& pieces, int64_t query_count, CudaStream stream) {
-  const CollectNear sink = sink_of(pieces);
+  const Collect sink = pieces.lists.sink();
   if (query_count == 1) return scan_slab(Bfloat16Scan{rows, rows.first, rows.end}, pieces, stream);
   const int64_t padded = top_k_padded_queries(query_count), by_groups = queries_by_warpgroups(padded);
   if (by_groups > 0) score_by_warpgroups(rows, pieces.queries, by_groups, sink, stream);

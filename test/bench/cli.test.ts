@@ -76,6 +76,9 @@ test('bench report draws the roofline of its results, and of what gpu-check wrot
 
 test('bench refuses what it cannot use, and writes nothing', () => {
   assert.equal(xlembed('bench', 'kernels', '--only', 'sorting').status, 2);
+  const unknown = xlembed('bench', 'train', '--batch-size', '65');
+  assert.equal(unknown.status, 1);
+  assert.match(unknown.stderr, /INVALID_ARGUMENT: there is no case of 65 pairs\n.*64, 256, 1024, 16384/);
   const broken = join(folder, 'broken.json');
   writeFileSync(broken, '{"machine": 7}');
   const output = join(folder, 'none.html');

@@ -28,6 +28,11 @@ test('gpu-check writes one JSON with versions, stages and benchmarks, and keeps 
   assert.equal(written.stages.benchmarks.status, 'passed');
   assert.equal(written.benchmarks.cases[0].op, 'quantize_binary');
   assert.deepEqual([written.encoding, written.training], [null, null]);
+  // Benchmarks that are run again and give nothing leave nothing of the earlier ones.
+  gpuCheck(folder, ...flags, 'benchmarks', '--minutes', '0.02');
+  const again = JSON.parse(readFileSync(join(folder, name!), 'utf8'));
+  assert.equal(again.stages.benchmarks.status, 'timed out');
+  assert.deepEqual(again.benchmarks?.cases ?? [], []);
 });
 
 test('a stage that does not fit its time is recorded, and ends the check with a failure', () => {

@@ -53,8 +53,8 @@ export async function measureEncoding(one: EncodeCase, options: EncodeCaseOption
     const products = await ProductsAlone.create(one.encoder, dtype, lengths, device);
     const { linear, attention } = operationsOf(one.encoder, lengths);
     // A processor may have no instruction for narrower types, and libtorch no fast product then.
-    const isSure = device !== 'cpu' || dtype === 'float32';
-    const square = isSure ? await SquareProducts.create(linear + attention, dtype, device) : null;
+    const hasSquare = device !== 'cpu' || dtype === 'float32';
+    const square = hasSquare ? await SquareProducts.create(linear + attention, dtype, device) : null;
     const expected = await inFloat32(one, options);
     const runners: Runner[] = [
       ownRunner(encoder, texts),

@@ -61,7 +61,16 @@ async function train(flags: TrainBenchFlags): Promise<void> {
   }
   if (threads) await nativeCall(() => loadNative().setThreads(threads));
   const usual = isGpu ? GPU_TRAIN_CASES : TRAIN_CASES;
-  const cases = batchSize ? [...usual, MEMORY_CASE].filter((one) => one.batchSize === batchSize) : usual;
+  const all = [...usual, MEMORY_CASE];
+  const cases = batchSize ? all.filter((one) => one.batchSize === batchSize) : usual;
+  if (cases.length === 0) {
+    const sizes = all.map((one) => one.batchSize).join(', ');
+    throw new XlembedError(
+      'INVALID_ARGUMENT',
+      `there is no case of ${batchSize} pairs`,
+      `choose of ${sizes}`,
+    );
+  }
   const python =
     flags.peers && !cases.some(({ memory }) => memory)
       ? peerPython('train_requirements.txt', flags.python, console)
@@ -84,7 +93,7 @@ async function train(flags: TrainBenchFlags): Promise<void> {
       console.info(trainLine(result));
     },
   });
-  const all = {
+  const run = {
     createdAt: new Date().toISOString(),
     command: givenCommand(),
     ...{ machine, device, precision, threads: loadNative().info().threads },
@@ -92,8 +101,8 @@ async function train(flags: TrainBenchFlags): Promise<void> {
     versions: { ...versions(), ...peerVersions },
     ...{ bounds, results },
   };
-  if (flags.output) await writeText(flags.output, `${JSON.stringify(all, null, 2)}\n`);
-  console.result([boundsText(bounds), ...lines].join('\n'), all);
+  if (flags.output) await writeText(flags.output, `${JSON.stringify(run, null, 2)}\n`);
+  console.result([boundsText(bounds), ...lines].join('\n'), run);
 }
 
 const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
