@@ -10,8 +10,8 @@
 namespace xlembed {
 namespace {
 
-// What is known without a device is a scalar on the CPU, which an operation there takes along: each one less
-// is a launch less.
+// What is known without a device is a scalar on the CPU: the operations there take it along, and it needs no
+// launch of its own.
 struct Outcome {
   InfoNceSums sums;
   at::Tensor loss;    // ()
