@@ -77,6 +77,22 @@ struct IntegerWords {
   static void store_sums(int32_t* out, Sums32 sums) { std::memcpy(out, &sums, sizeof sums); }
 };
 
+// Two signed 16-bit integers. Exact where the lengths (Euclidean) of both sides multiply to less than 2^31,
+// which kLongest on each side ensures, with room for its rounding; no integer may be above kLargest.
+struct Int16Pairs : IntegerWords {
+  static constexpr float kLongest = 46000, kLargest = 32767;
+  static Sums32 multiply_add(Words32 x, Words32 other, Sums32 sums) {
+#if defined(__AVX512VNNI__)
+    return (Sums32)_mm512_dpwssd_epi32((__m512i)sums, (__m512i)x, (__m512i)other);
+#elif defined(XLEMBED_BYTE_PAIRS)
+    return sums + (Sums32)XLEMBED_BYTE_PAIRS(madd_epi16)((Bytes)x, (Bytes)other);
+#else
+    sums += ((Sums32)(x << 16) >> 16) * ((Sums32)(other << 16) >> 16);
+    return sums + ((Sums32)x >> 16) * ((Sums32)other >> 16);
+#endif
+  }
+};
+
 // Four 8-bit integers, unsigned in the corpus, signed in the query; exact up to 66,000 dimensions.
 struct Int8Quads : IntegerWords {
   static constexpr int kLargestQuery = 127;

@@ -6,7 +6,10 @@
 #include "kernels/product.h"
 
 #include <algorithm>
+#include <cfloat>
+#include <cmath>
 #include <cstring>
+#include <limits>
 #include <type_traits>
 
 #include "kernels/arithmetic.h"
@@ -21,7 +24,8 @@ constexpr int kVectors = kLanes == 16 ? 4 : 2;
 constexpr int64_t kPanelColumns = kVectors * kLanes;
 constexpr int64_t kBlockRows = 16 * kTileRows;  // of A, held against one panel after another
 // Words of a block and of a panel that are added up in one chain; those of the panel stay in the first cache
-// level, the block's in the second. AVX2's libraries cut their sums here too.
+// level, the block's in the second. AVX2's libraries cut their sums here too. (Integers: half as many, to
+// have as many values.)
 constexpr int64_t kSlice = kLanes == 16 ? 384 : 192;
 // What is packed at a time. A block of A stays in the second cache level, which is 256 KiB or more with AVX2
 // and 1 MiB or more with AVX-512.
@@ -30,37 +34,89 @@ constexpr int64_t kChunkRows = 11 * kBlockRows, kChunkColumns = 1024, kChunkWord
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 struct Float32 : Float32Words {
-  static constexpr int64_t kValues = 1;
-  static float word(float value) { return value; }
+  static constexpr int64_t kValues = 1, kChain = kSlice;
+  static constexpr bool kHasSteps = false;
+  static Floats floats(Floats sums) { return sums; }
 };
 
-#if defined(__AVX512BF16__)
-struct Bfloat16 : Bfloat16Pairs {
-  static constexpr int64_t kValues = 2;
-  static uint16_t bits(float value) { return round_to_bfloat16(value).bits; }
-  static uint16_t bits(bfloat16 value) { return value.bits; }
-  template <typename T>
-  static uint32_t word(T first, T second = T{}) {
-    return bits(first) | static_cast<uint32_t>(bits(second)) << 16;
+// What integers of 16 bits stand for: x = step * integer, factor = 1 / step.
+struct Step {
+  float factor, step;
+};
+
+struct Fixed16 : Int16Pairs {
+  static constexpr int64_t kValues = 2, kChain = 192;
+  static constexpr bool kHasSteps = true;
+  static Floats floats(Sums sums) { return __builtin_convertvector(sums, Floats); }
+  // To nearest: a number of this size has its units in the lowest bits.
+  static uint16_t bits(float value, float factor) {
+    const float shifted = value * factor + 12582912.0f;
+    uint32_t result;
+    std::memcpy(&result, &shifted, sizeof result);
+    return static_cast<uint16_t>(result);
+  }
+  static uint32_t word(float first, float second, float factor) {
+    return bits(first, factor) | static_cast<uint32_t>(bits(second, factor)) << 16;
+  }
+  // For `count` numbers with this sum of squares and this largest absolute value. What is not finite makes
+  // the step, and so all sums with it, NaN.
+  static Step step(float squares, float largest, int64_t count) {
+    if (std::isnan(squares) || largest > FLT_MAX) return {0, std::numeric_limits<float>::quiet_NaN()};
+    const bool is_exact = squares > 1e-30f && squares <= FLT_MAX;
+    const float length = is_exact ? std::sqrt(squares) : std::sqrt(static_cast<float>(count)) * largest;
+    const float step = std::max(length / kLongest, largest / kLargest);
+    return step < FLT_MIN ? Step{0, 0} : Step{1 / step, step};
   }
 };
-#else
-struct Bfloat16 : Float32 {
-  static float word(float value) { return to_float(round_to_bfloat16(value)); }
-  static float word(bfloat16 value) { return to_float(value); }
-};
-#endif
+
+// Of x (depth), contiguous. The order of the sum depends on nothing but the depth.
+template <typename T>
+Step step_along(const T* x, int64_t depth) {
+  float squares[kLanes] = {}, largest[kLanes] = {};
+  const auto take = [&](int64_t lane, float value) {
+    const float size = std::fabs(value);
+    squares[lane] += size * size;
+    largest[lane] = size > largest[lane] ? size : largest[lane];
+  };
+  int64_t d = 0;
+  for (; d + kLanes <= depth; d += kLanes) {
+#pragma omp simd
+    for (int64_t lane = 0; lane < kLanes; ++lane) take(lane, to_float(x[d + lane]));
+  }
+  for (int64_t lane = 0; d + lane < depth; ++lane) take(lane, to_float(x[d + lane]));
+  for (int64_t lane = 1; lane < kLanes; ++lane) {
+    squares[0] += squares[lane];
+    largest[0] = std::max(largest[0], largest[lane]);
+  }
+  return Fixed16::step(squares[0], largest[0], depth);
+}
+
+// Of the columns of x (depth, count), its rows `stride` apart.
+template <typename T>
+void steps_across(const T* x, int64_t stride, int64_t depth, int64_t count, Step* steps) {
+  float squares[kBlockRows] = {}, largest[kBlockRows] = {};
+  static_assert(kBlockRows >= kPanelColumns);
+  for (int64_t d = 0; d < depth; ++d, x += stride) {
+#pragma omp simd
+    for (int64_t i = 0; i < count; ++i) {
+      const float size = std::fabs(to_float(x[i]));
+      squares[i] += size * size;
+      largest[i] = size > largest[i] ? size : largest[i];
+    }
+  }
+  for (int64_t i = 0; i < count; ++i) steps[i] = Fixed16::step(squares[i], largest[i], depth);
+}
 
 // x (depth) -> words, contiguous; zeros up to `words`.
 template <typename Arithmetic, typename T>
-void pack_along(const T* x, int64_t depth, typename Arithmetic::Word* out, int64_t words) {
-  if constexpr (Arithmetic::kValues == 1) {
-    for (int64_t d = 0; d < depth; ++d) out[d] = Arithmetic::word(x[d]);
+void pack_along(const T* x, int64_t depth, typename Arithmetic::Word* out, int64_t words, float factor) {
+  if constexpr (!Arithmetic::kHasSteps) {
+    std::copy_n(x, depth, out);
   } else {
     using Half __attribute__((may_alias)) = uint16_t;
     Half* halves = reinterpret_cast<Half*>(out);
 #pragma omp simd
-    for (int64_t d = 0; d < depth; ++d) halves[d] = Arithmetic::bits(x[d]);
+    for (int64_t d = 0; d < depth; ++d) halves[d] = Arithmetic::bits(to_float(x[d]), factor);
     if (depth % 2 == 1) halves[depth] = 0;
   }
   for (int64_t w = divide_up(depth, Arithmetic::kValues); w < words; ++w) out[w] = 0;
@@ -69,7 +125,7 @@ void pack_along(const T* x, int64_t depth, typename Arithmetic::Word* out, int64
 // x (depth, count), its rows `stride` apart -> words (words, width); zeros beyond `count`.
 template <typename Arithmetic, typename T>
 void pack_across(const T* x, int64_t stride, int64_t depth, int64_t count, typename Arithmetic::Word* out,
-                 int64_t words, int64_t width) {
+                 int64_t words, int64_t width, const float* factors) {
   constexpr int64_t kValues = Arithmetic::kValues;
   constexpr int64_t kAhead = 8;  // rows: each may lie in another page
   for (int64_t w = 0; w < words; ++w, out += width) {
@@ -80,14 +136,15 @@ void pack_across(const T* x, int64_t stride, int64_t depth, int64_t count, typen
       __builtin_prefetch(first + kAhead * stride + i);
       if (kValues == 2) __builtin_prefetch(first + (kAhead + 1) * stride + i);
     }
-    if (kValues == 2 && rest > 1) {
+    if constexpr (!Arithmetic::kHasSteps) {
+      std::copy_n(first, taken, out);
+    } else if (rest > 1) {
       const T* second = first + stride;
-      if constexpr (kValues == 2) {
 #pragma omp simd
-        for (int64_t i = 0; i < taken; ++i) out[i] = Arithmetic::word(first[i], second[i]);
-      }
+      for (int64_t i = 0; i < taken; ++i)
+        out[i] = Arithmetic::word(to_float(first[i]), to_float(second[i]), factors[i]);
     } else {
-      for (int64_t i = 0; i < taken; ++i) out[i] = Arithmetic::word(first[i]);
+      for (int64_t i = 0; i < taken; ++i) out[i] = Arithmetic::word(to_float(first[i]), 0, factors[i]);
     }
     for (int64_t i = taken; i < width; ++i) out[i] = 0;
   }
@@ -96,7 +153,7 @@ void pack_across(const T* x, int64_t stride, int64_t depth, int64_t count, typen
 // x (count, depth), its rows `stride` apart -> words (words, Width), zeros beyond `count`.
 template <typename Arithmetic, int64_t Width, typename T>
 void pack_transposed(const T* x, int64_t stride, int64_t depth, int64_t count, typename Arithmetic::Word* out,
-                     int64_t words) {
+                     int64_t words, const float* factors) {
   using Word = typename Arithmetic::Word;
   static_assert(sizeof(Word) == sizeof(uint32_t));
   constexpr bool kAsTheyAre = std::is_same_v<Arithmetic, Float32> && std::is_same_v<T, float>;
@@ -114,7 +171,8 @@ void pack_transposed(const T* x, int64_t stride, int64_t depth, int64_t count, t
           rows[i] = row;
           continue;
         }
-        pack_along<Arithmetic>(row, is_there ? some : 0, lines[i], kLanes);
+        pack_along<Arithmetic>(row, is_there ? some : 0, lines[i], kLanes,
+                               Arithmetic::kHasSteps && is_there ? factors[first + i] : 0);
         rows[i] = lines[i];
       }
       Word* to = out + begin * Width + first;
@@ -131,18 +189,19 @@ void pack_transposed(const T* x, int64_t stride, int64_t depth, int64_t count, t
   }
 }
 
-// x (depth, count), its rows `stride` apart -> tiles (words, kTileRows), one after another; zeros beyond
-// `count`.
+// x (depth, count), its rows `stride` apart -> tiles (words, kTileRows), `tile_words` words from one to the
+// next; zeros beyond `count`.
 template <typename Arithmetic, typename T>
 void pack_tiles_across(const T* x, int64_t stride, int64_t depth, int64_t count,
-                       typename Arithmetic::Word* out, int64_t words) {
+                       typename Arithmetic::Word* out, int64_t words, int64_t tile_words,
+                       const float* factors) {
   constexpr int64_t kValues = Arithmetic::kValues;
   alignas(64) typename Arithmetic::Word line[kBlockRows];
   for (int64_t w = 0; w < words; ++w) {
     pack_across<Arithmetic>(x + w * kValues * stride, stride, depth - w * kValues, count, line, 1,
-                            kBlockRows);
+                            kBlockRows, factors);
     for (int64_t row = 0; row < count; row += kTileRows) {
-      std::memcpy(out + row * words + w * kTileRows, line + row, kTileRows * sizeof line[0]);
+      std::memcpy(out + row * tile_words + w * kTileRows, line + row, kTileRows * sizeof line[0]);
     }
   }
 }
@@ -153,15 +212,20 @@ struct TileSums {
   int64_t stride;
 };
 
+// What a tile's integers stand for: steps of its rows and of the panel's columns.
+struct TileSteps {
+  const float *rows, *columns;
+};
+
 // to (kTileRows, kPanelColumns) = from + the tile (words, kTileRows) transposed times the panel (words,
 // kPanelColumns).
 template <typename Arithmetic>
 inline void multiply_tile(const typename Arithmetic::Word* tile, const typename Arithmetic::Word* panel,
-                          int64_t words, const TileSums& from, const TileSums& to) {
-  Floats sums[kTileRows][kVectors];
+                          int64_t words, const TileSteps& steps, const TileSums& from, const TileSums& to) {
+  typename Arithmetic::Sums sums[kTileRows][kVectors];
   for (int q = 0; q < kTileRows; ++q) {
     __builtin_prefetch(to.values + q * to.stride, 1, 3);
-    for (int v = 0; v < kVectors; ++v) sums[q][v] = broadcast(0);
+    for (int v = 0; v < kVectors; ++v) sums[q][v] = typename Arithmetic::Sums{};
   }
 #pragma GCC unroll 4
   for (int64_t w = 0; w < words; ++w, tile += kTileRows, panel += kPanelColumns) {
@@ -172,13 +236,14 @@ inline void multiply_tile(const typename Arithmetic::Word* tile, const typename 
       for (int v = 0; v < kVectors; ++v) sums[q][v] = Arithmetic::multiply_add(b[v], value, sums[q][v]);
     }
   }
-  if (from.values != nullptr) {
-    for (int q = 0; q < kTileRows; ++q) {
-      for (int v = 0; v < kVectors; ++v) sums[q][v] += load(from.values + q * from.stride + v * kLanes);
-    }
-  }
   for (int q = 0; q < kTileRows; ++q) {
-    for (int v = 0; v < kVectors; ++v) store(to.values + q * to.stride + v * kLanes, sums[q][v]);
+    for (int v = 0; v < kVectors; ++v) {
+      Floats result = Arithmetic::floats(sums[q][v]);
+      if constexpr (Arithmetic::kHasSteps)
+        result = result * broadcast(steps.rows[q]) * load(steps.columns + v * kLanes);
+      if (from.values != nullptr) result += load(from.values + q * from.stride + v * kLanes);
+      store(to.values + q * to.stride + v * kLanes, result);
+    }
   }
 }
 
@@ -206,8 +271,11 @@ class Product {
     const int64_t most_words = std::min(words, kChunkWords);
     const int64_t tiles = divide_up(std::min(shape_.rows, kChunkRows), kTileRows);
     const int64_t panels = divide_up(std::min(shape_.columns, kChunkColumns), kPanelColumns);
-    packed_a_ = reserve(memory.left, tiles * kTileRows * most_words);
-    packed_b_ = reserve(memory.right, panels * kPanelColumns * most_words);
+    const int64_t steps = Arithmetic::kHasSteps ? divide_up(most_words, Arithmetic::kChain) : 0;
+    packed_a_ = reserve(memory.left, tiles * kTileRows * most_words + steps * kChunkRows);
+    packed_b_ = reserve(memory.right, panels * kPanelColumns * most_words + steps * kChunkColumns);
+    steps_a_ = reinterpret_cast<float*>(packed_a_ + tiles * kTileRows * most_words);
+    steps_b_ = reinterpret_cast<float*>(packed_b_ + panels * kPanelColumns * most_words);
 #pragma omp parallel
     for (int64_t column = 0; column < shape_.columns; column += kChunkColumns) {
       for (int64_t word = 0; word < words; word += kChunkWords) {
@@ -238,20 +306,58 @@ class Product {
     return std::min(words.count * kValues, shape_.depth - words.first * kValues);
   }
 
+  // Words of a chunk that are added up in one chain and share their steps.
+  int64_t slice(int64_t words) const {
+    // A few columns are dot products, which other libraries sum in many short chains: so does this.
+    const bool is_dot = !Arithmetic::kHasSteps && shape_.columns <= 16;
+    return divide_up(words, divide_up(words, is_dot ? kLanes : Arithmetic::kChain));
+  }
+
+  // Calls visit(part, word, s) for each slice s of a chunk, which begins at its word `word`.
+  template <typename Visit>
+  void for_each_slice(const Chunk& words, const Visit& visit) const {
+    const int64_t size = slice(words.count);
+    for (int64_t word = 0, s = 0; word < words.count; word += size, ++s) {
+      visit(Chunk{words.first + word, std::min(size, words.count - word)}, word, s);
+    }
+  }
+
+  // Of `count` vectors, element d of the i-th at x[i * apart + d * along]: their factors, and steps up to
+  // `width`, zeros beyond `count`.
+  template <typename T>
+  static void find_steps(const T* x, int64_t apart, int64_t along, int64_t depth, int64_t count,
+                         int64_t width, float* factors, float* steps) {
+    if constexpr (Arithmetic::kHasSteps) {
+      Step found[kBlockRows] = {};
+      if (along == 1) {
+        for (int64_t i = 0; i < count; ++i) found[i] = step_along(x + i * apart, depth);
+      } else {
+        steps_across(x, along, depth, count, found);
+      }
+      for (int64_t i = 0; i < width; ++i) factors[i] = found[i].factor, steps[i] = found[i].step;
+    }
+  }
+
   // Panels (words, kPanelColumns), one after another.
   void pack_b(const Chunk& columns, const Chunk& words) {
 #pragma omp for schedule(static)
     for (int64_t first = 0; first < columns.count; first += kPanelColumns) {
       const int64_t count = std::min(kPanelColumns, columns.count - first);
-      const Right* x =
-          b_.data + words.first * kValues * b_.row_stride + (columns.first + first) * b_.column_stride;
-      Word* out = packed_b_ + first * words.count;
-      if (b_.column_stride == 1) {
-        pack_across<Arithmetic>(x, b_.row_stride, values(words), count, out, words.count, kPanelColumns);
-      } else {
-        pack_transposed<Arithmetic, kPanelColumns>(x, b_.column_stride, values(words), count, out,
-                                                   words.count);
-      }
+      for_each_slice(words, [&](const Chunk& part, int64_t word, int64_t s) {
+        const Right* x =
+            b_.data + part.first * kValues * b_.row_stride + (columns.first + first) * b_.column_stride;
+        Word* out = packed_b_ + first * words.count + word * kPanelColumns;
+        float factors[kPanelColumns];
+        find_steps(x, b_.column_stride, b_.row_stride, values(part), count, kPanelColumns, factors,
+                   steps_b_ + s * kChunkColumns + first);
+        if (b_.column_stride == 1) {
+          pack_across<Arithmetic>(x, b_.row_stride, values(part), count, out, part.count, kPanelColumns,
+                                  factors);
+        } else {
+          pack_transposed<Arithmetic, kPanelColumns>(x, b_.column_stride, values(part), count, out,
+                                                     part.count, factors);
+        }
+      });
     }
   }
 
@@ -259,27 +365,31 @@ class Product {
   void pack_a(const Chunk& rows, const Chunk& words) {
 #pragma omp for schedule(static)
     for (int64_t first = 0; first < rows.count; first += kBlockRows) {
-      const int64_t last = std::min(first + kBlockRows, rows.count);
-      const Left* x = a_.data + rows.first * a_.row_stride + words.first * kValues * a_.column_stride;
-      Word* out = packed_a_;
-      if (a_.column_stride == 1) {
-        for (int64_t row = first; row < last; row += kTileRows) {
-          pack_transposed<Arithmetic, kTileRows>(x + row * a_.row_stride, a_.row_stride, values(words),
-                                                 last - row, out + row * words.count, words.count);
+      const int64_t count = std::min(kBlockRows, rows.count - first);
+      for_each_slice(words, [&](const Chunk& part, int64_t word, int64_t s) {
+        const Left* x =
+            a_.data + (rows.first + first) * a_.row_stride + part.first * kValues * a_.column_stride;
+        Word* out = packed_a_ + first * words.count + word * kTileRows;
+        float factors[kBlockRows];
+        find_steps(x, a_.row_stride, a_.column_stride, values(part), count,
+                   divide_up(count, kTileRows) * kTileRows, factors, steps_a_ + s * kChunkRows + first);
+        if (a_.column_stride == 1) {
+          for (int64_t row = 0; row < count; row += kTileRows) {
+            pack_transposed<Arithmetic, kTileRows>(x + row * a_.row_stride, a_.row_stride, values(part),
+                                                   count - row, out + row * words.count, part.count,
+                                                   factors + row);
+          }
+        } else {
+          pack_tiles_across<Arithmetic>(x, a_.column_stride, values(part), count, out, part.count,
+                                        words.count, factors);
         }
-      } else {
-        pack_tiles_across<Arithmetic>(x + first, a_.column_stride, values(words), last - first,
-                                      out + first * words.count, words.count);
-      }
+      });
     }
   }
 
   void multiply(const Chunk& rows, const Chunk& columns, const Chunk& words) {
     const int64_t blocks = divide_up(rows.count, kBlockRows),
                   panels = divide_up(columns.count, kPanelColumns);
-    // A few columns are dot products, which other libraries sum in many short chains: so does this.
-    const int64_t longest = shape_.columns <= 16 ? kLanes : kSlice;
-    const int64_t slice = divide_up(words.count, divide_up(words.count, longest));
 #pragma omp for schedule(dynamic, 8)
     for (int64_t task = 0; task < blocks * panels; ++task) {
       const int64_t first_row = task / panels * kBlockRows, first_column = task % panels * kPanelColumns;
@@ -290,23 +400,23 @@ class Product {
       // C's rows often lie a power of two apart, where few of them fit a cache: only the last slice goes
       // there.
       alignas(64) float sums[kBlockRows * kPanelColumns];
-      for (int64_t word = 0; word < words.count; word += slice) {
-        const int64_t some = std::min(slice, words.count - word);
-        const bool is_first = word == 0, is_last = word + some == words.count;
+      for_each_slice(words, [&](const Chunk& part, int64_t word, int64_t s) {
+        const bool is_first = word == 0, is_last = word + part.count == words.count;
         for (int64_t row = first_row; row < last_row; row += kTileRows) {
           const Word* tile = packed_a_ + row * words.count + word * kTileRows;
+          const TileSteps steps{steps_a_ + s * kChunkRows + row, steps_b_ + s * kChunkColumns + first_column};
           const TileSums here{sums + (row - first_row) * kPanelColumns, kPanelColumns};
           const TileSums c{c_ + (rows.first + row) * stride_ + columns.first + first_column, stride_};
           const bool is_whole = row + kTileRows <= last_row && width == kPanelColumns;
           const TileSums from = !is_first ? here : is_whole && has_before ? c : TileSums{};
-          multiply_tile<Arithmetic>(tile, panel + word * kPanelColumns, some, from,
+          multiply_tile<Arithmetic>(tile, panel + word * kPanelColumns, part.count, steps, from,
                                     is_whole && is_last ? c : here);
           if (is_last && !is_whole) {
             write_tile(here.values, std::min<int64_t>(kTileRows, last_row - row), width, c.values, stride_,
                        has_before);
           }
         }
-      }
+      });
     }
   }
 
@@ -318,6 +428,9 @@ class Product {
   const bool add_;
   Word* packed_a_ = nullptr;
   Word* packed_b_ = nullptr;
+  // By slice, then by row or column of the chunk; only where the arithmetic has steps.
+  float* steps_a_ = nullptr;
+  float* steps_b_ = nullptr;
 };
 
 }  // namespace
@@ -328,16 +441,16 @@ void multiply_float32(const Matrix<float>& a, const Matrix<float>& b, ProductSha
 }
 
 template <typename Left, typename Right>
-void multiply_bfloat16(const Matrix<Left>& a, const Matrix<Right>& b, ProductShape shape, float* c,
+void multiply_fixed16(const Matrix<Left>& a, const Matrix<Right>& b, ProductShape shape, float* c,
                        int64_t stride, bool add, ProductMemory& memory) {
-  Product<Bfloat16, Left, Right>(a, b, shape, c, stride, add).run(memory);
+  Product<Fixed16, Left, Right>(a, b, shape, c, stride, add).run(memory);
 }
 
-template void multiply_bfloat16(const Matrix<float>&, const Matrix<float>&, ProductShape, float*, int64_t,
+template void multiply_fixed16(const Matrix<float>&, const Matrix<float>&, ProductShape, float*, int64_t,
                                 bool, ProductMemory&);
-template void multiply_bfloat16(const Matrix<bfloat16>&, const Matrix<bfloat16>&, ProductShape, float*,
+template void multiply_fixed16(const Matrix<bfloat16>&, const Matrix<bfloat16>&, ProductShape, float*,
                                 int64_t, bool, ProductMemory&);
-template void multiply_bfloat16(const Matrix<float>&, const Matrix<bfloat16>&, ProductShape, float*, int64_t,
+template void multiply_fixed16(const Matrix<float>&, const Matrix<bfloat16>&, ProductShape, float*, int64_t,
                                 bool, ProductMemory&);
 
 }  // namespace xlembed::kernels

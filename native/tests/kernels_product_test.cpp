@@ -13,11 +13,10 @@ namespace {
 
 using xlembed::kernels::bfloat16;
 using xlembed::kernels::Matrix;
-using xlembed::kernels::multiply_bfloat16;
+using xlembed::kernels::multiply_fixed16;
 using xlembed::kernels::multiply_float32;
 using xlembed::kernels::ProductMemory;
 using xlembed::kernels::ProductShape;
-using xlembed::kernels::round_to_bfloat16;
 using xlembed::kernels::to_float;
 
 // Numbers in rows that are longer than the matrix, or in columns that are.
@@ -34,9 +33,8 @@ struct Values {
   Matrix<T> matrix() const {
     return transposed ? Matrix<T>{values.data(), 1, stride} : Matrix<T>{values.data(), stride, 1};
   }
-  double at(int64_t i, int64_t j, bool rounded) const {
-    const float value = to_float(values[transposed ? j * stride + i : i * stride + j]);
-    return rounded ? to_float(round_to_bfloat16(value)) : value;
+  double at(int64_t i, int64_t j) const {
+    return to_float(values[transposed ? j * stride + i : i * stride + j]);
   }
   int64_t stride;
   bool transposed;
@@ -46,10 +44,13 @@ struct Values {
 const std::vector<ProductShape> shapes = {{1, 1, 1},     {1, 5, 7},      {6, 64, 16},     {7, 65, 17},
                                           {31, 33, 384}, {97, 130, 385}, {200, 10, 5000}, {1000, 1033, 33}};
 
-// Every sum is off by at most a rounding for each of its terms.
+// float32: every sum is off by at most a rounding for each of its terms. fixed16: every term by the rounding of
+// its factors, one part in 160,000 of their vectors' lengths (the standard deviation of what is uniform over
+// a step), independently: the length of what they add up to grows as these lengths' product does.
 template <typename Left, typename Right, typename Multiply>
-void matches_the_definition(bool rounded, Multiply multiply) {
+void matches_the_definition(bool is_fixed, Multiply multiply) {
   ProductMemory memory;
+  double squares = 0, count = 0;  // of errors of fixed16, in units of the lengths
   for (const ProductShape& shape : shapes) {
     for (int form = 0; form < 8; ++form) {
       const bool add = form & 4;
@@ -60,25 +61,82 @@ void matches_the_definition(bool rounded, Multiply multiply) {
       multiply(a.matrix(), b.matrix(), shape, c.data(), stride, add, memory);
       for (int64_t i = 0; i < shape.rows; i += 1 + shape.rows / 40) {
         for (int64_t j = 0; j < stride; j += 1 + stride / 90) {
-          double sum = add || j >= shape.columns ? 0.5 : 0, size = std::fabs(sum);
+          double sum = add || j >= shape.columns ? 0.5 : 0, size = std::fabs(sum), left = 0, right = 0;
           for (int64_t k = 0; j < shape.columns && k < shape.depth; ++k) {
-            const double term = a.at(i, k, rounded) * b.at(k, j, rounded);
+            const double term = a.at(i, k) * b.at(k, j);
             sum += term;
             size += std::fabs(term);
+            left += a.at(i, k) * a.at(i, k);
+            right += b.at(k, j) * b.at(k, j);
           }
-          CHECK_CLOSE(c[i * stride + j], sum, 1e-6 * std::sqrt(static_cast<double>(shape.depth)) * size, 0);
+          const double lengths = std::sqrt(left * right);
+          const double rounding = 1e-6 * std::sqrt(static_cast<double>(shape.depth)) * size;
+          CHECK_CLOSE(c[i * stride + j], sum, rounding + (is_fixed ? 8e-5 * lengths : 0), 0);
+          if (is_fixed && j < shape.columns && shape.depth > 1) {
+            squares += std::pow((c[i * stride + j] - sum) / lengths, 2);
+            ++count;
+          }
         }
       }
     }
   }
+  if (is_fixed) CHECK(std::sqrt(squares / count) < 2e-5);
 }
 
 void float32_matches_the_definition() { matches_the_definition<float, float>(false, multiply_float32); }
 
-void bfloat16_matches_the_definition() {
-  matches_the_definition<float, float>(true, multiply_bfloat16<float, float>);
-  matches_the_definition<bfloat16, bfloat16>(true, multiply_bfloat16<bfloat16, bfloat16>);
-  matches_the_definition<float, bfloat16>(true, multiply_bfloat16<float, bfloat16>);
+void fixed16_matches_the_definition() {
+  matches_the_definition<float, float>(true, multiply_fixed16<float, float>);
+  matches_the_definition<bfloat16, bfloat16>(true, multiply_fixed16<bfloat16, bfloat16>);
+  matches_the_definition<float, bfloat16>(true, multiply_fixed16<float, bfloat16>);
+}
+
+// A row of A times the same as a column of B: the largest sums there are.
+float product_with_itself(const std::vector<float>& x, float factor, ProductMemory& memory) {
+  const auto depth = static_cast<int64_t>(x.size());
+  std::vector<float> scaled = x;
+  for (float& value : scaled) value *= factor;
+  float c = 0;
+  multiply_fixed16(Matrix<float>{scaled.data(), depth, 1}, Matrix<float>{scaled.data(), 1, depth},
+                   {1, 1, depth}, &c, 1, false, memory);
+  return c;
+}
+
+void fixed16_bears_extreme_vectors() {
+  ProductMemory memory;
+  for (const int64_t depth : {1, 2, 3, 384, 385, 5000}) {
+    std::vector<std::vector<float>> vectors;
+    vectors.emplace_back(depth, 1.0f);                  // all alike: their length sets the step
+    vectors.emplace_back(depth, -1.0f)[depth / 2] = 1;  // and of both signs
+    vectors.emplace_back(depth, 0.0f)[depth - 1] = -1;  // one alone: the largest integer does
+    vectors.emplace_back(depth, 1e-3f)[0] = 1;
+    for (const std::vector<float>& x : vectors) {
+      for (const float factor : {1.0f, 1e-3f, 1e3f, 1e-17f, 1e17f}) {
+        double expected = 0;
+        for (const float value : x) expected += std::pow(static_cast<double>(value) * factor, 2);
+        CHECK_CLOSE(product_with_itself(x, factor, memory), expected, 0, 1e-3);
+      }
+      CHECK(product_with_itself(x, 0, memory) == 0);
+      CHECK(product_with_itself(x, 1e-30f, memory) == 0);  // as in float32
+    }
+  }
+}
+
+// What is far smaller than the largest value, but not small in sum, is kept where it is in another slice, and
+// nearly kept where it is beside it.
+void fixed16_keeps_many_small_values() {
+  ProductMemory memory;
+  const int64_t depth = 16384;
+  std::vector<float> a(depth, 1e-5f), b(depth, 1.0f);
+  a[100] = 0.9f;
+  float c = 0;
+  multiply_fixed16(Matrix<float>{a.data(), depth, 1}, Matrix<float>{b.data(), 1, depth}, {1, 1, depth}, &c, 1,
+                   false, memory);
+  CHECK_CLOSE(c, 0.9 + 1e-5 * (depth - 1), 384 * 1e-5, 0);
+  a[100] = 1e-5f;
+  multiply_fixed16(Matrix<float>{a.data(), depth, 1}, Matrix<float>{b.data(), 1, depth}, {1, 1, depth}, &c, 1,
+                   false, memory);
+  CHECK_CLOSE(c, 1e-5 * depth, 0, 1e-3);
 }
 
 void equal_bits_whatever_the_threads() {
@@ -91,7 +149,7 @@ void equal_bits_whatever_the_threads() {
     omp_set_num_threads(threads);
     std::vector<float> c(2 * shape.rows * shape.columns);
     multiply_float32(a.matrix(), b.matrix(), shape, c.data(), shape.columns, false, memory);
-    multiply_bfloat16(a.matrix(), b.matrix(), shape, c.data() + shape.rows * shape.columns, shape.columns,
+    multiply_fixed16(a.matrix(), b.matrix(), shape, c.data() + shape.rows * shape.columns, shape.columns,
                       false, memory);
     if (first.empty()) first = c;
     CHECK(std::memcmp(c.data(), first.data(), c.size() * sizeof(float)) == 0);
@@ -108,7 +166,7 @@ void not_finite_stays_in_its_row() {
     a.values[3 * a.stride + 16] = bad;
     for (const bool narrow : {false, true}) {
       std::vector<float> c(shape.rows * shape.columns);
-      (narrow ? multiply_bfloat16<float, float> : multiply_float32)(a.matrix(), b.matrix(), shape, c.data(),
+      (narrow ? multiply_fixed16<float, float> : multiply_float32)(a.matrix(), b.matrix(), shape, c.data(),
                                                                     shape.columns, false, memory);
       for (int64_t i = 0; i < shape.rows; ++i) {
         for (int64_t j = 0; j < shape.columns; ++j)
@@ -123,7 +181,9 @@ void not_finite_stays_in_its_row() {
 int main() {
   return check::run({
       {"float32 matches the definition", float32_matches_the_definition},
-      {"bfloat16 matches the definition", bfloat16_matches_the_definition},
+      {"fixed16 matches the definition", fixed16_matches_the_definition},
+      {"fixed16 bears extreme vectors", fixed16_bears_extreme_vectors},
+      {"fixed16 keeps many small values", fixed16_keeps_many_small_values},
       {"equal bits whatever the threads", equal_bits_whatever_the_threads},
       {"not finite stays in its row", not_finite_stays_in_its_row},
   });
