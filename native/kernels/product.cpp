@@ -29,7 +29,9 @@ constexpr int64_t kBlockRows = 16 * kTileRows;  // of A, held against one panel 
 constexpr int64_t kSlice = kLanes == 16 ? 384 : 192;
 // What is packed at a time. A block of A stays in the second cache level, which is 256 KiB or more with AVX2
 // and 1 MiB or more with AVX-512.
-constexpr int64_t kChunkRows = 11 * kBlockRows, kChunkColumns = 1024, kChunkWords = kLanes == 16 ? 2048 : 384;
+constexpr int64_t kChunkRows = 11 * kBlockRows, kChunkWords = kLanes == 16 ? 2048 : 384;
+// Of B, 8 MB with AVX-512: the more columns, the fewer times A is packed.
+constexpr int64_t kFewestColumns = 1024, kMostColumns = kLanes == 16 ? 4096 : 1024;
 
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -150,22 +152,22 @@ void pack_across(const T* x, int64_t stride, int64_t depth, int64_t count, typen
   }
 }
 
-// x (count, depth), its rows `stride` apart -> words (words, Width), zeros beyond `count`.
-template <typename Arithmetic, int64_t Width, typename T>
+// x (count, depth), its rows `stride` apart -> a panel (words, kPanelColumns), zeros beyond `count`.
+template <typename Arithmetic, typename T>
 void pack_transposed(const T* x, int64_t stride, int64_t depth, int64_t count, typename Arithmetic::Word* out,
                      int64_t words, const float* factors) {
   using Word = typename Arithmetic::Word;
-  static_assert(sizeof(Word) == sizeof(uint32_t));
+  static_assert(sizeof(Word) == sizeof(uint32_t) && kPanelColumns % kLanes == 0);
   constexpr bool kAsTheyAre = std::is_same_v<Arithmetic, Float32> && std::is_same_v<T, float>;
   alignas(64) Word lines[kLanes][kLanes];
   alignas(64) uint32_t square[kLanes * kLanes];
   for (int64_t begin = 0; begin < words; begin += kLanes) {
     const int64_t step = std::min<int64_t>(kLanes, words - begin), from = begin * Arithmetic::kValues;
     const int64_t some = std::clamp<int64_t>(depth - from, 0, kLanes * Arithmetic::kValues);
-    for (int64_t first = 0; first < Width; first += kLanes) {
+    for (int64_t first = 0; first < kPanelColumns; first += kLanes) {
       const void* rows[kLanes];
       for (int64_t i = 0; i < kLanes; ++i) {
-        const bool is_there = first + i < std::min(count, Width);
+        const bool is_there = first + i < count;
         const T* row = x + (is_there ? first + i : 0) * stride + from;
         if (kAsTheyAre && is_there && some == kLanes) {
           rows[i] = row;
@@ -175,22 +177,33 @@ void pack_transposed(const T* x, int64_t stride, int64_t depth, int64_t count, t
                                Arithmetic::kHasSteps && is_there ? factors[first + i] : 0);
         rows[i] = lines[i];
       }
-      Word* to = out + begin * Width + first;
-      if (Width % kLanes == 0 && step == kLanes) {
-        transpose_square(rows, 0, reinterpret_cast<uint32_t*>(to), Width);
-        continue;
+      Word* to = out + begin * kPanelColumns + first;
+      if (step == kLanes) {
+        transpose_square(rows, 0, reinterpret_cast<uint32_t*>(to), kPanelColumns);
+      } else {
+        transpose_square(rows, 0, square, kLanes);
+        for (int64_t w = 0; w < step; ++w)
+          std::memcpy(to + w * kPanelColumns, square + w * kLanes, kLanes * sizeof(Word));
       }
-      constexpr int64_t kMost = std::min<int64_t>(kLanes, Width);
-      const int64_t width = Width % kMost == 0 ? kMost : std::min(kMost, Width - first);
-      transpose_square(rows, 0, square, kLanes);
-      for (int64_t w = 0; w < step; ++w)
-        std::memcpy(to + w * Width, square + w * kLanes, width * sizeof(Word));
     }
   }
 }
 
-// x (depth, count), its rows `stride` apart -> tiles (words, kTileRows), `tile_words` words from one to the
-// next; zeros beyond `count`.
+// A tile of A is kTileRows of its rows: (kTileRows, words) where they lie along the depth, else (words,
+// kTileRows). Beyond `count` rows it is zeros.
+
+// x (count, depth), its rows `stride` apart -> a tile
+template <typename Arithmetic, typename T>
+void pack_tile_along(const T* x, int64_t stride, int64_t depth, int64_t count, typename Arithmetic::Word* out,
+                     int64_t words, const float* factors) {
+  for (int64_t q = 0; q < kTileRows; ++q, x += stride, out += words) {
+    const bool is_there = q < count;
+    pack_along<Arithmetic>(is_there ? x : nullptr, is_there ? depth : 0, out, words,
+                           Arithmetic::kHasSteps && is_there ? factors[q] : 0);
+  }
+}
+
+// x (depth, count), its rows `stride` apart -> tiles, `tile_words` words from one to the next
 template <typename Arithmetic, typename T>
 void pack_tiles_across(const T* x, int64_t stride, int64_t depth, int64_t count,
                        typename Arithmetic::Word* out, int64_t words, int64_t tile_words,
@@ -217,9 +230,8 @@ struct TileSteps {
   const float *rows, *columns;
 };
 
-// to (kTileRows, kPanelColumns) = from + the tile (words, kTileRows) transposed times the panel (words,
-// kPanelColumns).
-template <typename Arithmetic>
+// to (kTileRows, kPanelColumns) = from + the tile times the panel (words, kPanelColumns)
+template <typename Arithmetic, bool kAlong>
 inline void multiply_tile(const typename Arithmetic::Word* tile, const typename Arithmetic::Word* panel,
                           int64_t words, const TileSteps& steps, const TileSums& from, const TileSums& to) {
   typename Arithmetic::Sums sums[kTileRows][kVectors];
@@ -228,11 +240,11 @@ inline void multiply_tile(const typename Arithmetic::Word* tile, const typename 
     for (int v = 0; v < kVectors; ++v) sums[q][v] = typename Arithmetic::Sums{};
   }
 #pragma GCC unroll 4
-  for (int64_t w = 0; w < words; ++w, tile += kTileRows, panel += kPanelColumns) {
+  for (int64_t w = 0; w < words; ++w, tile += kAlong ? 1 : kTileRows, panel += kPanelColumns) {
     typename Arithmetic::Words b[kVectors];
     for (int v = 0; v < kVectors; ++v) b[v] = Arithmetic::load_words(panel + v * kLanes);
     for (int q = 0; q < kTileRows; ++q) {
-      const auto value = Arithmetic::broadcast_word(tile[q]);
+      const auto value = Arithmetic::broadcast_word(tile[kAlong ? q * words : q]);
       for (int v = 0; v < kVectors; ++v) sums[q][v] = Arithmetic::multiply_add(b[v], value, sums[q][v]);
     }
   }
@@ -270,16 +282,18 @@ class Product {
     const int64_t words = divide_up(shape_.depth, kValues);
     const int64_t most_words = std::min(words, kChunkWords);
     const int64_t tiles = divide_up(std::min(shape_.rows, kChunkRows), kTileRows);
-    const int64_t panels = divide_up(std::min(shape_.columns, kChunkColumns), kPanelColumns);
+    chunk_columns_ = std::clamp(kChunkWords * kFewestColumns / most_words / kPanelColumns * kPanelColumns,
+                                kFewestColumns, kMostColumns);
+    const int64_t panels = divide_up(std::min(shape_.columns, chunk_columns_), kPanelColumns);
     const int64_t steps = Arithmetic::kHasSteps ? divide_up(most_words, Arithmetic::kChain) : 0;
     packed_a_ = reserve(memory.left, tiles * kTileRows * most_words + steps * kChunkRows);
-    packed_b_ = reserve(memory.right, panels * kPanelColumns * most_words + steps * kChunkColumns);
+    packed_b_ = reserve(memory.right, panels * kPanelColumns * most_words + steps * chunk_columns_);
     steps_a_ = reinterpret_cast<float*>(packed_a_ + tiles * kTileRows * most_words);
     steps_b_ = reinterpret_cast<float*>(packed_b_ + panels * kPanelColumns * most_words);
 #pragma omp parallel
-    for (int64_t column = 0; column < shape_.columns; column += kChunkColumns) {
+    for (int64_t column = 0; column < shape_.columns; column += chunk_columns_) {
       for (int64_t word = 0; word < words; word += kChunkWords) {
-        const Chunk columns{column, std::min(kChunkColumns, shape_.columns - column)};
+        const Chunk columns{column, std::min(chunk_columns_, shape_.columns - column)};
         const Chunk depth{word, std::min(kChunkWords, words - word)};
         pack_b(columns, depth);
         for (int64_t row = 0; row < shape_.rows; row += kChunkRows) {
@@ -349,13 +363,12 @@ class Product {
         Word* out = packed_b_ + first * words.count + word * kPanelColumns;
         float factors[kPanelColumns];
         find_steps(x, b_.column_stride, b_.row_stride, values(part), count, kPanelColumns, factors,
-                   steps_b_ + s * kChunkColumns + first);
+                   steps_b_ + s * chunk_columns_ + first);
         if (b_.column_stride == 1) {
           pack_across<Arithmetic>(x, b_.row_stride, values(part), count, out, part.count, kPanelColumns,
                                   factors);
         } else {
-          pack_transposed<Arithmetic, kPanelColumns>(x, b_.column_stride, values(part), count, out,
-                                                     part.count, factors);
+          pack_transposed<Arithmetic>(x, b_.column_stride, values(part), count, out, part.count, factors);
         }
       });
     }
@@ -375,9 +388,8 @@ class Product {
                    divide_up(count, kTileRows) * kTileRows, factors, steps_a_ + s * kChunkRows + first);
         if (a_.column_stride == 1) {
           for (int64_t row = 0; row < count; row += kTileRows) {
-            pack_transposed<Arithmetic, kTileRows>(x + row * a_.row_stride, a_.row_stride, values(part),
-                                                   count - row, out + row * words.count, part.count,
-                                                   factors + row);
+            pack_tile_along<Arithmetic>(x + row * a_.row_stride, a_.row_stride, values(part), count - row,
+                                        out + row * words.count, part.count, factors + row);
           }
         } else {
           pack_tiles_across<Arithmetic>(x, a_.column_stride, values(part), count, out, part.count,
@@ -390,6 +402,7 @@ class Product {
   void multiply(const Chunk& rows, const Chunk& columns, const Chunk& words) {
     const int64_t blocks = divide_up(rows.count, kBlockRows),
                   panels = divide_up(columns.count, kPanelColumns);
+    const bool is_along = a_.column_stride == 1;
 #pragma omp for schedule(dynamic, 8)
     for (int64_t task = 0; task < blocks * panels; ++task) {
       const int64_t first_row = task / panels * kBlockRows, first_column = task % panels * kPanelColumns;
@@ -404,13 +417,13 @@ class Product {
         const bool is_first = word == 0, is_last = word + part.count == words.count;
         for (int64_t row = first_row; row < last_row; row += kTileRows) {
           const Word* tile = packed_a_ + row * words.count + word * kTileRows;
-          const TileSteps steps{steps_a_ + s * kChunkRows + row, steps_b_ + s * kChunkColumns + first_column};
+          const TileSteps steps{steps_a_ + s * kChunkRows + row, steps_b_ + s * chunk_columns_ + first_column};
           const TileSums here{sums + (row - first_row) * kPanelColumns, kPanelColumns};
           const TileSums c{c_ + (rows.first + row) * stride_ + columns.first + first_column, stride_};
           const bool is_whole = row + kTileRows <= last_row && width == kPanelColumns;
           const TileSums from = !is_first ? here : is_whole && has_before ? c : TileSums{};
-          multiply_tile<Arithmetic>(tile, panel + word * kPanelColumns, part.count, steps, from,
-                                    is_whole && is_last ? c : here);
+          (is_along ? multiply_tile<Arithmetic, true> : multiply_tile<Arithmetic, false>)(
+              tile, panel + word * kPanelColumns, part.count, steps, from, is_whole && is_last ? c : here);
           if (is_last && !is_whole) {
             write_tile(here.values, std::min<int64_t>(kTileRows, last_row - row), width, c.values, stride_,
                        has_before);
@@ -426,6 +439,7 @@ class Product {
   float* const c_;
   const int64_t stride_;
   const bool add_;
+  int64_t chunk_columns_ = 0;
   Word* packed_a_ = nullptr;
   Word* packed_b_ = nullptr;
   // By slice, then by row or column of the chunk; only where the arithmetic has steps.
