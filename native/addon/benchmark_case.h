@@ -32,7 +32,7 @@ struct Implementation {
   // The least that this way of doing it must move and compute; divisions and exponentials are not counted.
   double bytes;
   double operations;
-  std::string arithmetic;  // what the operations are done in: float32, bfloat16, int8
+  std::string arithmetic;  // what the operations are done in: float32, bfloat16, int16, int8
   // Copies or indexes what it needs of the inputs, before any clock runs.
   std::function<Work()> prepare;
   // Brings a result into the form of the others', for comparing alone; empty where it has that form.

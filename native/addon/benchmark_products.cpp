@@ -141,6 +141,11 @@ Work search_eager(const SearchInputs& inputs, at::ScalarType dtype = at::kFloat)
   };
 }
 
+// What products of bfloat16 are computed in.
+const char* narrow_arithmetic(const BenchmarkOptions& options) {
+  return options.device.is_cpu() ? "int16" : "bfloat16";
+}
+
 }  // namespace
 
 std::vector<Implementation> info_nce_case(const BenchmarkOptions& options) {
@@ -164,13 +169,15 @@ std::vector<Implementation> info_nce_case(const BenchmarkOptions& options) {
   };
   const Implementation alone{"3 products alone", bytes, 3 * product, type,
                              [=] { return products_alone(inputs); }};
-  const Implementation first{"xlembed", bytes, 3 * product, type, ours(at::kFloat)};
+  const char* narrow = narrow_arithmetic(options);
+  const Implementation first{"xlembed", bytes, 3 * product, options.dtype == at::kFloat ? type : narrow,
+                             ours(at::kFloat)};
   // In eager mode several matrices of similarities are in memory: 4 GB each from here on.
   if (options.device.is_cpu() && pairs > 32768) return {first, alone};
   std::vector<Implementation> all = {
       first, {"libtorch", bytes, 3 * product, type, with_gradient(inputs, eager_loss)}, alone};
   if (options.dtype == at::kFloat) {
-    all.push_back({"xlembed, bfloat16 products", bytes, 3 * product, "bfloat16", ours(at::kBFloat16)});
+    all.push_back({"xlembed, bfloat16 products", bytes, 3 * product, narrow, ours(at::kBFloat16)});
   }
   return all;
 }
@@ -191,14 +198,15 @@ std::vector<Implementation> top_k_case(const BenchmarkOptions& options) {
         [=] { return search_flat(inputs, std::make_shared<FlatIndex>(dimensions, inputs.device, storage)); };
   };
   if (options.dtype == at::kBFloat16) {
-    return {{"xlembed", 2 * values, operations, "bfloat16", stored(Storage::bfloat16)},
+    return {{"xlembed", 2 * values, operations, narrow_arithmetic(options), stored(Storage::bfloat16)},
             {"libtorch", 2 * values, operations, "bfloat16",
              [=] { return search_eager(inputs, at::kBFloat16); }}};
   }
   std::vector<Implementation> all = {
       {"xlembed", 4 * values, operations, "float32", flat({})},
       {"libtorch", 4 * values, operations, "float32", [=] { return search_eager(inputs); }},
-      {"xlembed, bfloat16 first", 2 * values, operations, "bfloat16", flat(kernels::Narrow::bfloat16)}};
+      {"xlembed, bfloat16 first", 2 * values, operations, narrow_arithmetic(options),
+       flat(kernels::Narrow::bfloat16)}};
   if (options.device.is_cpu()) {
     all.push_back({"xlembed, int8 first", values, operations, "int8", flat(kernels::Narrow::int8)});
   } else {

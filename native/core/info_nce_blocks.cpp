@@ -220,10 +220,10 @@ class Blocks {
       kernels::multiply_fixed16(matrix<float>(a), matrix<float>(b), shape, c, out.stride(0), add, memory_);
     } else if (a.scalar_type() == at::kFloat) {
       kernels::multiply_fixed16(matrix<float>(a), matrix<at::BFloat16>(b), shape, c, out.stride(0), add,
-                                 memory_);
+                                memory_);
     } else {
       kernels::multiply_fixed16(matrix<at::BFloat16>(a), matrix<at::BFloat16>(b), shape, c, out.stride(0),
-                                 add, memory_);
+                                add, memory_);
     }
   }
 

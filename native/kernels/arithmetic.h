@@ -6,11 +6,11 @@
 
 #include "kernels/lanes.h"
 
-// Products of bytes without AVX512-VNNI: pairs of them are added in 16 bits.
+// Instructions that add the products of two neighbours, before AVX512-VNNI.
 #if defined(__AVX512BW__)
-#define XLEMBED_BYTE_PAIRS(name) _mm512_##name
+#define XLEMBED_INTEGER_PAIRS(name) _mm512_##name
 #elif defined(__AVX2__) && !defined(__AVX512F__)
-#define XLEMBED_BYTE_PAIRS(name) _mm256_##name
+#define XLEMBED_INTEGER_PAIRS(name) _mm256_##name
 #endif
 
 namespace xlembed::kernels {
@@ -77,35 +77,19 @@ struct IntegerWords {
   static void store_sums(int32_t* out, Sums32 sums) { std::memcpy(out, &sums, sizeof sums); }
 };
 
-// Two signed 16-bit integers. Exact where the lengths (Euclidean) of both sides multiply to less than 2^31,
-// which kLongest on each side ensures, with room for its rounding; no integer may be above kLargest.
-struct Int16Pairs : IntegerWords {
-  static constexpr float kLongest = 46000, kLargest = 32767;
-  static Sums32 multiply_add(Words32 x, Words32 other, Sums32 sums) {
-#if defined(__AVX512VNNI__)
-    return (Sums32)_mm512_dpwssd_epi32((__m512i)sums, (__m512i)x, (__m512i)other);
-#elif defined(XLEMBED_BYTE_PAIRS)
-    return sums + (Sums32)XLEMBED_BYTE_PAIRS(madd_epi16)((Bytes)x, (Bytes)other);
-#else
-    sums += ((Sums32)(x << 16) >> 16) * ((Sums32)(other << 16) >> 16);
-    return sums + ((Sums32)x >> 16) * ((Sums32)other >> 16);
-#endif
-  }
-};
-
 // Four 8-bit integers, unsigned in the corpus, signed in the query; exact up to 66,000 dimensions.
 struct Int8Quads : IntegerWords {
   static constexpr int kLargestQuery = 127;
   static Sums32 multiply_add(Words32 x, Words32 query, Sums32 sums) {
 #if defined(__AVX512VNNI__)
     return (Sums32)_mm512_dpbusd_epi32((__m512i)sums, (__m512i)x, (__m512i)query);
-#elif defined(XLEMBED_BYTE_PAIRS)
+#elif defined(XLEMBED_INTEGER_PAIRS)
     const Bytes even = (Bytes)(x & 0x00FF00FFu), odd = (Bytes)(x >> 8 & 0x00FF00FFu);
     const Bytes even_query =
-        XLEMBED_BYTE_PAIRS(srai_epi16)(XLEMBED_BYTE_PAIRS(slli_epi16)((Bytes)query, 8), 8);
-    const Bytes odd_query = XLEMBED_BYTE_PAIRS(srai_epi16)((Bytes)query, 8);
-    sums += (Sums32)XLEMBED_BYTE_PAIRS(madd_epi16)(even, even_query);
-    return sums + (Sums32)XLEMBED_BYTE_PAIRS(madd_epi16)(odd, odd_query);
+        XLEMBED_INTEGER_PAIRS(srai_epi16)(XLEMBED_INTEGER_PAIRS(slli_epi16)((Bytes)query, 8), 8);
+    const Bytes odd_query = XLEMBED_INTEGER_PAIRS(srai_epi16)((Bytes)query, 8);
+    sums += (Sums32)XLEMBED_INTEGER_PAIRS(madd_epi16)(even, even_query);
+    return sums + (Sums32)XLEMBED_INTEGER_PAIRS(madd_epi16)(odd, odd_query);
 #else
     for (int byte = 0; byte < 4; ++byte) {
       const Sums32 unsigned_byte = (Sums32)(x >> (8 * byte) & 255u);
@@ -136,9 +120,9 @@ using Int8Search = Int8Quads;
 // fit 16 bits, and without AVX512-VNNI four of them take three instructions instead of ten.
 struct Int7Quads : Int8Quads {
   static Sums32 multiply_add(Words32 x, Words32 query, Sums32 sums) {
-#if defined(XLEMBED_BYTE_PAIRS) && !defined(__AVX512VNNI__)
-    const Bytes pairs = XLEMBED_BYTE_PAIRS(maddubs_epi16)((Bytes)x, (Bytes)query);
-    return sums + (Sums32)XLEMBED_BYTE_PAIRS(madd_epi16)(pairs, XLEMBED_BYTE_PAIRS(set1_epi16)(1));
+#if defined(XLEMBED_INTEGER_PAIRS) && !defined(__AVX512VNNI__)
+    const Bytes pairs = XLEMBED_INTEGER_PAIRS(maddubs_epi16)((Bytes)x, (Bytes)query);
+    return sums + (Sums32)XLEMBED_INTEGER_PAIRS(madd_epi16)(pairs, XLEMBED_INTEGER_PAIRS(set1_epi16)(1));
 #else
     return Int8Quads::multiply_add(x, query, sums);
 #endif

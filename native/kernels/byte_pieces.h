@@ -15,7 +15,7 @@
 
 namespace xlembed::kernels {
 
-#if defined(XLEMBED_BYTE_PAIRS) && !defined(__AVX512VNNI__)
+#if defined(XLEMBED_INTEGER_PAIRS) && !defined(__AVX512VNNI__)
 #define XLEMBED_BYTE_PIECES 1
 inline constexpr bool kHasBytePieces = true;
 #else
@@ -61,7 +61,7 @@ struct PieceTiles {
   static void multiply(const uint32_t* x, int64_t x_stride, const uint32_t* panels, int64_t words,
                        int64_t at_once, int32_t* sums) {
     const int64_t pieces = pieces_of(words);
-    const auto broadcast_word = [](uint32_t word) { return XLEMBED_BYTE_PAIRS(set1_epi32)(word); };
+    const auto broadcast_word = [](uint32_t word) { return XLEMBED_INTEGER_PAIRS(set1_epi32)(word); };
     const uint32_t* rows[R];
     XLEMBED_UNROLL
     for (int r = 0; r < R; ++r) rows[r] = x + r * x_stride;
@@ -72,7 +72,7 @@ struct PieceTiles {
       for (int r = 0; r < R; ++r) {
         Bytes start = broadcast_word(rows[r][words + piece]);
         for (int64_t p = piece + 1; p < stop; ++p)
-          start = XLEMBED_BYTE_PAIRS(add_epi16)(start, broadcast_word(rows[r][words + p]));
+          start = XLEMBED_INTEGER_PAIRS(add_epi16)(start, broadcast_word(rows[r][words + p]));
         XLEMBED_UNROLL
         for (int v = 0; v < V; ++v) narrow[r][v] = start;
       }
@@ -82,8 +82,8 @@ struct PieceTiles {
         for (int r = 0; r < R; ++r) {
           const Bytes word = broadcast_word(rows[r][w]);
           for (int v = 0; v < V; ++v) {
-            const Bytes pairs = XLEMBED_BYTE_PAIRS(maddubs_epi16)(columns[v], word);
-            narrow[r][v] = XLEMBED_BYTE_PAIRS(add_epi16)(narrow[r][v], pairs);
+            const Bytes pairs = XLEMBED_INTEGER_PAIRS(maddubs_epi16)(columns[v], word);
+            narrow[r][v] = XLEMBED_INTEGER_PAIRS(add_epi16)(narrow[r][v], pairs);
           }
         }
       }
@@ -92,7 +92,8 @@ struct PieceTiles {
         XLEMBED_UNROLL
         for (int v = 0; v < V; ++v) {
           int32_t* to = sums + r * kTileColumns + v * kLanes;
-          auto sum = (Sums32)XLEMBED_BYTE_PAIRS(madd_epi16)(narrow[r][v], XLEMBED_BYTE_PAIRS(set1_epi16)(1));
+          auto sum =
+              (Sums32)XLEMBED_INTEGER_PAIRS(madd_epi16)(narrow[r][v], XLEMBED_INTEGER_PAIRS(set1_epi16)(1));
           if (piece > 0) sum += (Sums32)load_words32(reinterpret_cast<const uint32_t*>(to));
           Int8Quads::store_sums(to, sum);
         }

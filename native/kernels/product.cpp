@@ -6,13 +6,11 @@
 #include "kernels/product.h"
 
 #include <algorithm>
-#include <cfloat>
-#include <cmath>
 #include <cstring>
-#include <limits>
 #include <type_traits>
 
 #include "kernels/arithmetic.h"
+#include "kernels/fixed16.h"
 #include "kernels/transpose.h"
 
 namespace xlembed::kernels {
@@ -41,34 +39,9 @@ struct Float32 : Float32Words {
   static Floats floats(Floats sums) { return sums; }
 };
 
-// What integers of 16 bits stand for: x = step * integer, factor = 1 / step.
-struct Step {
-  float factor, step;
-};
-
 struct Fixed16 : Int16Pairs {
   static constexpr int64_t kValues = 2, kChain = 192;
   static constexpr bool kHasSteps = true;
-  static Floats floats(Sums sums) { return __builtin_convertvector(sums, Floats); }
-  // To nearest: a number of this size has its units in the lowest bits.
-  static uint16_t bits(float value, float factor) {
-    const float shifted = value * factor + 12582912.0f;
-    uint32_t result;
-    std::memcpy(&result, &shifted, sizeof result);
-    return static_cast<uint16_t>(result);
-  }
-  static uint32_t word(float first, float second, float factor) {
-    return bits(first, factor) | static_cast<uint32_t>(bits(second, factor)) << 16;
-  }
-  // For `count` numbers with this sum of squares and this largest absolute value. What is not finite makes
-  // the step, and so all sums with it, NaN.
-  static Step step(float squares, float largest, int64_t count) {
-    if (std::isnan(squares) || largest > FLT_MAX) return {0, std::numeric_limits<float>::quiet_NaN()};
-    const bool is_exact = squares > 1e-30f && squares <= FLT_MAX;
-    const float length = is_exact ? std::sqrt(squares) : std::sqrt(static_cast<float>(count)) * largest;
-    const float step = std::max(length / kLongest, largest / kLargest);
-    return step < FLT_MIN ? Step{0, 0} : Step{1 / step, step};
-  }
 };
 
 // Of x (depth), contiguous. The order of the sum depends on nothing but the depth.
@@ -90,7 +63,7 @@ Step step_along(const T* x, int64_t depth) {
     squares[0] += squares[lane];
     largest[0] = std::max(largest[0], largest[lane]);
   }
-  return Fixed16::step(squares[0], largest[0], depth);
+  return fixed16_step(squares[0], largest[0], depth);
 }
 
 // Of the columns of x (depth, count), its rows `stride` apart.
@@ -106,7 +79,7 @@ void steps_across(const T* x, int64_t stride, int64_t depth, int64_t count, Step
       largest[i] = size > largest[i] ? size : largest[i];
     }
   }
-  for (int64_t i = 0; i < count; ++i) steps[i] = Fixed16::step(squares[i], largest[i], depth);
+  for (int64_t i = 0; i < count; ++i) steps[i] = fixed16_step(squares[i], largest[i], depth);
 }
 
 // x (depth) -> words, contiguous; zeros up to `words`.
@@ -118,7 +91,7 @@ void pack_along(const T* x, int64_t depth, typename Arithmetic::Word* out, int64
     using Half __attribute__((may_alias)) = uint16_t;
     Half* halves = reinterpret_cast<Half*>(out);
 #pragma omp simd
-    for (int64_t d = 0; d < depth; ++d) halves[d] = Arithmetic::bits(to_float(x[d]), factor);
+    for (int64_t d = 0; d < depth; ++d) halves[d] = fixed16(to_float(x[d]), factor);
     if (depth % 2 == 1) halves[depth] = 0;
   }
   for (int64_t w = divide_up(depth, Arithmetic::kValues); w < words; ++w) out[w] = 0;
@@ -144,9 +117,9 @@ void pack_across(const T* x, int64_t stride, int64_t depth, int64_t count, typen
       const T* second = first + stride;
 #pragma omp simd
       for (int64_t i = 0; i < taken; ++i)
-        out[i] = Arithmetic::word(to_float(first[i]), to_float(second[i]), factors[i]);
+        out[i] = fixed16_pair(to_float(first[i]), to_float(second[i]), factors[i]);
     } else {
-      for (int64_t i = 0; i < taken; ++i) out[i] = Arithmetic::word(to_float(first[i]), 0, factors[i]);
+      for (int64_t i = 0; i < taken; ++i) out[i] = fixed16_pair(to_float(first[i]), 0, factors[i]);
     }
     for (int64_t i = taken; i < width; ++i) out[i] = 0;
   }
@@ -211,8 +184,8 @@ void pack_tiles_across(const T* x, int64_t stride, int64_t depth, int64_t count,
   constexpr int64_t kValues = Arithmetic::kValues;
   alignas(64) typename Arithmetic::Word line[kBlockRows];
   for (int64_t w = 0; w < words; ++w) {
-    pack_across<Arithmetic>(x + w * kValues * stride, stride, depth - w * kValues, count, line, 1,
-                            kBlockRows, factors);
+    pack_across<Arithmetic>(x + w * kValues * stride, stride, depth - w * kValues, count, line, 1, kBlockRows,
+                            factors);
     for (int64_t row = 0; row < count; row += kTileRows) {
       std::memcpy(out + row * tile_words + w * kTileRows, line + row, kTileRows * sizeof line[0]);
     }
@@ -417,13 +390,15 @@ class Product {
         const bool is_first = word == 0, is_last = word + part.count == words.count;
         for (int64_t row = first_row; row < last_row; row += kTileRows) {
           const Word* tile = packed_a_ + row * words.count + word * kTileRows;
-          const TileSteps steps{steps_a_ + s * kChunkRows + row, steps_b_ + s * chunk_columns_ + first_column};
+          const TileSteps steps{steps_a_ + s * kChunkRows + row,
+                                steps_b_ + s * chunk_columns_ + first_column};
           const TileSums here{sums + (row - first_row) * kPanelColumns, kPanelColumns};
           const TileSums c{c_ + (rows.first + row) * stride_ + columns.first + first_column, stride_};
           const bool is_whole = row + kTileRows <= last_row && width == kPanelColumns;
           const TileSums from = !is_first ? here : is_whole && has_before ? c : TileSums{};
-          (is_along ? multiply_tile<Arithmetic, true> : multiply_tile<Arithmetic, false>)(
-              tile, panel + word * kPanelColumns, part.count, steps, from, is_whole && is_last ? c : here);
+          (is_along ? multiply_tile<Arithmetic, true>
+                    : multiply_tile<Arithmetic, false>)(tile, panel + word * kPanelColumns, part.count, steps,
+                                                        from, is_whole && is_last ? c : here);
           if (is_last && !is_whole) {
             write_tile(here.values, std::min<int64_t>(kTileRows, last_row - row), width, c.values, stride_,
                        has_before);
@@ -456,15 +431,15 @@ void multiply_float32(const Matrix<float>& a, const Matrix<float>& b, ProductSha
 
 template <typename Left, typename Right>
 void multiply_fixed16(const Matrix<Left>& a, const Matrix<Right>& b, ProductShape shape, float* c,
-                       int64_t stride, bool add, ProductMemory& memory) {
+                      int64_t stride, bool add, ProductMemory& memory) {
   Product<Fixed16, Left, Right>(a, b, shape, c, stride, add).run(memory);
 }
 
 template void multiply_fixed16(const Matrix<float>&, const Matrix<float>&, ProductShape, float*, int64_t,
-                                bool, ProductMemory&);
+                               bool, ProductMemory&);
 template void multiply_fixed16(const Matrix<bfloat16>&, const Matrix<bfloat16>&, ProductShape, float*,
-                                int64_t, bool, ProductMemory&);
+                               int64_t, bool, ProductMemory&);
 template void multiply_fixed16(const Matrix<float>&, const Matrix<bfloat16>&, ProductShape, float*, int64_t,
-                                bool, ProductMemory&);
+                               bool, ProductMemory&);
 
 }  // namespace xlembed::kernels

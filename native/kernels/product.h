@@ -1,10 +1,7 @@
 // Products of matrices with float32 sums, for the CPU: C = A . B or C += A . B.
 //   float32:  as every BLAS computes it
-//   fixed16:  the operands become integers of 16 bits, with a step for each row of A and column of B and every
-//   384 values of their depth; the integers' sums are exact. Two products take an instruction of one lane
-//   (VPDPWSSD; two instructions before it): on most processors with AVX2 or AVX-512 that is twice as fast as
-//   float32. The step is the length of those values / 46,000, so they are off by at most 0.02 % of their length,
-//   at random: bfloat16's 8 significant bits are off by 0.1 %. Sums cannot leave 32 bits (Cauchy-Schwarz).
+//   fixed16:  the operands become integers of 16 bits (fixed16.h) with a step for each row of A and column of
+//   B and every 384 values of their depth
 // Every element is summed in the same order whatever the number of threads. The scheme is K. Goto's and R.
 // van de Geijn's (Anatomy of high-performance matrix multiplication, 2008): packed panels, sums in registers.
 #pragma once
@@ -45,6 +42,6 @@ void multiply_float32(const Matrix<float>& a, const Matrix<float>& b, ProductSha
 // Left and Right are float or bfloat16. What is not finite makes its row or column NaN.
 template <typename Left, typename Right>
 void multiply_fixed16(const Matrix<Left>& a, const Matrix<Right>& b, ProductShape shape, float* c,
-                       int64_t stride, bool add, ProductMemory& memory);
+                      int64_t stride, bool add, ProductMemory& memory);
 
 }  // namespace xlembed::kernels

@@ -7,7 +7,7 @@
 
 #include "kernels/aligned_vector.h"
 #include "kernels/amx_kernel.h"
-#include "kernels/arithmetic.h"
+#include "kernels/fixed16.h"
 #include "kernels/panels.h"
 #include "kernels/row_tile.h"
 #include "kernels/shortlist.h"
@@ -19,6 +19,13 @@ constexpr size_t kListBytes = size_t{256} << 20;  // what the lists of one block
 constexpr int64_t kQueryBlock = 1024;
 
 // ---- Queries in narrow numbers ----
+
+// What the first pass multiplies.
+enum class FirstPass {
+  bfloat16,  // as stored
+  fixed16,   // integers of 16 bits, which a panel of bfloat16 becomes once for many queries
+  int8
+};
 
 // Queries in narrow form, with the margin 2m of each in the unit of its narrow scores.
 struct NarrowQueries {
@@ -37,29 +44,76 @@ double margin(double length, const Distance& query, const NarrowCorpus& narrow, 
   return 2 * 1.001 * (approximation + rounding + flushing);
 }
 
+// One step for the rows of a corpus of bfloat16: no value is above the largest length.
+Step step_of(const NarrowCorpus& narrow) {
+  const float step = narrow.largest_length / Int16Pairs::kLargest;
+  return {1 / step, step};
+}
+
+// The bounds of a corpus whose rows, as they are stored, become integers. A row is off by half a step for
+// each dimension, and by the rounding of what is rounded.
+NarrowCorpus as_fixed16(NarrowCorpus narrow, int64_t dimensions) {
+  const float error = 0.51f * std::sqrt(static_cast<float>(dimensions)) * step_of(narrow).step;
+  narrow.largest_error += error;
+  narrow.largest_length += error;
+  return narrow;
+}
+
+// x (D) -> words of integers
+Distance encode_fixed16(const float* x, int64_t dimensions, uint32_t* words, int64_t count, double* step) {
+  double squares = 0;
+  float largest = 0;
+  for (int64_t d = 0; d < dimensions; ++d) {
+    squares += static_cast<double>(x[d]) * x[d];
+    largest = std::max(largest, std::fabs(x[d]));
+  }
+  const double length = std::sqrt(squares);
+  *step = std::max({length / Int16Pairs::kLongest, static_cast<double>(largest) / Int16Pairs::kLargest,
+                    static_cast<double>(FLT_MIN)});
+  std::fill_n(words, count, 0u);
+  Distance distance;
+  double error = 0;
+  for (int64_t d = 0; d < dimensions; ++d) {
+    const auto integer = static_cast<int>(std::nearbyint(x[d] / *step));
+    words[d / 2] |= static_cast<uint32_t>(integer & 0xFFFF) << (d % 2 * 16);
+    error += std::pow(x[d] - integer * *step, 2);
+  }
+  return {static_cast<float>(std::sqrt(error)), static_cast<float>(length)};
+}
+
 NarrowQueries encode_queries(const float* queries, int64_t count, int64_t dimensions,
-                             const NarrowCorpus& narrow) {
+                             const NarrowCorpus& narrow, FirstPass pass) {
   const int64_t words = value_words(narrow.type, dimensions);
   NarrowQueries result{std::vector<uint32_t>(count * words), std::vector<int32_t>(count, 0),
                        std::vector<float>(count)};
+  const NarrowCorpus read = pass == FirstPass::fixed16 ? as_fixed16(narrow, dimensions) : narrow;
   for (int64_t q = 0; q < count; ++q) {
     const float* query = queries + q * dimensions;
     uint32_t* out = &result.words[q * words];
-    float unit = 1;
+    double unit = 1;
     Distance distance;
-    if (narrow.type == Narrow::bfloat16) {
-      distance = encode_bfloat16(query, dimensions, out, words);
-    } else {
-      distance = encode_int8(query, dimensions, Int8Search::kLargestQuery, 0, out, words, &unit);
-      for (int64_t d = 0; d < dimensions; ++d) {
-        result.corrections[q] += 128 * static_cast<int8_t>(out[d / 4] >> (d % 4 * 8) & 255);
+    switch (pass) {
+      case FirstPass::bfloat16:
+        distance = encode_bfloat16(query, dimensions, out, words);
+        break;
+      case FirstPass::fixed16:
+        distance = encode_fixed16(query, dimensions, out, words, &unit);
+        unit *= step_of(narrow).step;
+        break;
+      case FirstPass::int8: {
+        float scale = 1;
+        distance = encode_int8(query, dimensions, Int8Search::kLargestQuery, 0, out, words, &scale);
+        for (int64_t d = 0; d < dimensions; ++d) {
+          result.corrections[q] += 128 * static_cast<int8_t>(out[d / 4] >> (d % 4 * 8) & 255);
+        }
+        unit = std::max(scale, FLT_MIN);
+        break;
       }
-      unit = std::max(unit, FLT_MIN);
     }
     double squared_length = 0;
     for (int64_t d = 0; d < dimensions; ++d) squared_length += static_cast<double>(query[d]) * query[d];
     result.margins[q] =
-        static_cast<float>(margin(std::sqrt(squared_length), distance, narrow, dimensions) / unit);
+        static_cast<float>(margin(std::sqrt(squared_length), distance, read, dimensions) / unit);
   }
   return result;
 }
@@ -98,35 +152,56 @@ void shortlist_with(const Kernel& kernel, const NarrowQueries& queries, const Co
        });
 }
 
-// Where products of bfloat16 are no instruction: a panel is widened once, not for each tile of queries.
-void shortlist_widened(const NarrowQueries& queries, int64_t count, const Corpus& corpus,
+// Sums as scores, in the unit of both sides' steps.
+struct Fixed16Scores : Int16Pairs {
+  using Sum = float;
+  static void store_sums(float* out, Sums32 sums) { store(out, floats(sums)); }
+};
+
+// A panel of bfloat16 becomes integers once, not for each tile of queries.
+void shortlist_fixed16(const NarrowQueries& queries, int64_t count, const Corpus& corpus,
                        const NarrowCorpus& narrow, std::vector<Shortlist>& lists) {
   const int64_t words = value_words(narrow.type, corpus.dimensions);
-  std::vector<float> values(count * words * 2);
-  for (int64_t i = 0; i < count * words; ++i) {
-    values[2 * i] = to_float(bfloat16{static_cast<uint16_t>(queries.words[i])});
-    values[2 * i + 1] = to_float(bfloat16{static_cast<uint16_t>(queries.words[i] >> 16)});
-  }
   const int threads = static_cast<int>(lists.size());
-  std::vector<AlignedVector<float>> widened(threads, AlignedVector<float>(words * 2 * kPanelRows));
-  const auto panel = [&](int64_t p, int thread) -> PanelAndNext<float> {
+  const float factor = step_of(narrow).factor;
+  std::vector<AlignedVector<uint32_t>> integers(threads, AlignedVector<uint32_t>(words * kPanelRows));
+  const auto panel = [&](int64_t p, int thread) -> PanelAndNext<uint32_t> {
     const uint32_t* from = address(corpus, narrow, p * kPanelRows);
-    widen_bfloat16(from, words * 2, widened[thread].data());
-    return {widened[thread].data(), reinterpret_cast<const float*>(from + words * kPanelRows)};
+    uint32_t* to = integers[thread].data();
+#pragma omp simd
+    for (int64_t i = 0; i < words * kPanelRows; ++i) {
+      const bfloat16 first{static_cast<uint16_t>(from[i])}, second{static_cast<uint16_t>(from[i] >> 16)};
+      to[i] = fixed16_pair(to_float(first), to_float(second), factor);
+    }
+    return {to, from + words * kPanelRows};
   };
-  scan(RegisterKernel<Float32Words>(values.data(), count, words * 2), panel_count(corpus), threads, panel,
-       [&](int thread, int64_t query, const float* sums, const float*, int64_t p) {
+  scan(RegisterKernel<Fixed16Scores>(queries.words.data(), count, words), panel_count(corpus), threads, panel,
+       [&](int thread, int64_t query, const float* sums, const uint32_t*, int64_t p) {
          lists[thread].offer(query, sums, p * kPanelRows, valid_rows(corpus, p));
        });
 }
 
+#if defined(XLEMBED_AMX)
+bool takes_amx(int64_t queries) { return queries > kQueryTile && amx_granted(); }
+#endif
+
+FirstPass first_pass(const NarrowCorpus& narrow, int64_t queries) {
+  if (narrow.type == Narrow::int8) return FirstPass::int8;
+#if defined(XLEMBED_AMX)
+  if (takes_amx(queries)) return FirstPass::bfloat16;
+#endif
+  // A step and its inverse must be numbers.
+  const bool fits = narrow.largest_length > 1e-25f && narrow.largest_length < 1e25f;
+  return queries > kQueryTile && fits ? FirstPass::fixed16 : FirstPass::bfloat16;
+}
+
 void shortlist(const NarrowQueries& queries, int64_t count, const Corpus& corpus, const NarrowCorpus& narrow,
-               std::vector<Shortlist>& lists) {
+               FirstPass pass, std::vector<Shortlist>& lists) {
   const int64_t words = value_words(narrow.type, corpus.dimensions);
   const uint32_t* values = queries.words.data();
 #if defined(XLEMBED_AMX)
-  if (count > kQueryTile && amx_granted()) {
-    if (narrow.type == Narrow::bfloat16) {
+  if (takes_amx(count)) {
+    if (pass == FirstPass::bfloat16) {
       shortlist_with(AmxKernel<Bfloat16Tiles>(values, count, words), queries, corpus, narrow, lists);
     } else {
       shortlist_with(AmxKernel<Int8Tiles>(values, count, words), queries, corpus, narrow, lists);
@@ -134,12 +209,14 @@ void shortlist(const NarrowQueries& queries, int64_t count, const Corpus& corpus
     return;
   }
 #endif
-  if (narrow.type == Narrow::bfloat16 && !kBfloat16Products && count > kQueryTile) {
-    shortlist_widened(queries, count, corpus, narrow, lists);
-  } else if (narrow.type == Narrow::bfloat16) {
-    shortlist_with(RegisterKernel<Bfloat16Pairs>(values, count, words), queries, corpus, narrow, lists);
-  } else {
-    shortlist_with(RegisterKernel<Int8Search>(values, count, words), queries, corpus, narrow, lists);
+  switch (pass) {
+    case FirstPass::bfloat16:
+      return shortlist_with(RegisterKernel<Bfloat16Pairs>(values, count, words), queries, corpus, narrow,
+                            lists);
+    case FirstPass::fixed16:
+      return shortlist_fixed16(queries, count, corpus, narrow, lists);
+    case FirstPass::int8:
+      return shortlist_with(RegisterKernel<Int8Search>(values, count, words), queries, corpus, narrow, lists);
   }
 }
 
@@ -244,11 +321,12 @@ void search_float32(const std::vector<int64_t>& which, const float* queries, con
 
 int64_t top_k_block(const float* queries, int64_t count, const Corpus& corpus, const NarrowCorpus& narrow,
                     int64_t k, int64_t capacity, int threads, float* scores, int32_t* rows) {
-  const NarrowQueries encoded = encode_queries(queries, count, corpus.dimensions, narrow);
+  const FirstPass pass = first_pass(narrow, count);
+  const NarrowQueries encoded = encode_queries(queries, count, corpus.dimensions, narrow, pass);
   std::vector<Shortlist> lists;
   lists.reserve(threads);
   for (int thread = 0; thread < threads; ++thread) lists.emplace_back(count, k, capacity, encoded.margins);
-  shortlist(encoded, count, corpus, narrow, lists);
+  shortlist(encoded, count, corpus, narrow, pass, lists);
   std::vector<int64_t> given_up;
   for (int64_t q = 0; q < count; ++q) {
     if (std::any_of(lists.begin(), lists.end(), [q](const Shortlist& list) { return list.given_up(q); })) {

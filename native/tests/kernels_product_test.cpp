@@ -44,9 +44,9 @@ struct Values {
 const std::vector<ProductShape> shapes = {{1, 1, 1},     {1, 5, 7},      {6, 64, 16},     {7, 65, 17},
                                           {31, 33, 384}, {97, 130, 385}, {200, 10, 5000}, {1000, 1033, 33}};
 
-// float32: every sum is off by at most a rounding for each of its terms. fixed16: every term by the rounding of
-// its factors, one part in 160,000 of their vectors' lengths (the standard deviation of what is uniform over
-// a step), independently: the length of what they add up to grows as these lengths' product does.
+// float32: every sum is off by at most a rounding for each of its terms. fixed16: every term by the rounding
+// of its factors, one part in 160,000 of their vectors' lengths (the standard deviation of what is uniform
+// over a step), independently: the length of what they add up to grows as these lengths' product does.
 template <typename Left, typename Right, typename Multiply>
 void matches_the_definition(bool is_fixed, Multiply multiply) {
   ProductMemory memory;
@@ -150,7 +150,7 @@ void equal_bits_whatever_the_threads() {
     std::vector<float> c(2 * shape.rows * shape.columns);
     multiply_float32(a.matrix(), b.matrix(), shape, c.data(), shape.columns, false, memory);
     multiply_fixed16(a.matrix(), b.matrix(), shape, c.data() + shape.rows * shape.columns, shape.columns,
-                      false, memory);
+                     false, memory);
     if (first.empty()) first = c;
     CHECK(std::memcmp(c.data(), first.data(), c.size() * sizeof(float)) == 0);
   }
@@ -167,7 +167,7 @@ void not_finite_stays_in_its_row() {
     for (const bool narrow : {false, true}) {
       std::vector<float> c(shape.rows * shape.columns);
       (narrow ? multiply_fixed16<float, float> : multiply_float32)(a.matrix(), b.matrix(), shape, c.data(),
-                                                                    shape.columns, false, memory);
+                                                                   shape.columns, false, memory);
       for (int64_t i = 0; i < shape.rows; ++i) {
         for (int64_t j = 0; j < shape.columns; ++j)
           CHECK(std::isfinite(c[i * shape.columns + j]) == (i != 3));

@@ -55,6 +55,24 @@ void order_below_the_narrow_resolution(Narrow type) {
   CHECK(compare(q, Stored(x, dimensions, type), 20) == 0);
 }
 
+// Rows that bfloat16 holds exactly, and whose small values integers of 16 bits turn over: three hundred of
+// 0.52 steps become 1 each, the best, of 1.47 and 0.48, becomes 1 and 0.
+void order_below_a_step(Narrow type) {
+  const int64_t dimensions = 65, rows = 301, best = 150;
+  const float step = 1.f / 32767;
+  std::vector<float> x(rows * dimensions);
+  for (int64_t r = 0; r < rows; ++r) {
+    x[r * dimensions] = 1;
+    for (int64_t d = 1; d < dimensions; ++d) {
+      const float steps = r != best ? 0.52f : d % 2 == 0 ? 1.47f : 0.48f;
+      x[r * dimensions + d] = to_float(round_to_bfloat16(steps * step));
+    }
+  }
+  std::vector<float> q(20 * dimensions, 1);
+  for (int64_t i = 0; i < 20; ++i) q[i * dimensions] = 0;
+  compare(q, Stored(x, dimensions, type), 1);
+}
+
 // More equal rows than a list holds: only the float32 vectors can tell which k come first.
 void many_equal_rows(Narrow type) {
   const int64_t dimensions = 16, rows = 6000;
@@ -79,6 +97,16 @@ void uneven_vectors(Narrow type) {
   compare(q, stored, 10);
   for (float& value : q) value *= -1e-12f;
   compare(q, stored, 10);
+}
+
+// A whole corpus far from 1: what a step, its inverse or a square of it could not be.
+void extreme_lengths(Narrow type) {
+  const int64_t dimensions = 32, rows = 500;
+  for (const float length : {1e-33f, 1e-18f, 1e18f, 1e30f}) {
+    const Stored stored(random_vectors(rows, dimensions, 15, 0, length), dimensions, type);
+    compare(random_vectors(20, dimensions, 16), stored, 10);
+    compare(random_vectors(20, dimensions, 17, 0, 1 / length), stored, 10);
+  }
 }
 
 void few_rows(Narrow type) {
@@ -172,6 +200,25 @@ void gpu_gives_the_same_bits() {
   gpu_agrees(random_vectors(device::emulated ? 6000 : 100000, 96, 18), 96, 1000, few);
   gpu_agrees(random_vectors(30, 24, 19), 24, 100, few);
   gpu_agrees(random_vectors(2500, 72, 35), 72, 10, {257});  // tiles of two slabs
+  // Rows that bfloat16 holds exactly, and whose small values integers of 16 bits turn over: three hundred of
+  // 0.52
+  // steps become 1 each, the best, of 1.47 and 0.48, becomes 1 and 0.
+  void order_below_a_step(Narrow type) {
+    const int64_t dimensions = 65, rows = 301, best = 150;
+    const float step = 1.f / 32767;
+    std::vector<float> x(rows * dimensions);
+    for (int64_t r = 0; r < rows; ++r) {
+      x[r * dimensions] = 1;
+      for (int64_t d = 1; d < dimensions; ++d) {
+        const float steps = r != best ? 0.52f : d % 2 == 0 ? 1.47f : 0.48f;
+        x[r * dimensions + d] = to_float(round_to_bfloat16(steps * step));
+      }
+    }
+    std::vector<float> q(20 * dimensions, 1);
+    for (int64_t i = 0; i < 20; ++i) q[i * dimensions] = 0;
+    compare(q, Stored(x, dimensions, type), 1);
+  }
+
   // More equal rows than a list holds.
   const auto one = random_vectors(1, 8, 20);
   std::vector<float> x;
@@ -187,10 +234,12 @@ int main() {
   return check::run({{"agrees with float32", [] { both(agrees_with_float32); }},
                      {"the narrow pass suffices", [] { both(narrow_pass_suffices); }},
                      {"order below the narrow resolution", [] { both(order_below_the_narrow_resolution); }},
+                     {"order below a step", [] { both(order_below_a_step); }},
                      {"many equal rows", [] { both(many_equal_rows); }},
                      {"uneven vectors", [] { both(uneven_vectors); }},
 #ifdef XLEMBED_WITH_CUDA
                      {"the GPU gives the same bits", gpu_gives_the_same_bits},
 #endif
+                     {"extreme lengths", [] { both(extreme_lengths); }},
                      {"few rows", [] { both(few_rows); }}});
 }

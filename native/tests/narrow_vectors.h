@@ -13,11 +13,12 @@ namespace narrow_vectors {
 
 using namespace xlembed::kernels;
 
-inline std::vector<float> random_vectors(int64_t count, int64_t dimensions, uint32_t seed, float shift = 0) {
+inline std::vector<float> random_vectors(int64_t count, int64_t dimensions, uint32_t seed, float shift = 0,
+                                         float scale = 1) {
   std::mt19937 generator(seed);
   std::normal_distribution<float> normal(shift);
   std::vector<float> values(count * dimensions);
-  for (float& value : values) value = normal(generator);
+  for (float& value : values) value = scale * normal(generator);
   return values;
 }
 

@@ -17,7 +17,7 @@ export interface NativeImplementation {
   name: string;
   bytes: number;
   operations: number;
-  arithmetic: 'float32' | 'bfloat16' | 'int8';
+  arithmetic: 'float32' | 'bfloat16' | 'int16' | 'int8';
 }
 
 /** One op on one shape, with inputs that stay where it runs. */

@@ -35,6 +35,10 @@ export interface Bounds {
 export const bfloat16Rate = ({ float32OperationsPerSecond, bfloat16OperationsPerSecond }: Bounds) =>
   Math.max(float32OperationsPerSecond, bfloat16OperationsPerSecond);
 
+/** On integers of 16 bits, of which a register of the CPU holds twice as many as of float32. */
+export const int16Rate = ({ float32OperationsPerSecond, bfloat16OperationsPerSecond }: Bounds) =>
+  Math.max(2 * float32OperationsPerSecond, bfloat16OperationsPerSecond);
+
 /** One op on one shape: every way of doing its work, timed in turn, round by round. */
 export interface CaseResult {
   op: string;

@@ -4,6 +4,7 @@ import {
   bfloat16Rate,
   type CaseResult,
   type ImplementationResult,
+  int16Rate,
 } from '../../report/benchmark_results.js';
 import { type RoundOptions, repeatRounds } from './benchmark_js.js';
 import { type KernelCase, nativeOptions } from './cases.js';
@@ -167,13 +168,15 @@ function bandwidth(op: string, bounds: Bounds): number {
   return reads ? bounds.readBytesPerSecond : bounds.copyBytesPerSecond;
 }
 
-/**
- * int8 is taken at twice the rate of bfloat16: so it is on every processor whose units know both. Where none does,
- * bfloat16 is computed in float32, and libtorch's own product may be far below that.
- */
+/** Integers are taken at the rate that their width allows, which no measured product needs to reach. */
 function rate(arithmetic: string, bounds: Bounds): number {
-  if (arithmetic === 'float32') return bounds.float32OperationsPerSecond;
-  return bfloat16Rate(bounds) * (arithmetic === 'int8' ? 2 : 1);
+  const rates: Record<string, number> = {
+    float32: bounds.float32OperationsPerSecond,
+    bfloat16: bfloat16Rate(bounds),
+    int16: int16Rate(bounds),
+    int8: 2 * int16Rate(bounds),
+  };
+  return rates[arithmetic]!;
 }
 
 /** What the machine can do at most, from the results of copy, read and the two matrix products. */

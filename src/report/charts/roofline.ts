@@ -1,4 +1,4 @@
-import { type BenchmarkResults, bfloat16Rate, type CaseResult } from '../benchmark_results.js';
+import { type BenchmarkResults, bfloat16Rate, type CaseResult, int16Rate } from '../benchmark_results.js';
 import { cleanText, type Html } from '../html.js';
 import { renderChart } from './render.js';
 
@@ -58,9 +58,10 @@ export async function renderRoofs(run: BenchmarkResults): Promise<Html> {
 }
 
 /** For each type of arithmetic a slope at the reading bandwidth up to the rate of matrix products, then a level. */
-function roofs({ bounds }: BenchmarkResults, points: readonly { intensity: number }[]) {
+function roofs({ device, bounds }: BenchmarkResults, points: readonly { intensity: number }[]) {
   const intensities = points.map(({ intensity }) => intensity);
-  const rates = { float32: bounds.float32OperationsPerSecond, bfloat16: bfloat16Rate(bounds) };
+  const narrow = device === 'cpu' ? { int16: int16Rate(bounds) } : { bfloat16: bfloat16Rate(bounds) };
+  const rates = { float32: bounds.float32OperationsPerSecond, ...narrow };
   return Object.entries(rates).flatMap(([roof, rate]) => {
     const corner = rate / bounds.readBytesPerSecond;
     const ends = [Math.min(corner / 4, ...intensities), corner, Math.max(corner * 4, ...intensities)];
