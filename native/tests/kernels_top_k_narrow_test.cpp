@@ -200,25 +200,6 @@ void gpu_gives_the_same_bits() {
   gpu_agrees(random_vectors(device::emulated ? 6000 : 100000, 96, 18), 96, 1000, few);
   gpu_agrees(random_vectors(30, 24, 19), 24, 100, few);
   gpu_agrees(random_vectors(2500, 72, 35), 72, 10, {257});  // tiles of two slabs
-  // Rows that bfloat16 holds exactly, and whose small values integers of 16 bits turn over: three hundred of
-  // 0.52
-  // steps become 1 each, the best, of 1.47 and 0.48, becomes 1 and 0.
-  void order_below_a_step(Narrow type) {
-    const int64_t dimensions = 65, rows = 301, best = 150;
-    const float step = 1.f / 32767;
-    std::vector<float> x(rows * dimensions);
-    for (int64_t r = 0; r < rows; ++r) {
-      x[r * dimensions] = 1;
-      for (int64_t d = 1; d < dimensions; ++d) {
-        const float steps = r != best ? 0.52f : d % 2 == 0 ? 1.47f : 0.48f;
-        x[r * dimensions + d] = to_float(round_to_bfloat16(steps * step));
-      }
-    }
-    std::vector<float> q(20 * dimensions, 1);
-    for (int64_t i = 0; i < 20; ++i) q[i * dimensions] = 0;
-    compare(q, Stored(x, dimensions, type), 1);
-  }
-
   // More equal rows than a list holds.
   const auto one = random_vectors(1, 8, 20);
   std::vector<float> x;
