@@ -16,31 +16,45 @@ at::Tensor empty_output(const Layer& layer) {
   return at::empty({layer.x.size(0), layer.bias.size(0)}, layer.bias.options());
 }
 
-template <typename Element>
-Work packed_work(const Layer& layer) {
-  const auto linear = std::make_shared<PackedLinear<Element>>(layer.weight, layer.bias);
-  const bool narrow = std::is_same_v<Element, kernels::bfloat16>;
-  const at::Tensor x = layer.x.to(narrow ? at::kBFloat16 : at::kFloat), y = empty_output(layer);
+Work float32_work(const Layer& layer) {
+  const auto linear = std::make_shared<PackedLinear<float>>(layer.weight, layer.bias);
+  const at::Tensor x = layer.x, y = empty_output(layer);
   return [=](int64_t) -> std::vector<at::Tensor> {
-    using Stored = std::conditional_t<std::is_same_v<Element, float>, float, at::BFloat16>;
-    (*linear)({elements<Stored>(x), nullptr, x.size(0)}, kernels::Activation::none,
+    (*linear)({x.const_data_ptr<float>(), nullptr, x.size(0)}, kernels::Activation::none,
               y.mutable_data_ptr<float>());
     return {y};
   };
 }
 
-Work int8_work(const Layer& layer) {
-  const auto linear = std::make_shared<PackedLinear<int8_t>>(layer.weight, layer.bias);
-  const int64_t rows = layer.x.size(0), in = layer.x.size(1);
-  const at::Tensor x = at::empty({rows, kernels::quantized_row_size(in)}, at::kChar), y = empty_output(layer);
-  const auto quantized = std::make_shared<std::vector<kernels::QuantizedRow>>(rows);
-  kernels::quantize_rows(layer.x.const_data_ptr<float>(), rows, in, x.mutable_data_ptr<int8_t>(),
-                         quantized->data());
+// fix(x, rows, integers, scales) makes rows of integers, of `row_size` each.
+template <typename Input, typename Fix>
+Work integer_work(const Layer& layer, at::ScalarType type, int64_t row_size, const Fix& fix) {
+  const auto linear = std::make_shared<PackedLinear<Input>>(layer.weight, layer.bias);
+  const int64_t rows = layer.x.size(0);
+  const at::Tensor x = at::empty({rows, row_size}, type), y = empty_output(layer);
+  const auto scales = std::make_shared<std::vector<typename RowScaleOf<Input>::type>>(rows);
+  fix(layer.x.const_data_ptr<float>(), rows, x.mutable_data_ptr<Input>(), scales->data());
   return [=](int64_t) -> std::vector<at::Tensor> {
-    (*linear)({x.const_data_ptr<int8_t>(), quantized->data(), rows}, kernels::Activation::none,
+    (*linear)({x.const_data_ptr<Input>(), scales->data(), rows}, kernels::Activation::none,
               y.mutable_data_ptr<float>());
     return {y};
   };
+}
+
+Work int16_work(const Layer& layer) {
+  const int64_t in = layer.x.size(1);
+  const auto fix = [in](const float* x, int64_t rows, int16_t* out, float* steps) {
+    kernels::fix_rows(x, rows, in, out, steps);
+  };
+  return integer_work<int16_t>(layer, at::kShort, in, fix);
+}
+
+Work int8_work(const Layer& layer) {
+  const int64_t in = layer.x.size(1);
+  const auto quantize = [in](const float* x, int64_t rows, int8_t* out, kernels::QuantizedRow* scales) {
+    kernels::quantize_rows(x, rows, in, out, scales);
+  };
+  return integer_work<int8_t>(layer, at::kChar, kernels::quantized_row_size(in), quantize);
 }
 
 Work libtorch_work(const Layer& layer) {
@@ -69,15 +83,10 @@ std::vector<Implementation> linear_case(const BenchmarkOptions& options) {
     return {{"libtorch", size * (rows * in + weights + 1.0 * rows * out), operations,
              dtype_name(options.dtype), [=] { return libtorch_work(layer); }}};
   }
-  std::vector<Implementation> all = {
-      {"xlembed", bytes(4), operations, "float32", [=] { return packed_work<float>(layer); }},
-      {"libtorch", bytes(4), operations, "float32", [=] { return libtorch_work(layer); }},
-      {"xlembed, int8", bytes(1), operations, "int8", [=] { return int8_work(layer); }}};
-  if (kernels::kBfloat16Products) {
-    all.push_back({"xlembed, bfloat16", bytes(2), operations, "bfloat16",
-                   [=] { return packed_work<kernels::bfloat16>(layer); }});
-  }
-  return all;
+  return {{"xlembed", bytes(4), operations, "float32", [=] { return float32_work(layer); }},
+          {"libtorch", bytes(4), operations, "float32", [=] { return libtorch_work(layer); }},
+          {"xlembed, int16", bytes(2), operations, "int16", [=] { return int16_work(layer); }},
+          {"xlembed, int8", bytes(1), operations, "int8", [=] { return int8_work(layer); }}};
 }
 
 }  // namespace xlembed::addon

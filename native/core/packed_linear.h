@@ -5,29 +5,42 @@
 #include "core/torch.h"
 #include "kernels/arithmetic.h"
 #include "kernels/linear.h"
+#include "kernels/linear_int16.h"
 #include "kernels/linear_int8.h"
 
 namespace xlembed {
 
-// What an activation is stored as between layers, and what it is brought to before a linear layer.
+// What an activation is stored as between layers, and what it is brought to before a linear layer. Beside
+// integers, attention multiplies bfloat16 where that is faster than float32.
+using NarrowActivation = std::conditional_t<kernels::kBfloat16Products, kernels::bfloat16, float>;
 struct Float32Layers {
   using Activation = float;
   using Input = float;
 };
-struct Bfloat16Layers {
-  using Activation = kernels::bfloat16;
-  using Input = kernels::bfloat16;
+struct Int16Layers {
+  using Activation = NarrowActivation;
+  using Input = int16_t;
 };
 struct Int8Layers {
-  using Activation = std::conditional_t<kernels::kBfloat16Products, kernels::bfloat16, float>;
+  using Activation = NarrowActivation;
   using Input = int8_t;
+};
+
+// What goes with a row of integers.
+template <typename Input>
+struct RowScaleOf {
+  using type = float;  // int16: the step
+};
+template <>
+struct RowScaleOf<int8_t> {
+  using type = kernels::QuantizedRow;
 };
 
 // Rows of a linear layer's input; for integers with what makes floats of them.
 template <typename Input>
 struct LinearRows {
   const Input* values;
-  const kernels::QuantizedRow* quantized;
+  const typename RowScaleOf<Input>::type* scales;
   int64_t rows;
 };
 
@@ -36,18 +49,20 @@ class PackedLinear {
  public:
   PackedLinear(const at::Tensor& weight, const at::Tensor& bias) : in_(weight.size(1)), out_(weight.size(0)) {
     bias_ = bias.to(at::kFloat).contiguous();
-    const int64_t size = kernels::packed_weight_size(out_, in_);
-    if constexpr (std::is_same_v<Input, int8_t>) {
-      const at::Tensor dense = weight.to(at::kFloat).contiguous();
-      packed_ = at::empty({size}, at::kByte);
+    const at::Tensor dense = weight.to(at::kFloat).contiguous();
+    const float* values = dense.const_data_ptr<float>();
+    packed_ = at::empty({kernels::packed_weight_size(out_, in_)}, kType);
+    if constexpr (std::is_same_v<Input, float>) {
+      kernels::pack_weight(values, out_, in_, packed_.mutable_data_ptr<float>());
+    } else if constexpr (std::is_same_v<Input, int16_t>) {
+      scales_ = at::empty({out_}, at::kFloat);
+      kernels::pack_weight_int16(values, out_, in_, packed_.mutable_data_ptr<int16_t>(),
+                                 scales_.mutable_data_ptr<float>());
+    } else {
       scales_ = at::empty({out_}, at::kFloat);
       piece_lengths_ = at::empty({kernels::int8_lengths_size(out_, in_)}, at::kFloat);
-      kernels::pack_weight_int8(dense.const_data_ptr<float>(), out_, in_, packed_.mutable_data_ptr<uint8_t>(),
+      kernels::pack_weight_int8(values, out_, in_, packed_.mutable_data_ptr<uint8_t>(),
                                 scales_.mutable_data_ptr<float>(), piece_lengths_.mutable_data_ptr<float>());
-    } else {
-      const at::Tensor dense = weight.to(kType).contiguous();
-      packed_ = at::empty({size}, kType);
-      kernels::pack_weight(elements<Element>(dense), out_, in_, mutable_elements<Element>(packed_));
     }
   }
 
@@ -56,18 +71,22 @@ class PackedLinear {
   void operator()(const LinearRows<Input>& x, kernels::Activation activation, Out* y) const {
     const kernels::LinearShape shape{x.rows, in_, out_};
     const float* bias = bias_.const_data_ptr<float>();
-    if constexpr (std::is_same_v<Input, int8_t>) {
+    if constexpr (std::is_same_v<Input, float>) {
+      kernels::linear(x.values, packed_.const_data_ptr<float>(), bias, shape, activation, y);
+    } else if constexpr (std::is_same_v<Input, int16_t>) {
+      const kernels::Int16Weight weight{packed_.const_data_ptr<int16_t>(), scales_.const_data_ptr<float>()};
+      kernels::linear_int16(x.values, x.scales, weight, bias, shape, activation, y);
+    } else {
       const kernels::Int8Weight weight{packed_.const_data_ptr<uint8_t>(), scales_.const_data_ptr<float>(),
                                        piece_lengths_.const_data_ptr<float>()};
-      kernels::linear_int8(x.values, x.quantized, weight, bias, shape, activation, y);
-    } else {
-      kernels::linear(x.values, elements<Element>(packed_), bias, shape, activation, y);
+      kernels::linear_int8(x.values, x.scales, weight, bias, shape, activation, y);
     }
   }
 
  private:
-  using Element = std::conditional_t<std::is_same_v<Input, float>, float, at::BFloat16>;
-  static constexpr at::ScalarType kType = std::is_same_v<Input, float> ? at::kFloat : at::kBFloat16;
+  static constexpr at::ScalarType kType = std::is_same_v<Input, float>     ? at::kFloat
+                                          : std::is_same_v<Input, int16_t> ? at::kShort
+                                                                           : at::kByte;
 
   int64_t in_, out_;
   at::Tensor packed_, scales_, piece_lengths_, bias_;

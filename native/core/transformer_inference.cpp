@@ -46,7 +46,7 @@ template <typename Layers>
 class Inference final : public TransformerInference {
   using Activation = typename Layers::Activation;
   using Input = typename Layers::Input;
-  static constexpr bool kQuantized = std::is_same_v<Input, int8_t>;
+  static constexpr bool kIntegers = !std::is_same_v<Input, float>;
 
  public:
   Inference(const Transformer& transformer, const Parameters& parameters, kernels::Activation activation)
@@ -77,12 +77,12 @@ class Inference final : public TransformerInference {
 
   // One thread's activations between two layers, for the longest run so far.
   struct Workspace {
-    std::vector<Activation> query_key_value;  // (T, 3H)
-    std::vector<Activation> narrow;           // (T, H): the residual stream, or attention's output
-    std::vector<Activation> wide;             // (T, F)
-    std::vector<float> added;                 // (T, H): what a block adds to the residual stream
-    std::vector<int8_t> integers;             // (T, quantized_row_size(max(H, F)))
-    std::vector<kernels::QuantizedRow> quantized;
+    std::vector<Activation> query_key_value;               // (T, 3H)
+    std::vector<Activation> narrow;                        // (T, H): attention's output
+    std::vector<Activation> wide;                          // (T, F)
+    std::vector<float> added;                              // (T, H): what a block adds to the residual stream
+    std::vector<Input> integers;                           // (T, row_size(max(H, F)))
+    std::vector<typename RowScaleOf<Input>::type> scales;  // (T)
   };
 
   const TransformerConfig& config() const { return transformer_.config(); }
@@ -137,6 +137,10 @@ class Inference final : public TransformerInference {
     }
   }
 
+  static int64_t row_size(int64_t dimensions) {
+    return std::is_same_v<Input, int8_t> ? kernels::quantized_row_size(dimensions) : dimensions;
+  }
+
   void grow(Workspace& workspace, int64_t tokens) const {
     const auto at_least = [](auto& values, int64_t size) {
       if (static_cast<int64_t>(values.size()) < size) values.resize(size);
@@ -146,9 +150,9 @@ class Inference final : public TransformerInference {
     at_least(workspace.narrow, tokens * size);
     at_least(workspace.wide, tokens * wide);
     at_least(workspace.added, tokens * size);
-    if constexpr (kQuantized) {
-      at_least(workspace.integers, tokens * kernels::quantized_row_size(std::max(size, wide)));
-      at_least(workspace.quantized, tokens);
+    if constexpr (kIntegers) {
+      at_least(workspace.integers, tokens * row_size(std::max(size, wide)));
+      at_least(workspace.scales, tokens);
     }
   }
 
@@ -171,14 +175,16 @@ class Inference final : public TransformerInference {
   // (rows, columns) as a linear layer takes it.
   template <typename T>
   LinearRows<Input> input(const T* values, int64_t rows, int64_t columns, Workspace& workspace) const {
-    if constexpr (std::is_same_v<T, Input>) {
+    if constexpr (!kIntegers) {
       return {values, nullptr, rows};
-    } else if constexpr (kQuantized) {
-      kernels::quantize_rows(values, rows, columns, workspace.integers.data(), workspace.quantized.data());
-      return {workspace.integers.data(), workspace.quantized.data(), rows};
     } else {
-      kernels::round_rows(values, rows, columns, workspace.narrow.data());
-      return {workspace.narrow.data(), nullptr, rows};
+      Input* integers = workspace.integers.data();
+      if constexpr (std::is_same_v<Input, int8_t>) {
+        kernels::quantize_rows(values, rows, columns, integers, workspace.scales.data());
+      } else {
+        kernels::fix_rows(values, rows, columns, integers, workspace.scales.data());
+      }
+      return {integers, workspace.scales.data(), rows};
     }
   }
 
@@ -211,10 +217,7 @@ std::unique_ptr<TransformerInference> make_transformer_inference(const Transform
     case InferenceArithmetic::float32:
       return std::make_unique<Inference<Float32Layers>>(transformer, parameters, *activation);
     case InferenceArithmetic::bfloat16:
-      // The weights stay rounded; what is computed with them is float32 where that is faster.
-      if constexpr (!kernels::kBfloat16Products)
-        return std::make_unique<Inference<Float32Layers>>(transformer, parameters, *activation);
-      return std::make_unique<Inference<Bfloat16Layers>>(transformer, parameters, *activation);
+      return std::make_unique<Inference<Int16Layers>>(transformer, parameters, *activation);
     case InferenceArithmetic::int8:
       return std::make_unique<Inference<Int8Layers>>(transformer, parameters, *activation);
   }

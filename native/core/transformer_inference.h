@@ -9,10 +9,10 @@
 
 namespace xlembed {
 
-// float32 and bfloat16: weights and activations. int8: both in linear layers, weights with one scale for each
-// output, activations with one for each token; attention in bfloat16. The residual stream is float32 always,
-// and so is every activation that would be bfloat16 where the processor cannot multiply it
-// (kBfloat16Products).
+// float32: weights and activations. bfloat16: weights rounded to it; linear layers in integers of 16 bits
+// (linear_int16.h). int8: linear layers in integers of 8, weights with one scale for each output, activations
+// with one for each token. Beside integers, attention is in bfloat16 where the processor multiplies that
+// faster than float32 (kBfloat16Products). The residual stream is float32 always.
 enum class InferenceArithmetic { float32, bfloat16, int8 };
 
 class TransformerInference {

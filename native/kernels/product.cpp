@@ -44,28 +44,6 @@ struct Fixed16 : Int16Pairs {
   static constexpr bool kHasSteps = true;
 };
 
-// Of x (depth), contiguous. The order of the sum depends on nothing but the depth.
-template <typename T>
-Step step_along(const T* x, int64_t depth) {
-  float squares[kLanes] = {}, largest[kLanes] = {};
-  const auto take = [&](int64_t lane, float value) {
-    const float size = std::fabs(value);
-    squares[lane] += size * size;
-    largest[lane] = size > largest[lane] ? size : largest[lane];
-  };
-  int64_t d = 0;
-  for (; d + kLanes <= depth; d += kLanes) {
-#pragma omp simd
-    for (int64_t lane = 0; lane < kLanes; ++lane) take(lane, to_float(x[d + lane]));
-  }
-  for (int64_t lane = 0; d + lane < depth; ++lane) take(lane, to_float(x[d + lane]));
-  for (int64_t lane = 1; lane < kLanes; ++lane) {
-    squares[0] += squares[lane];
-    largest[0] = std::max(largest[0], largest[lane]);
-  }
-  return fixed16_step(squares[0], largest[0], depth);
-}
-
 // Of the columns of x (depth, count), its rows `stride` apart.
 template <typename T>
 void steps_across(const T* x, int64_t stride, int64_t depth, int64_t count, Step* steps) {
@@ -88,10 +66,8 @@ void pack_along(const T* x, int64_t depth, typename Arithmetic::Word* out, int64
   if constexpr (!Arithmetic::kHasSteps) {
     std::copy_n(x, depth, out);
   } else {
-    using Half __attribute__((may_alias)) = uint16_t;
-    Half* halves = reinterpret_cast<Half*>(out);
-#pragma omp simd
-    for (int64_t d = 0; d < depth; ++d) halves[d] = fixed16(to_float(x[d]), factor);
+    auto* halves = reinterpret_cast<Half*>(out);
+    fixed16_row(x, depth, factor, halves);
     if (depth % 2 == 1) halves[depth] = 0;
   }
   for (int64_t w = divide_up(depth, Arithmetic::kValues); w < words; ++w) out[w] = 0;
@@ -317,7 +293,7 @@ class Product {
     if constexpr (Arithmetic::kHasSteps) {
       Step found[kBlockRows] = {};
       if (along == 1) {
-        for (int64_t i = 0; i < count; ++i) found[i] = step_along(x + i * apart, depth);
+        for (int64_t i = 0; i < count; ++i) found[i] = fixed16_step_of(x + i * apart, depth);
       } else {
         steps_across(x, along, depth, count, found);
       }

@@ -38,9 +38,9 @@ export class ProductsAlone {
     for (const [inputs, outputs] of linearLayers(shape)) {
       const benchmark = await benchmarkOf('linear', { rows, in: inputs, out: outputs }, dtype, device);
       const all = benchmark.implementations;
-      const inType = all.filter(({ arithmetic }) => arithmetic === dtype);
-      // Without instructions for bfloat16 its products are float32's.
-      const usable = inType.length > 0 ? inType : all.filter(({ arithmetic }) => arithmetic === 'float32');
+      // On the CPU layers of bfloat16 multiply integers of 16 bits.
+      const wanted = dtype === 'bfloat16' && device === 'cpu' ? 'int16' : dtype;
+      const usable = all.filter(({ arithmetic }) => arithmetic === wanted);
       layers.push({ benchmark, names: usable.map(({ name }) => name) });
       for (const { name } of usable) await nativeCall(() => benchmark.run(name, 1));
     }
