@@ -45,7 +45,10 @@ export interface TrainingOptions extends EngineOptions {
   maxGradientNorm: number;
   temperature: number;
   symmetric: boolean;
-  /** What the loss's matrix products multiply; sums stay float32. bfloat16 is about twice as fast. */
+  /**
+   * What the loss's matrix products multiply; sums stay float32. bfloat16 is about twice as fast; the CPU takes integers
+   * of 16 bits for it, which are nearer to float32.
+   */
   lossPrecision: 'float32' | 'bfloat16';
   dropout: boolean;
   /** Hard negatives taken from each record, where it has any. */
