@@ -90,8 +90,8 @@ class Product {
   void run(ProductMemory& memory) {
     const int64_t words = divide_up(shape_.depth, kValues);
     const int64_t most_words = std::min(words, kChunkWords);
-    const int64_t a_words = divide_up(std::min(shape_.rows, kChunkRows), kBlockRows) * kBlockRows *
-                            row_stride({0, most_words});
+    const int64_t a_words =
+        divide_up(std::min(shape_.rows, kChunkRows), kBlockRows) * kBlockRows * row_stride({0, most_words});
     const int64_t fitting = kChunkWords * kFewestColumns / std::max<int64_t>(most_words, 1);
     chunk_columns_ = std::clamp(fitting / kPanelColumns * kPanelColumns, kFewestColumns, kMostColumns);
     const int64_t panels = divide_up(std::min(shape_.columns, chunk_columns_), kPanelColumns);
@@ -184,8 +184,8 @@ class Product {
     }
   }
 
-  // Words from one packed row of A to the next: not a power of two, which would put all rows of a tile into the
-  // same few lines of a cache.
+  // Words from one packed row of A to the next: not a power of two, which would put all rows of a tile into
+  // the same few lines of a cache.
   static int64_t row_stride(const Chunk& words) { return words.count + kLanes; }
 
   void pack_a(const Chunk& rows, const Chunk& words) {

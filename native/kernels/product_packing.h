@@ -22,8 +22,9 @@ inline constexpr int64_t kBlockRows = 16 * kTileRows;  // of A, held against one
 
 inline int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// kValues of the depth lie in a word, kChain words of a block and of a panel are added up in one chain: those of
-// the panel stay in the first cache level, the block's in the second. AVX2's libraries cut their sums here too.
+// kValues of the depth lie in a word, kChain words of a block and of a panel are added up in one chain: those
+// of the panel stay in the first cache level, the block's in the second. AVX2's libraries cut their sums here
+// too.
 struct Float32 : Float32Words {
   static constexpr int64_t kValues = 1, kChain = kLanes == 16 ? 384 : 192;
   static constexpr bool kHasSteps = false;
@@ -129,8 +130,8 @@ void pack_transposed(const T* x, int64_t stride, int64_t depth, int64_t count, t
   }
 }
 
-// x (depth, count), its rows `stride` apart -> rows of words (kBlockRows, words), `out_stride` apart; zeros beyond
-// `count`.
+// x (depth, count), its rows `stride` apart -> rows of words (kBlockRows, words), `out_stride` apart; zeros
+// beyond `count`.
 template <typename Arithmetic, typename T>
 void pack_block_across(const T* x, int64_t stride, int64_t depth, int64_t count,
                        typename Arithmetic::Word* out, int64_t words, int64_t out_stride,
