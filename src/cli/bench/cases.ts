@@ -70,7 +70,7 @@ const quickPlan = (): Plan => ({
 });
 
 const cpuPlan = (): Plan => ({
-  bounds: bounds(2 ** 28, 2048, 512),
+  bounds: bounds(2 ** 30, 2048, 512),
   cases: [
     ...poolOps([16, 64, 256], 768),
     ...rowOps([1024, 8192, 65_536], 768),
@@ -101,7 +101,7 @@ const cpuPlan = (): Plan => ({
       { rows: 2048, in: 768, out: 3072 },
     ]),
   ],
-  rotatedBytes: 2 ** 28,
+  rotatedBytes: 2 ** 30,
 });
 
 const gpuPlan = (): Plan => ({
