@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 
 #if defined(__AVX512F__) || (defined(__AVX2__) && defined(__FMA__))
 #include <immintrin.h>
@@ -41,8 +42,12 @@ inline float fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 
 inline constexpr int kLanes = 4;
 using Floats __attribute__((vector_size(16))) = float;
-inline Floats load(const float* p) { return Floats{p[0], p[1], p[2], p[3]}; }
-inline void store(float* p, Floats v) { *reinterpret_cast<Floats*>(__builtin_assume_aligned(p, 16)) = v; }
+inline Floats load(const float* p) {
+  Floats v;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
+inline void store(float* p, Floats v) { std::memcpy(p, &v, sizeof v); }
 inline Floats broadcast(float v) { return Floats{v, v, v, v}; }
 inline uint32_t bits(decltype(Floats{} > Floats{}) mask) {
   return (mask[0] & 1) | (mask[1] & 2) | (mask[2] & 4) | (mask[3] & 8);
