@@ -44,17 +44,9 @@ void linear_int16(const int16_t* x, const float* steps, const Int16Weight& weigh
                                                                 kTileColumns);
   };
   const auto finish = [&](const Tile& tile, const Columns& columns, const int32_t* sums) {
-    alignas(64) float values[kTileRows * kTileColumns];
-    for (int64_t r = 0; r < tile.height; ++r) {
-      const float step = steps[tile.row + r];
-      const int32_t* row = sums + r * kTileColumns;
-#pragma omp simd
-      for (int64_t n = 0; n < kTileColumns; ++n) {
-        values[r * kTileColumns + n] =
-            static_cast<float>(row[n]) * step * columns.steps.values[n] + columns.biases.values[n];
-      }
-    }
-    write_tile(values, tile, activation, shape.out, y);
+    const auto scale_of = [&](int64_t row) { return steps[row]; };
+    write_integers(sums, tile, scale_of, columns.steps.values, columns.biases.values, activation, shape.out,
+                   y);
   };
   for_each_tile<int32_t>(shape, y, columns_of, multiply, finish);
 }

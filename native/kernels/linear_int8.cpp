@@ -208,17 +208,9 @@ void linear_int8(const int8_t* x, const QuantizedRow* quantized, const Int8Weigh
     }
   };
   const auto finish = [&](const Tile& tile, const Columns& columns, const int32_t* sums) {
-    alignas(64) float values[kTileRows * kTileColumns];
-    for (int64_t r = 0; r < tile.height; ++r) {
-      const float scale = quantized[tile.row + r].scale;
-      const int32_t* row = sums + r * kTileColumns;
-#pragma omp simd
-      for (int64_t n = 0; n < kTileColumns; ++n) {
-        values[r * kTileColumns + n] =
-            static_cast<float>(row[n]) * (scale * columns.scales.values[n]) + columns.biases.values[n];
-      }
-    }
-    write_tile(values, tile, activation, shape.out, y);
+    const auto scale_of = [&](int64_t row) { return quantized[row].scale; };
+    write_integers(sums, tile, scale_of, columns.scales.values, columns.biases.values, activation, shape.out,
+                   y);
   };
   for_each_tile<int32_t>(shape, y, columns_of, multiply, finish);
 }

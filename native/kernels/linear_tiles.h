@@ -99,6 +99,22 @@ void write_tile(float* values, const Tile& tile, Activation activation, int64_t 
   }
 }
 
+// Sums of integers (height, kTileColumns), times the scales of their rows and columns and with the columns'
+// biases, activated, become the tile of y.
+template <typename RowScale, typename Out>
+void write_integers(const int32_t* sums, const Tile& tile, const RowScale& row_scale, const float* scales,
+                    const float* biases, Activation activation, int64_t out, Out* y) {
+  alignas(64) float values[kTileRows * kTileColumns];
+  for (int64_t r = 0; r < tile.height; ++r) {
+    const float scale = row_scale(tile.row + r);
+    const int32_t* row = sums + r * kTileColumns;
+#pragma omp simd
+    for (int64_t n = 0; n < kTileColumns; ++n)
+      values[r * kTileColumns + n] = static_cast<float>(row[n]) * (scale * scales[n]) + biases[n];
+  }
+  write_tile(values, tile, activation, out, y);
+}
+
 // The tile's share of one value for each column; zeros beyond.
 struct TileColumnValues {
   TileColumnValues(const float* x, const Tile& tile) {

@@ -233,14 +233,14 @@ class Product {
         const bool is_first = word == 0, is_last = word + part.count == words.count;
         const Word* ahead = panel + (word + part.count) * kPanelColumns;  // where the next slice lies
         for (int64_t row = first_row; row < last_row; row += kTileRows) {
-          const Word* tile = packed_a_ + row * stride + word;
+          const Word* tile_rows = packed_a_ + row * stride + word;
           const TileSteps steps{steps_a_ + s * kChunkRows + row,
                                 steps_b_ + s * chunk_columns_ + first_column};
           const TileSums here{sums + (row - first_row) * kPanelColumns, kPanelColumns};
           const TileSums c{c_ + (rows.first + row) * stride_ + columns.first + first_column, stride_};
           const bool is_whole = row + kTileRows <= last_row && width == kPanelColumns;
           const TileSums from = !is_first ? here : is_whole && has_before ? c : TileSums{};
-          multiply_tile<Arithmetic>(tile, stride, panel + word * kPanelColumns,
+          multiply_tile<Arithmetic>(tile_rows, stride, panel + word * kPanelColumns,
                                     ahead + (row - first_row) / kTileRows * part.count * kShare, part.count,
                                     steps, from, is_whole && is_last ? c : here);
           if (is_last && !is_whole) {
