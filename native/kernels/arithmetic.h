@@ -41,7 +41,7 @@ struct Float32Words {
 };
 
 // Whether products of bfloat16 are faster than those of float32: where they are an instruction. Processors
-// that also know float16 (Sapphire Rapids and what followed) take four times as long for it as for float32's.
+// that also know float16 (Sapphire Rapids and what followed) reach half of float32's rate with it.
 #if defined(__AVX512BF16__) && !defined(__AVX512FP16__)
 inline constexpr bool kBfloat16Products = true;
 #else

@@ -71,7 +71,6 @@ Distance encode_fixed16(const float* x, int64_t dimensions, uint32_t* words, int
   *step = std::max({length / Int16Pairs::kLongest, static_cast<double>(largest) / Int16Pairs::kLargest,
                     static_cast<double>(FLT_MIN)});
   std::fill_n(words, count, 0u);
-  Distance distance;
   double error = 0;
   for (int64_t d = 0; d < dimensions; ++d) {
     const auto integer = static_cast<int>(std::nearbyint(x[d] / *step));
