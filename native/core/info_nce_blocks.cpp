@@ -212,8 +212,8 @@ class Blocks {
   }
 
   void multiply_on_cpu(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b, bool add) {
-    // At most some 17 MB, kept from loss to loss: to have it from the system anew takes a good part of a
-    // small one.
+    // At most 8 MB and 1 MB for each thread, kept from loss to loss: to have it from the system anew takes a
+    // good part of a small one.
     static thread_local kernels::ProductMemory memory;
     const kernels::ProductShape shape{a.size(0), b.size(1), a.size(1)};
     float* c = out.mutable_data_ptr<float>();

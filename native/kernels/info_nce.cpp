@@ -64,32 +64,49 @@ float sum_of_exp(const float* s, int64_t count, float maximum, float scale) {
   return static_cast<float>(total);
 }
 
-void scan_row(const float* s, int64_t i, int64_t columns, float scale, RowResults results) {
+// Of row i: the largest similarity, and whether it is the query's own passage's.
+float largest_of_row(const float* s, int64_t i, int64_t columns, RowResults results) {
   const float before = largest(s, i), after = largest(s + i + 1, columns - i - 1);
   const float maximum = std::max(s[i], std::max(before, after));
-  const float sum = sum_of_exp(s, columns, maximum, scale);
   results.maximum[i] = maximum;
-  results.sum[i] = sum;
   results.positive[i] = s[i];
-  results.loss[i] = std::log(sum) - (s[i] - maximum) * scale;
   results.correct[i] = before < s[i] && after <= s[i];
+  return maximum;
 }
 
-// One direction: overwrites s by g and gives back sum_j g_ij s_ij.
-double row_gradient(float* s, int64_t columns, float scale, float maximum, float share) {
-  double total = 0;
-  for (int64_t begin = 0; begin < columns; begin += piece) {
-    const int64_t end = std::min(columns, begin + piece);
-    float along = 0;
-#pragma omp simd reduction(+ : along)
+void write_sum(float sum, int64_t i, float scale, RowResults results) {
+  results.sum[i] = sum;
+  results.loss[i] = std::log(sum) - (results.positive[i] - results.maximum[i]) * scale;
+}
+
+struct RowSums {
+  double exp;    // sum_j exp((s_j - maximum) * scale)
+  double along;  // sum_j exp((s_j - maximum) * scale) * s_j
+};
+
+// Overwrites s by its exponentials.
+RowSums replace_by_exp(float* s, int64_t count, float maximum, float scale) {
+  RowSums total{};
+  for (int64_t begin = 0; begin < count; begin += piece) {
+    const int64_t end = std::min(count, begin + piece);
+    float sum = 0, along = 0;
+#pragma omp simd reduction(+ : sum, along)
     for (int64_t j = begin; j < end; ++j) {
-      const float g = share * vector_exp((s[j] - maximum) * scale);
-      along += g * s[j];
-      s[j] = g;
+      const float e = vector_exp((s[j] - maximum) * scale);
+      sum += e;
+      along += e * s[j];
+      s[j] = e;
     }
-    total += along;
+    total.exp += sum;
+    total.along += along;
   }
   return total;
+}
+
+// Overwrites exponentials by their gradients g and gives back sum_j g_j s_j.
+double scale_row(float* exponentials, int64_t count, const RowSums& sums, float share) {
+  for (int64_t j = 0; j < count; ++j) exponentials[j] *= share;
+  return share * sums.along;
 }
 
 // Both directions, for columns that have one.
@@ -132,8 +149,10 @@ void info_nce_rows(SimilarityBlock block, const float* scale, const NegativeRule
 #pragma omp parallel for schedule(static)
   for (int64_t r = 0; r < block.rows; ++r) {
     float* s = block.values + r * block.stride;
-    if (masks) mask_row(s, block.first_row + r, block.columns, rule);
-    scan_row(s, block.first_row + r, block.columns, *scale, results);
+    const int64_t i = block.first_row + r;
+    if (masks) mask_row(s, i, block.columns, rule);
+    const float maximum = largest_of_row(s, i, block.columns, results);
+    write_sum(sum_of_exp(s, block.columns, maximum, *scale), i, *scale, results);
   }
 }
 
@@ -184,7 +203,8 @@ void info_nce_gradient(SimilarityBlock block, const float* scale, int64_t querie
     const float maximum = inputs.row_maximum[i], share = weight / inputs.row_sum[i], own = s[i];
     double along =
         two_way_gradient(s, both, *scale, maximum, share, inputs.column_maximum, inputs.column_share);
-    along += row_gradient(s + both, block.columns - both, *scale, maximum, share);
+    const RowSums rest = replace_by_exp(s + both, block.columns - both, maximum, *scale);
+    along += scale_row(s + both, block.columns - both, rest, share);
     scale_gradient[i] = subtract_own(s, i, own, two_way ? 2 * weight : weight, along);
   }
 }
@@ -197,9 +217,11 @@ void info_nce_rows_and_gradient(SimilarityBlock block, const float* scale, const
     float* s = block.values + r * block.stride;
     const int64_t i = block.first_row + r;
     if (masks) mask_row(s, i, block.columns, rule);
-    scan_row(s, i, block.columns, *scale, results);
-    const float weight = row_weights ? row_weights[i] : 1.0f, own = s[i];
-    const double along = row_gradient(s, block.columns, *scale, results.maximum[i], weight / results.sum[i]);
+    const float maximum = largest_of_row(s, i, block.columns, results), own = s[i];
+    const RowSums sums = replace_by_exp(s, block.columns, maximum, *scale);
+    write_sum(static_cast<float>(sums.exp), i, *scale, results);
+    const float weight = row_weights ? row_weights[i] : 1.0f, share = weight / results.sum[i];
+    const double along = scale_row(s, block.columns, sums, share);
     scale_gradient[i] = subtract_own(s, i, own, weight, along);
   }
 }

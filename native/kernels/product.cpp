@@ -5,6 +5,8 @@
 
 #include "kernels/product.h"
 
+#include <omp.h>
+
 #include <algorithm>
 
 #include "kernels/product_packing.h"
@@ -14,9 +16,9 @@ namespace {
 
 using namespace product;
 
-// What is packed at a time. A block of A stays in the second cache level, which is 256 KiB or more with AVX2
-// and 1 MiB or more with AVX-512.
-constexpr int64_t kChunkRows = 11 * kBlockRows, kChunkWords = kLanes == 16 ? 2048 : 384;
+// What is packed at a time. A thread's block of A stays in the second cache level, which is 256 KiB or more
+// with AVX2 and 1 MiB or more with AVX-512.
+constexpr int64_t kChunkWords = kLanes == 16 ? 2048 : 384;
 // Of B, 8 MB with AVX-512: the more columns, the fewer times A is packed.
 constexpr int64_t kFewestColumns = 1024, kMostColumns = kLanes == 16 ? 4096 : 1024;
 
@@ -88,28 +90,28 @@ class Product {
       : a_(a), b_(b), shape_(shape), c_(c), stride_(stride), add_(add) {}
 
   void run(ProductMemory& memory) {
+    share_out(omp_get_max_threads());
     const int64_t words = divide_up(shape_.depth, kValues);
     const int64_t most_words = std::min(words, kChunkWords);
-    const int64_t a_words =
-        divide_up(std::min(shape_.rows, kChunkRows), kBlockRows) * kBlockRows * row_stride({0, most_words});
     const int64_t fitting = kChunkWords * kFewestColumns / std::max<int64_t>(most_words, 1);
     chunk_columns_ = std::clamp(fitting / kPanelColumns * kPanelColumns, kFewestColumns, kMostColumns);
     const int64_t panels = divide_up(std::min(shape_.columns, chunk_columns_), kPanelColumns);
-    const int64_t steps = Arithmetic::kHasSteps ? divide_up(most_words, Arithmetic::kChain) : 0;
-    packed_a_ = reserve(memory.left, a_words + steps * kChunkRows);
-    packed_b_ = reserve(memory.right, panels * kPanelColumns * most_words + steps * chunk_columns_);
-    steps_a_ = reinterpret_cast<float*>(packed_a_ + a_words);
-    steps_b_ = reinterpret_cast<float*>(packed_b_ + panels * kPanelColumns * most_words);
+    const int64_t slices = Arithmetic::kHasSteps ? divide_up(most_words, Arithmetic::kChain) : 0;
+    const int64_t a_words = kBlockRows * row_stride({0, most_words}), a_steps = slices * kBlockRows;
+    const int64_t b_words = panels * kPanelColumns * most_words;
+    Word* const packed_a = reserve(memory.left, omp_get_max_threads() * (a_words + a_steps));
+    packed_b_ = reserve(memory.right, b_words + slices * chunk_columns_);
+    steps_b_ = reinterpret_cast<float*>(packed_b_ + b_words);
 #pragma omp parallel
-    for (int64_t column = 0; column < shape_.columns; column += chunk_columns_) {
-      for (int64_t word = 0; word < words; word += kChunkWords) {
-        const Chunk columns{column, std::min(chunk_columns_, shape_.columns - column)};
-        const Chunk depth{word, std::min(kChunkWords, words - word)};
-        pack_b(columns, depth);
-        for (int64_t row = 0; row < shape_.rows; row += kChunkRows) {
-          const Chunk rows{row, std::min(kChunkRows, shape_.rows - row)};
-          pack_a(rows, depth);
-          multiply(rows, columns, depth);
+    {
+      Word* const own = packed_a + omp_get_thread_num() * (a_words + a_steps);
+      const Block block{own, reinterpret_cast<float*>(own + a_words)};
+      for (int64_t column = 0; column < shape_.columns; column += chunk_columns_) {
+        for (int64_t word = 0; word < words; word += kChunkWords) {
+          const Chunk columns{column, std::min(chunk_columns_, shape_.columns - column)};
+          const Chunk depth{word, std::min(kChunkWords, words - word)};
+          pack_b(columns, depth);
+          multiply(columns, depth, block);
         }
       }
     }
@@ -119,6 +121,23 @@ class Product {
   struct Chunk {
     int64_t first, count;
   };
+
+  // A thread's rows of A, packed.
+  struct Block {
+    Word* words;   // (kBlockRows, row_stride)
+    float* steps;  // (slices, kBlockRows), where the arithmetic has steps
+  };
+
+  // As many equal tasks for each thread: blocks of rows, and groups of columns where rows are too few.
+  void share_out(int64_t threads) {
+    blocks_ = std::max<int64_t>(divide_up(shape_.rows, kBlockRows), 1);
+    if (blocks_ >= threads) {
+      blocks_ = divide_up(blocks_, threads) * threads;
+    } else {
+      while (threads % blocks_ != 0) ++blocks_;
+      groups_ = threads / blocks_;
+    }
+  }
 
   static Word* reserve(AlignedVector<std::byte>& memory, int64_t words) {
     const std::size_t bytes = words * sizeof(Word);
@@ -188,68 +207,72 @@ class Product {
   // the same few lines of a cache.
   static int64_t row_stride(const Chunk& words) { return words.count + kLanes; }
 
-  void pack_a(const Chunk& rows, const Chunk& words) {
+  void pack_a(const Chunk& rows, const Chunk& words, const Block& block) {
     const int64_t stride = row_stride(words);
-#pragma omp for schedule(static)
-    for (int64_t first = 0; first < rows.count; first += kBlockRows) {
-      const int64_t count = std::min(kBlockRows, rows.count - first);
-      for_each_slice(words, [&](const Chunk& part, int64_t word, int64_t s) {
-        const Left* x =
-            a_.data + (rows.first + first) * a_.row_stride + part.first * kValues * a_.column_stride;
-        Word* out = packed_a_ + first * stride + word;
-        float factors[kBlockRows];
-        find_steps(x, a_.row_stride, a_.column_stride, values(part), count, kBlockRows, factors,
-                   steps_a_ + s * kChunkRows + first);
-        if (a_.column_stride != 1) {
-          pack_block_across<Arithmetic>(x, a_.column_stride, values(part), count, out, part.count, stride,
-                                        factors);
-          return;
-        }
-        for (int64_t row = 0; row < kBlockRows; ++row) {
-          const bool is_there = row < count;
-          pack_along<Arithmetic>(x + (is_there ? row * a_.row_stride : 0), is_there ? values(part) : 0,
-                                 out + row * stride, part.count,
-                                 Arithmetic::kHasSteps && is_there ? factors[row] : 0);
-        }
-      });
+    for_each_slice(words, [&](const Chunk& part, int64_t word, int64_t s) {
+      const Left* x = a_.data + rows.first * a_.row_stride + part.first * kValues * a_.column_stride;
+      Word* out = block.words + word;
+      float factors[kBlockRows];
+      find_steps(x, a_.row_stride, a_.column_stride, values(part), rows.count, kBlockRows, factors,
+                 block.steps + s * kBlockRows);
+      if (a_.column_stride != 1) {
+        pack_block_across<Arithmetic>(x, a_.column_stride, values(part), rows.count, out, part.count, stride,
+                                      factors);
+        return;
+      }
+      for (int64_t row = 0; row < divide_up(rows.count, kTileRows) * kTileRows; ++row) {
+        const bool is_there = row < rows.count;
+        pack_along<Arithmetic>(x + (is_there ? row * a_.row_stride : 0), is_there ? values(part) : 0,
+                               out + row * stride, part.count,
+                               Arithmetic::kHasSteps && is_there ? factors[row] : 0);
+      }
+    });
+  }
+
+  void multiply(const Chunk& columns, const Chunk& words, const Block& block) {
+    const int64_t tiles = divide_up(shape_.rows, kTileRows), panels = divide_up(columns.count, kPanelColumns);
+#pragma omp for schedule(dynamic)
+    for (int64_t task = 0; task < blocks_ * groups_; ++task) {
+      const int64_t b = task / groups_, group = task % groups_;
+      const int64_t first = b * tiles / blocks_ * kTileRows,
+                    last = std::min((b + 1) * tiles / blocks_ * kTileRows, shape_.rows);
+      const int64_t first_panel = group * panels / groups_, end = (group + 1) * panels / groups_;
+      if (first >= last || first_panel >= end) continue;
+      const Chunk rows{first, last - first};
+      pack_a(rows, words, block);
+      for (int64_t p = first_panel; p < end; ++p)
+        multiply_panel(rows, columns, words, block, p * kPanelColumns);
     }
   }
 
-  void multiply(const Chunk& rows, const Chunk& columns, const Chunk& words) {
-    const int64_t blocks = divide_up(rows.count, kBlockRows),
-                  panels = divide_up(columns.count, kPanelColumns);
+  // C's rows times a panel, which begins at the chunk's column `first`.
+  void multiply_panel(const Chunk& rows, const Chunk& columns, const Chunk& words, const Block& block,
+                      int64_t first) {
+    const Word* panel = packed_b_ + first * words.count;
     const int64_t stride = row_stride(words);
-#pragma omp for schedule(dynamic, 8)
-    for (int64_t task = 0; task < blocks * panels; ++task) {
-      const int64_t first_row = task / panels * kBlockRows, first_column = task % panels * kPanelColumns;
-      const Word* panel = packed_b_ + first_column * words.count;
-      const int64_t last_row = std::min(first_row + kBlockRows, rows.count);
-      const int64_t width = std::min(kPanelColumns, columns.count - first_column);
-      const bool has_before = add_ || words.first > 0;
-      // C's rows often lie a power of two apart, where few of them fit a cache: only the last slice goes
-      // there.
-      alignas(64) float sums[kBlockRows * kPanelColumns];
-      for_each_slice(words, [&](const Chunk& part, int64_t word, int64_t s) {
-        const bool is_first = word == 0, is_last = word + part.count == words.count;
-        const Word* ahead = panel + (word + part.count) * kPanelColumns;  // where the next slice lies
-        for (int64_t row = first_row; row < last_row; row += kTileRows) {
-          const Word* tile_rows = packed_a_ + row * stride + word;
-          const TileSteps steps{steps_a_ + s * kChunkRows + row,
-                                steps_b_ + s * chunk_columns_ + first_column};
-          const TileSums here{sums + (row - first_row) * kPanelColumns, kPanelColumns};
-          const TileSums c{c_ + (rows.first + row) * stride_ + columns.first + first_column, stride_};
-          const bool is_whole = row + kTileRows <= last_row && width == kPanelColumns;
-          const TileSums from = !is_first ? here : is_whole && has_before ? c : TileSums{};
-          multiply_tile<Arithmetic>(tile_rows, stride, panel + word * kPanelColumns,
-                                    ahead + (row - first_row) / kTileRows * part.count * kShare, part.count,
-                                    steps, from, is_whole && is_last ? c : here);
-          if (is_last && !is_whole) {
-            write_tile(here.values, std::min<int64_t>(kTileRows, last_row - row), width, c.values, stride_,
-                       has_before);
-          }
+    const int64_t width = std::min(kPanelColumns, columns.count - first);
+    const bool has_before = add_ || words.first > 0;
+    // C's rows often lie a power of two apart, where few of them fit a cache: only the last slice goes
+    // there.
+    alignas(64) float sums[kBlockRows * kPanelColumns];
+    for_each_slice(words, [&](const Chunk& part, int64_t word, int64_t s) {
+      const bool is_first = word == 0, is_last = word + part.count == words.count;
+      const Word* ahead = panel + (word + part.count) * kPanelColumns;  // where the next slice lies
+      for (int64_t row = 0; row < rows.count; row += kTileRows) {
+        const TileSteps steps{block.steps + s * kBlockRows + row, steps_b_ + s * chunk_columns_ + first};
+        const TileSums here{sums + row * kPanelColumns, kPanelColumns};
+        const TileSums c{c_ + (rows.first + row) * stride_ + columns.first + first, stride_};
+        const bool is_whole = row + kTileRows <= rows.count && width == kPanelColumns;
+        const TileSums from = !is_first ? here : is_whole && has_before ? c : TileSums{};
+        multiply_tile<Arithmetic>(block.words + row * stride + word, stride, panel + word * kPanelColumns,
+                                  ahead + row / kTileRows * part.count * kShare, part.count, steps, from,
+                                  is_whole && is_last ? c : here);
+        if (is_last && !is_whole) {
+          write_tile(here.values, std::min<int64_t>(kTileRows, rows.count - row), width, c.values, stride_,
+                     has_before);
         }
-      });
-    }
+      }
+    });
   }
 
   const Matrix<Left> a_;
@@ -258,12 +281,10 @@ class Product {
   float* const c_;
   const int64_t stride_;
   const bool add_;
+  int64_t blocks_ = 1, groups_ = 1;
   int64_t chunk_columns_ = 0;
-  Word* packed_a_ = nullptr;
   Word* packed_b_ = nullptr;
-  // By slice, then by row or column of the chunk; only where the arithmetic has steps.
-  float* steps_a_ = nullptr;
-  float* steps_b_ = nullptr;
+  float* steps_b_ = nullptr;  // (slices, chunk_columns_), where the arithmetic has steps
 };
 
 }  // namespace
