@@ -9,6 +9,8 @@
 #include <immintrin.h>
 #endif
 
+#include "kernels/bfloat16.h"
+
 namespace xlembed::kernels {
 
 #if defined(__AVX512F__)
@@ -16,6 +18,10 @@ namespace xlembed::kernels {
 inline constexpr int kLanes = 16;
 using Floats = __m512;
 inline Floats load(const float* p) { return _mm512_loadu_ps(p); }
+inline Floats load(const bfloat16* p) {
+  const __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  return (Floats)_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16);
+}
 inline void store(float* p, Floats v) { _mm512_storeu_ps(p, v); }
 inline Floats broadcast(float v) { return _mm512_set1_ps(v); }
 inline Floats fma(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
@@ -30,6 +36,10 @@ inline float fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 inline constexpr int kLanes = 8;
 using Floats = __m256;
 inline Floats load(const float* p) { return _mm256_loadu_ps(p); }
+inline Floats load(const bfloat16* p) {
+  const __m128i halves = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return (Floats)_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16);
+}
 inline void store(float* p, Floats v) { _mm256_storeu_ps(p, v); }
 inline Floats broadcast(float v) { return _mm256_set1_ps(v); }
 inline Floats fma(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }
@@ -46,6 +56,9 @@ inline Floats load(const float* p) {
   Floats v;
   std::memcpy(&v, p, sizeof v);
   return v;
+}
+inline Floats load(const bfloat16* p) {
+  return Floats{to_float(p[0]), to_float(p[1]), to_float(p[2]), to_float(p[3])};
 }
 inline void store(float* p, Floats v) { std::memcpy(p, &v, sizeof v); }
 inline Floats broadcast(float v) { return Floats{v, v, v, v}; }
@@ -69,6 +82,9 @@ inline Floats fma(Floats a, Floats b, Floats c) {
 }
 
 #endif
+
+// Whole numbers as wide as they are.
+using Places __attribute__((vector_size(sizeof(Floats)))) = int32_t;
 
 // Before a loop over registers that an array holds. GCC unrolls such loops by itself, but after it has
 // decided which arrays need memory, and then sums pass through the stack.

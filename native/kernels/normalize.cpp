@@ -3,24 +3,29 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/lanes.h"
 #include "kernels/store_rows.h"
 
 namespace xlembed::kernels {
 
 namespace {
 
-// Several sums, of which none waits for another.
+// 64 sums, of which none waits for another.
 template <typename T>
 float dot(const T* a, const T* b, int64_t count) {
-  constexpr int64_t parts = 32;
-  float sums[parts] = {};
+  constexpr int64_t parts = 64, vectors = parts / kLanes;
+  Floats sums[vectors] = {};
   const int64_t whole = count / parts * parts;
   for (int64_t d = 0; d < whole; d += parts) {
-    for (int64_t i = 0; i < parts; ++i) sums[i] += to_float(a[d + i]) * to_float(b[d + i]);
+    XLEMBED_UNROLL
+    for (int64_t v = 0; v < vectors; ++v)
+      sums[v] = fma(load(a + d + v * kLanes), load(b + d + v * kLanes), sums[v]);
   }
+  alignas(64) float separate[parts];
+  for (int64_t v = 0; v < vectors; ++v) store(separate + v * kLanes, sums[v]);
   float sum = 0;
 #pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < parts; ++i) sum += sums[i];
+  for (int64_t i = 0; i < parts; ++i) sum += separate[i];
 #pragma omp simd reduction(+ : sum)
   for (int64_t d = whole; d < count; ++d) sum += to_float(a[d]) * to_float(b[d]);
   return sum;
@@ -38,10 +43,7 @@ void normalize_forward(const T* input, int64_t rows, int64_t dimensions, T* outp
       const T* x = input + r * dimensions;
       norms[r] = std::sqrt(dot(x, x, dimensions));
       const float inverse = 1.0f / (norms[r] < normalize_epsilon ? normalize_epsilon : norms[r]);
-      writer.write(output + r * dimensions, [&](T* y) {
-#pragma omp simd
-        for (int64_t d = 0; d < dimensions; ++d) store(y + d, to_float(x[d]) * inverse);
-      });
+      writer.write_values(output + r * dimensions, [&](int64_t d) { return to_float(x[d]) * inverse; });
     }
   }
 }
@@ -60,11 +62,8 @@ void normalize_backward(const T* input, const float* norms, const T* output_grad
       const bool tiny = norms[r] < normalize_epsilon;
       const float inverse = 1.0f / (tiny ? normalize_epsilon : norms[r]);
       const float along = tiny ? 0.0f : dot(x, g, dimensions) * inverse * inverse;
-      writer.write(input_gradient + r * dimensions, [&](T* dx) {
-#pragma omp simd
-        for (int64_t d = 0; d < dimensions; ++d)
-          store(dx + d, (to_float(g[d]) - to_float(x[d]) * along) * inverse);
-      });
+      writer.write_values(input_gradient + r * dimensions,
+                          [&](int64_t d) { return (to_float(g[d]) - to_float(x[d]) * along) * inverse; });
     }
   }
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "kernels/lanes.h"
 #include "kernels/store_rows.h"
 
 namespace xlembed::kernels {
@@ -19,19 +20,24 @@ RowWriter<T> token_rows(PoolShape shape) {
   return {shape.tokens * row_bytes, shape.dimensions};
 }
 
-// Tokens added in one pass over the sums: they are loaded and stored that much more rarely.
+// Tokens taken in one pass over the results: those are loaded and stored that much more rarely.
 constexpr int64_t kTokensAtOnce = 4;
-// Tokens from the one that is added to the one that is asked for: memory's latency, where rows are read but
-// once.
-constexpr int64_t kTokensAhead = 8;
 
-// sum (D) += rows (tokens, D), one after the other. Asks for the rows behind them, even beyond the last one:
-// a prefetch reads nothing.
+// Asks for 64 dimensions of as many rows behind these, even beyond the last one: a prefetch reads nothing.
+// Into the second cache level, which can wait for more lines than the first.
+template <int64_t tokens, typename T>
+void ask_for_next(const T* rows, int64_t D) {
+  constexpr int64_t line = 64 / sizeof(T);
+  for (int64_t t = 0; t < tokens; ++t) {
+    for (int64_t d = 0; d < 64; d += line) __builtin_prefetch(rows + (kTokensAtOnce + t) * D + d, 0, 2);
+  }
+}
+
+// sum (D) += rows (tokens, D), one after the other.
 template <int64_t tokens, typename T>
 void add_tokens(const T* rows, int64_t D, float* sum) {
-  constexpr int64_t line = 64 / sizeof(T);
-  for (int64_t first = 0; first < D; first += line) {
-    for (int64_t t = 0; t < tokens; ++t) __builtin_prefetch(rows + (kTokensAhead + t) * D + first);
+  for (int64_t first = 0; first < D; first += 64) {
+    ask_for_next<tokens>(rows + first, D);
     const auto add = [&](int64_t count) {
 #pragma omp simd
       for (int64_t d = first; d < first + count; ++d) {
@@ -40,11 +46,40 @@ void add_tokens(const T* rows, int64_t D, float* sum) {
         sum[d] = total;
       }
     };
-    if (D - first >= line) {
-      add(line);
+    if (D - first >= 64) {
+      add(64);
     } else {
       add(D - first);
     }
+  }
+}
+
+// For one dimension or a vector of them. A NaN wins, and keeps what it has won.
+template <typename Value, typename Place>
+void take_larger(Value value, Place place, Value& held, Place& held_at) {
+  const auto wins = (!(value <= held)) & (held == held);
+  held = wins ? value : held;
+  held_at = wins ? place : held_at;
+}
+
+// best (D) and winner (D): the largest values so far and their tokens. The next are rows (tokens, D), from
+// `token` on.
+template <int64_t tokens, typename T>
+void take_tokens(const T* rows, int64_t D, int32_t token, float* best, int32_t* winner) {
+  int64_t d = 0;
+  for (; d + kLanes <= D; d += kLanes) {
+    if (d % 64 == 0) ask_for_next<tokens>(rows + d, D);
+    Floats held = load(best + d);
+    Places held_at;
+    std::memcpy(&held_at, winner + d, sizeof held_at);
+    for (int32_t t = 0; t < tokens; ++t)
+      take_larger(load(rows + t * D + d), token + t - Places{}, held, held_at);
+    store(best + d, held);
+    std::memcpy(winner + d, &held_at, sizeof held_at);
+  }
+  for (; d < D; ++d) {
+    for (int32_t t = 0; t < tokens; ++t)
+      take_larger(to_float(rows[t * D + d]), token + t, best[d], winner[d]);
   }
 }
 
@@ -88,7 +123,7 @@ void pool_mean_backward(const T* pooled_gradient, const int32_t* cumulative, Poo
       const float share = 1.0f / static_cast<float>(length);
       for (int64_t d = 0; d < D; ++d) store(&part[d], to_float(pooled_gradient[b * D + d]) * share);
       for (int64_t t = cumulative[b]; t < cumulative[b + 1]; ++t) {
-        rows.write(hidden_gradient + t * D, [&](T* row) { std::copy_n(part.data(), D, row); });
+        rows.copy(hidden_gradient + t * D, part.data());
       }
     }
   }
@@ -113,14 +148,13 @@ void pool_first_backward(const T* pooled_gradient, const int32_t* cumulative, Po
 #pragma omp parallel
   {
     RowWriter<T> rows = token_rows<T>(shape);
+    const std::vector<T> zeros(D);
 #pragma omp for schedule(dynamic, taken_at_once(shape))
     for (int64_t b = 0; b < shape.sequences; ++b) {
       const int64_t begin = cumulative[b], end = cumulative[b + 1];
       if (begin == end) continue;
-      rows.write(hidden_gradient + begin * D, [&](T* row) { std::copy_n(pooled_gradient + b * D, D, row); });
-      for (int64_t t = begin + 1; t < end; ++t) {
-        rows.write(hidden_gradient + t * D, [&](T* row) { std::fill_n(row, D, T{}); });
-      }
+      rows.copy(hidden_gradient + begin * D, pooled_gradient + b * D);
+      for (int64_t t = begin + 1; t < end; ++t) rows.copy(hidden_gradient + t * D, zeros.data());
     }
   }
 }
@@ -130,28 +164,25 @@ template <typename T>
 void pool_max_forward(const T* hidden, const int32_t* cumulative, PoolShape shape, T* pooled,
                       int32_t* winners) {
   const int64_t D = shape.dimensions;
-#pragma omp parallel for schedule(dynamic, taken_at_once(shape))
-  for (int64_t b = 0; b < shape.sequences; ++b) {
-    const int32_t begin = cumulative[b], end = cumulative[b + 1];
-    T* best = pooled + b * D;
-    int32_t* winner = winners + b * D;
-    if (begin == end) {
-      std::fill_n(best, D, T{});
-      std::fill_n(winner, D, -1);
-      continue;
-    }
-    std::copy_n(hidden + begin * D, D, best);
-    std::fill_n(winner, D, begin);
-    for (int32_t t = begin + 1; t < end; ++t) {
-      const T* row = hidden + t * D;
-#pragma omp simd
-      for (int64_t d = 0; d < D; ++d) {
-        const float value = to_float(row[d]), held = to_float(best[d]);
-        // Larger or a NaN, and the held one is none; without a branch, for vector code.
-        const bool wins = !(value <= held) & (held == held);
-        best[d] = wins ? row[d] : best[d];
-        winner[d] = wins ? t : winner[d];
+#pragma omp parallel
+  {
+    std::vector<float> best(D);
+#pragma omp for schedule(dynamic, taken_at_once(shape))
+    for (int64_t b = 0; b < shape.sequences; ++b) {
+      const int32_t begin = cumulative[b], end = cumulative[b + 1];
+      int32_t* winner = winners + b * D;
+      if (begin == end) {
+        std::fill_n(pooled + b * D, D, T{});
+        std::fill_n(winner, D, -1);
+        continue;
       }
+      for (int64_t d = 0; d < D; ++d) best[d] = to_float(hidden[begin * D + d]);
+      std::fill_n(winner, D, begin);
+      int32_t t = begin + 1;
+      for (; t + kTokensAtOnce <= end; t += kTokensAtOnce)
+        take_tokens<kTokensAtOnce>(hidden + t * D, D, t, best.data(), winner);
+      for (; t < end; ++t) take_tokens<1>(hidden + t * D, D, t, best.data(), winner);
+      for (int64_t d = 0; d < D; ++d) store(pooled + b * D + d, best[d]);
     }
   }
 }
