@@ -124,16 +124,31 @@ void everywhere(void (*as_float)(Kind, const Case&), void (*as_bfloat16)(Kind, c
   }
 }
 
+// In every token, with dimensions that fill vectors and some that are left; the first NaN keeps its place.
 void a_nan_shows() {
+  constexpr int64_t tokens = 10, D = 37;
+  const float nan = std::nanf("");
   for (const Kind kind : device::all()) {
-    const float nan = std::nanf("");
-    Array<float> hidden(kind, {1, nan, 3, 2, 5, 6, 7, 8, 9, 10}), pooled(kind, 1);
-    Array<int32_t> cumulative(kind, {0, 10}), winners(kind, 1);
-    LAUNCH(kind, pool_max_forward, hidden.data(), cumulative.data(), PoolShape{1, 10, 1}, pooled.data(),
-           winners.data());
-    CHECK(std::isnan(pooled.get()[0]) && winners.get()[0] == 1);
-    LAUNCH(kind, pool_mean_forward, hidden.data(), cumulative.data(), PoolShape{1, 10, 1}, pooled.data());
-    CHECK(std::isnan(pooled.get()[0]));
+    Array<int32_t> cumulative(kind, {0, tokens}), winners(kind, D);
+    Array<float> pooled(kind, D);
+    for (int64_t bad = 0; bad < tokens; ++bad) {
+      std::vector<float> values(tokens * D);
+      for (int64_t i = 0; i < tokens * D; ++i) values[i] = static_cast<float>(i / D);
+      for (int64_t d = 0; d < D; d += 3) {
+        values[bad * D + d] = nan;
+        values[(tokens - 1) * D + d] = nan;
+      }
+      Array<float> hidden(kind, values);
+      LAUNCH(kind, pool_max_forward, hidden.data(), cumulative.data(), PoolShape{1, tokens, D}, pooled.data(),
+             winners.data());
+      for (int64_t d = 0; d < D; ++d) {
+        CHECK(std::isnan(pooled.get()[d]) == (d % 3 == 0));
+        CHECK(winners.get()[d] == (d % 3 == 0 ? bad : tokens - 1));
+      }
+      LAUNCH(kind, pool_mean_forward, hidden.data(), cumulative.data(), PoolShape{1, tokens, D},
+             pooled.data());
+      for (int64_t d = 0; d < D; ++d) CHECK(std::isnan(pooled.get()[d]) == (d % 3 == 0));
+    }
   }
 }
 
