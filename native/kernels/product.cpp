@@ -110,6 +110,9 @@ class Product {
         for (int64_t word = 0; word < words; word += kChunkWords) {
           const Chunk columns{column, std::min(chunk_columns_, shape_.columns - column)};
           const Chunk depth{word, std::min(kChunkWords, words - word)};
+          if (column + word > 0) {
+#pragma omp barrier
+          }
           pack_b(columns, depth);
           multiply(columns, depth, block);
         }
@@ -229,9 +232,10 @@ class Product {
     });
   }
 
+  // Threads leave when nothing is left to take; others may still be at it.
   void multiply(const Chunk& columns, const Chunk& words, const Block& block) {
     const int64_t tiles = divide_up(shape_.rows, kTileRows), panels = divide_up(columns.count, kPanelColumns);
-#pragma omp for schedule(dynamic)
+#pragma omp for schedule(dynamic) nowait
     for (int64_t task = 0; task < blocks_ * groups_; ++task) {
       const int64_t b = task / groups_, group = task % groups_;
       const int64_t first = b * tiles / blocks_ * kTileRows,
