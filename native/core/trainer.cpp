@@ -5,6 +5,7 @@
 
 #include "core/dropout.h"
 #include "core/error.h"
+#include "core/kept_memory.h"
 #include "core/memory.h"
 #include "core/seed.h"
 #include "core/stopwatch.h"
@@ -74,6 +75,8 @@ Trainer::Trainer(std::shared_ptr<Encoder> encoder, const TrainerOptions& options
       group_(std::move(group)) {
   if (group_) join_group();
 }
+
+Trainer::~Trainer() { release_kept_memory(); }
 
 // Every step draws its dropout from its own stream, so that step n is the same after a resume.
 GradientCache Trainer::open_cache(const TrainingBatch& batch, bool dropout, const Share* share) const {
@@ -150,12 +153,14 @@ bool Trainer::halve_chunks(const TrainingBatch& batch) {
   const auto tokens = static_cast<int64_t>(batch.ids.size());
   const int64_t now = options_.chunk_tokens > 0 ? std::min(options_.chunk_tokens, tokens) : tokens;
   if (now <= longest) return false;
+  release_kept_memory();  // of sizes that are not wanted any more
   options_.chunk_tokens = std::max(longest, now / 2);
   options_.graph_tokens = 0;
   return true;
 }
 
 StepResult Trainer::step(const TrainingBatch& batch) {
+  const KeepMemory keep;
   group_ ? check_share(batch) : check(batch);
   StepResult result;
   result.counts = batch.counts;
@@ -197,6 +202,7 @@ void Trainer::update(const TrainingBatch& batch, StepResult& result) {
 }
 
 StepResult Trainer::evaluate(const TrainingBatch& batch) const {
+  const KeepMemory keep;
   const at::NoGradGuard no_grad;
   check(batch);
   StepResult result;

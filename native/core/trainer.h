@@ -75,6 +75,7 @@ class Trainer {
   // INVALID_ARGUMENT unless the encoder holds float32 weights, on the group's device.
   Trainer(std::shared_ptr<Encoder> encoder, const TrainerOptions& options,
           std::shared_ptr<ProcessGroup> group = nullptr);
+  ~Trainer();
 
   // When memory runs out the step is taken again in chunks half as large, down to one sequence each; later
   // steps keep that size.
