@@ -1,6 +1,6 @@
 // Memory of large CPU tensors, kept for the next ones. The system clears every page that it hands out, and
 // takes each back that malloc lets go of: a training step on the CPU, which makes the same activations again
-// and again, spends a fifth of its time on that.
+// and again, spends a fifth of its time on that (bench train).
 #pragma once
 
 #include <cstdint>

@@ -16,7 +16,7 @@
 namespace xlembed::kernels {
 
 using Words32 __attribute__((vector_size(4 * kLanes))) = uint32_t;
-using Sums32 __attribute__((vector_size(4 * kLanes))) = int32_t;
+using Sums32 = Integers;
 #if defined(__AVX512F__)
 using Bytes = __m512i;
 #elif defined(__AVX2__)

@@ -83,8 +83,8 @@ inline Floats fma(Floats a, Floats b, Floats c) {
 
 #endif
 
-// Whole numbers as wide as they are.
-using Places __attribute__((vector_size(sizeof(Floats)))) = int32_t;
+// As many whole numbers.
+using Integers __attribute__((vector_size(sizeof(Floats)))) = int32_t;
 
 // Before a loop over registers that an array holds. GCC unrolls such loops by itself, but after it has
 // decided which arrays need memory, and then sums pass through the stack.

@@ -1,6 +1,7 @@
 #include "kernels/pool.h"
 
 #include <algorithm>
+#include <cstring>
 #include <vector>
 
 #include "kernels/lanes.h"
@@ -70,10 +71,10 @@ void take_tokens(const T* rows, int64_t D, int32_t token, float* best, int32_t* 
   for (; d + kLanes <= D; d += kLanes) {
     if (d % 64 == 0) ask_for_next<tokens>(rows + d, D);
     Floats held = load(best + d);
-    Places held_at;
+    Integers held_at;
     std::memcpy(&held_at, winner + d, sizeof held_at);
     for (int32_t t = 0; t < tokens; ++t)
-      take_larger(load(rows + t * D + d), token + t - Places{}, held, held_at);
+      take_larger(load(rows + t * D + d), token + t - Integers{}, held, held_at);
     store(best + d, held);
     std::memcpy(winner + d, &held_at, sizeof held_at);
   }

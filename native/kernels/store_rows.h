@@ -106,6 +106,7 @@ class RowWriter {
     });
   }
 
+  // A row that is there already.
   void copy(T* out, const T* values) {
     if (row_.empty()) {
       std::memcpy(out, values, count_ * sizeof(T));
