@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <type_traits>
 #include <vector>
 
 #include "kernels/lanes.h"
@@ -23,6 +24,15 @@ RowWriter<T> token_rows(PoolShape shape) {
 
 // Tokens taken in one pass over the results: those are loaded and stored that much more rarely.
 constexpr int64_t kTokensAtOnce = 4;
+
+// Calls take(how many, first token), the number a constant.
+template <typename Take>
+void for_tokens(int64_t token, int64_t end, const Take& take) {
+  for (; token + kTokensAtOnce <= end; token += kTokensAtOnce) {
+    take(std::integral_constant<int64_t, kTokensAtOnce>(), token);
+  }
+  for (; token < end; ++token) take(std::integral_constant<int64_t, 1>(), token);
+}
 
 // Asks for 64 dimensions of as many rows behind these, even beyond the last one: a prefetch reads nothing.
 // Into the second cache level, which can wait for more lines than the first.
@@ -97,11 +107,8 @@ void pool_mean_forward(const T* hidden, const int32_t* cumulative, PoolShape sha
 #pragma omp for schedule(dynamic, taken_at_once(shape))
     for (int64_t b = 0; b < shape.sequences; ++b) {
       std::fill(sum.begin(), sum.end(), 0.0f);
-      int64_t t = cumulative[b];
-      const int64_t end = cumulative[b + 1];
-      for (; t + kTokensAtOnce <= end; t += kTokensAtOnce)
-        add_tokens<kTokensAtOnce>(hidden + t * D, D, sum.data());
-      for (; t < end; ++t) add_tokens<1>(hidden + t * D, D, sum.data());
+      for_tokens(cumulative[b], cumulative[b + 1],
+                 [&](auto tokens, int64_t first) { add_tokens<tokens>(hidden + first * D, D, sum.data()); });
       const int32_t length = cumulative[b + 1] - cumulative[b];
       const float share = length > 0 ? 1.0f / static_cast<float>(length) : 0.0f;
       for (int64_t d = 0; d < D; ++d) store(pooled + b * D + d, sum[d] * share);
@@ -179,10 +186,9 @@ void pool_max_forward(const T* hidden, const int32_t* cumulative, PoolShape shap
       }
       for (int64_t d = 0; d < D; ++d) best[d] = to_float(hidden[begin * D + d]);
       std::fill_n(winner, D, begin);
-      int32_t t = begin + 1;
-      for (; t + kTokensAtOnce <= end; t += kTokensAtOnce)
-        take_tokens<kTokensAtOnce>(hidden + t * D, D, t, best.data(), winner);
-      for (; t < end; ++t) take_tokens<1>(hidden + t * D, D, t, best.data(), winner);
+      for_tokens(begin + 1, end, [&](auto tokens, int64_t first) {
+        take_tokens<tokens>(hidden + first * D, D, static_cast<int32_t>(first), best.data(), winner);
+      });
       for (int64_t d = 0; d < D; ++d) store(pooled + b * D + d, best[d]);
     }
   }

@@ -154,7 +154,7 @@ __global__ void __launch_bounds__(sort_threads)
   const int kept = static_cast<int>(min(static_cast<int64_t>(held), k));
   for (int i = threadIdx.x; i < kept; i += sort_threads) list[i] = keys[i];
   if (threadIdx.x != 0) return;
-  if (count > list_capacity) *overflowed = 1;
+  if (count > list_capacity) atomicMax(overflowed, 1);  // other blocks may, too
   counts[query] = kept;
   if (kept == k) thresholds[query] = score_of(keys[k - 1]);
 }

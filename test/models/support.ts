@@ -22,10 +22,15 @@ import type { Dtype, TensorSource, TensorTarget } from '#xlembed/native.js';
 
 export const REFERENCE = 'test/reference/models';
 
+const temporaryFolders: string[] = [];
+after(() => {
+  for (const folder of temporaryFolders) rmSync(folder, { recursive: true, force: true });
+});
+
 /** A folder that goes when the test file has run. */
 export function temporaryFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), 'xlembed-models-'));
-  after(() => rmSync(folder, { recursive: true, force: true }));
+  temporaryFolders.push(folder);
   return folder;
 }
 

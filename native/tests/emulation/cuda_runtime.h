@@ -15,7 +15,7 @@
 #define __global__
 #define __device__
 #define __host__
-#define __shared__ static  // one block runs at a time
+#define __shared__ static thread_local  // block.h
 #define __launch_bounds__(...)
 
 struct float2 {
@@ -34,7 +34,7 @@ using std::min;
 // ---- What a kernel calls ----
 
 inline void __syncthreads() { emulation::wait_for_block(); }
-inline void __syncwarp(unsigned mask = 0xFFFFFFFFu) { emulation::exchange(mask, "", 1); }
+inline void __syncwarp(unsigned mask = 0xFFFFFFFFu) { emulation::wait_for_lanes(mask); }
 
 template <typename T>
 T __shfl_sync(unsigned mask, T value, int source) {
@@ -57,14 +57,14 @@ inline unsigned __ballot_sync(unsigned mask, bool value) {
 
 template <typename T>
 T atomicAdd(T* target, T value) {
-  const T before = *target;
-  *target = before + value;
-  return before;
+  return __atomic_fetch_add(target, value, __ATOMIC_RELAXED);
 }
 template <typename T>
 T atomicMax(T* target, T value) {
-  const T before = *target;
-  *target = std::max(before, value);
+  T before = __atomic_load_n(target, __ATOMIC_RELAXED);
+  while (before < value &&
+         !__atomic_compare_exchange_n(target, &before, value, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+  }
   return before;
 }
 template <typename T>

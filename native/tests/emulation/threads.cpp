@@ -1,164 +1,120 @@
 #include "threads.h"
 
-#include <setjmp.h>
-#include <ucontext.h>
-
-#include <cstdio>
-#include <cstdlib>
+#include <algorithm>
+#include <condition_variable>
 #include <memory>
+#include <mutex>
+#include <thread>
 #include <vector>
+
+#include "block.h"
 
 namespace emulation {
 namespace {
 
-constexpr size_t stack_bytes = size_t{128} << 10;
-constexpr int lanes = 32;
+// Blocks of a cluster need shared memory each. Where races are looked for, neighbouring blocks have it, too:
+// those that follow each other in the same memory count as ordered. (More than two in turn would make
+// ThreadSanitizer several times as slow.)
+constexpr unsigned largest_cluster = 8;
+constexpr unsigned blocks_apart = races::watched ? 2 : 1;
 
-// Lanes that exchange values together, known by the lowest of them.
-struct Meeting {
-  unsigned arrived = 0;
-  uint64_t held = 0;  // meetings so far
-  unsigned char brought[lanes * slot_bytes];
-  unsigned char taken[lanes * slot_bytes];
+// A thread with the shared memory of one block: the caller's, or one of its own. Only one of all of them runs
+// at a time.
+class Worker {
+ public:
+  explicit Worker(bool is_caller) {
+    if (!is_caller) thread_ = std::thread([this] { work(); });
+    run([this] { block.live_here(); });
+  }
+  ~Worker() {
+    if (!thread_.joinable()) return;
+    run({});
+    thread_.join();
+  }
+  // On this thread, until it is done.
+  void run(std::function<void()> task) {
+    if (!thread_.joinable()) return task();
+    std::unique_lock lock(mutex_);
+    task_ = std::move(task);
+    waiting_ = true;
+    changed_.notify_all();
+    changed_.wait(lock, [&] { return !waiting_; });
+  }
+  Block block;
+
+ private:
+  void work() {
+    for (bool goes_on = true; goes_on;) {
+      std::unique_lock lock(mutex_);
+      changed_.wait(lock, [&] { return waiting_; });
+      goes_on = static_cast<bool>(task_);
+      if (goes_on) task_();
+      waiting_ = false;
+      changed_.notify_all();
+    }
+  }
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::function<void()> task_;
+  bool waiting_ = false;
+  std::thread thread_;
 };
 
-struct Warp {
-  Meeting meetings[lanes];
-};
-
-enum class State { ready, at_barrier, at_meeting, ended };
-
-// A context is made once and then left and entered by jumps, which need no system call.
-struct Fiber {
-  ucontext_t context;
-  jmp_buf place;
-  std::unique_ptr<char[]> stack{new char[stack_bytes]};
-  bool begun = false;
-  State state = State::ready;
-  const Meeting* meeting = nullptr;
-  uint64_t awaited = 0;
-};
-
-std::vector<std::unique_ptr<Fiber>> fibers;  // reused from block to block
-std::vector<Warp> warps;
-std::vector<unsigned char> shared_memory;
-jmp_buf scheduler;
-const std::function<void()>* kernel_body;
-unsigned current;
-
-[[noreturn]] void fail(const char* message) {
-  std::fprintf(stderr, "CUDA emulation: block (%u, %u), thread %u: %s\n", blockIdx.x, blockIdx.y, current,
-               message);
-  std::abort();
+Worker& worker(unsigned which) {
+  static std::unique_ptr<Worker> workers[largest_cluster];
+  if (!workers[which]) workers[which] = std::make_unique<Worker>(which == 0);
+  return *workers[which];
 }
 
-void leave(State state) {
-  Fiber& fiber = *fibers[current];
-  fiber.state = state;
-  if (_setjmp(fiber.place) == 0) _longjmp(scheduler, 1);
-}
-
-void run_bodies() {
+// On the workers from `first` on.
+void run_cluster(unsigned first, unsigned cluster, const Launch& launch, dim3 index) {
+  std::vector<Block*> blocks;
+  for (unsigned rank = 0; rank < cluster; ++rank) blocks.push_back(&worker(first + rank).block);
+  for (unsigned rank = 0; rank < cluster; ++rank) {
+    blocks[rank]->begin(launch, dim3(index.x + rank, index.y, index.z), rank, blocks);
+  }
   for (;;) {
-    (*kernel_body)();
-    leave(State::ended);
-  }
-}
-
-void enter(unsigned thread, dim3 block) {
-  current = thread;
-  threadIdx = dim3(thread % block.x, thread / block.x % block.y, thread / block.x / block.y);
-  Fiber& fiber = *fibers[thread];
-  if (_setjmp(scheduler) != 0) return;
-  if (fiber.begun) _longjmp(fiber.place, 1);
-  fiber.begun = true;
-  setcontext(&fiber.context);
-}
-
-bool can_run(const Fiber& fiber) {
-  if (fiber.state == State::at_meeting) return fiber.meeting->held > fiber.awaited;
-  return fiber.state == State::ready;
-}
-
-void add_fiber() {
-  fibers.push_back(std::make_unique<Fiber>());
-  Fiber& fiber = *fibers.back();
-  getcontext(&fiber.context);
-  fiber.context.uc_stack.ss_sp = fiber.stack.get();
-  fiber.context.uc_stack.ss_size = stack_bytes;
-  makecontext(&fiber.context, run_bodies, 0);
-}
-
-void run_block(dim3 block) {
-  const unsigned threads = block.x * block.y * block.z;
-  for (Warp& warp : warps) {
-    for (Meeting& meeting : warp.meetings) meeting.arrived = 0;
-  }
-  while (fibers.size() < threads) add_fiber();
-  for (unsigned t = 0; t < threads; ++t) fibers[t]->state = State::ready;
-  unsigned ended = 0;
-  for (unsigned pass = 0; ended < threads; ++pass) {
-    bool moved = false;
-    for (unsigned k = 0; k < threads; ++k) {
-      const unsigned t = pass % 2 == 0 ? k : threads - 1 - k;
-      if (!can_run(*fibers[t])) continue;
-      moved = true;
-      enter(t, block);
-      ended += fibers[t]->state == State::ended;
+    bool moved = false, ended = true;
+    for (unsigned rank = 0; rank < cluster; ++rank) {
+      if (!blocks[rank]->ended()) worker(first + rank).run([&] { moved |= blocks[rank]->advance(); });
+      ended &= blocks[rank]->ended();
     }
+    if (ended) return;
     if (moved) continue;
-    for (unsigned t = 0; t < threads; ++t) {
-      current = t;
-      if (fibers[t]->state == State::at_meeting) fail("waits for lanes that do not come");
-      if (fibers[t]->state == State::at_barrier) fibers[t]->state = State::ready;
-    }
+    for (Block* block : blocks) block->release_cluster();
   }
 }
 
 }  // namespace
 
-void run(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& body) {
-  kernel_body = &body;
+void run(dim3 grid, dim3 block, size_t shared_bytes, unsigned cluster, const std::function<void()>& body) {
   gridDim = grid;
   blockDim = block;
-  warps.resize((block.x * block.y * block.z + lanes - 1) / lanes);
+  const Launch launch = {&body, block, shared_bytes};
+  const unsigned workers = std::max(cluster, blocks_apart);
+  for (unsigned w = 0; w < workers; ++w) worker(w).block.precede();
+  unsigned next = 0;
   for (unsigned z = 0; z < grid.z; ++z) {
     for (unsigned y = 0; y < grid.y; ++y) {
-      for (unsigned x = 0; x < grid.x; ++x) {
-        blockIdx = dim3(x, y, z);
-        shared_memory.assign(shared_bytes + 16, 0xFF);  // NaN for whoever reads before anybody wrote
-        run_block(block);
+      for (unsigned x = 0; x < grid.x; x += cluster) {
+        run_cluster(next, cluster, launch, dim3(x, y, z));
+        next = (next + cluster) % workers;
       }
     }
   }
+  for (unsigned w = 0; w < workers; ++w) worker(w).block.follow();
 }
 
-void* dynamic_shared_memory() {
-  void* memory = shared_memory.data();
-  size_t space = shared_memory.size();
-  return std::align(16, space - 16, memory, space);
-}
-
-void wait_for_block() { leave(State::at_barrier); }
-
-int lane() { return static_cast<int>(current % lanes); }
-
+void* dynamic_shared_memory() { return Block::running().dynamic_shared_memory(); }
+void* shared_memory_of(unsigned rank, void* place) { return Block::running().shared_memory_of(rank, place); }
+void wait_for_block() { Block::running().wait_for_block(); }
+void arrive_at_cluster() { Block::running().arrive_at_cluster(); }
+void wait_for_cluster() { Block::running().wait_for_cluster(); }
+unsigned rank_in_cluster() { return Block::running().rank(); }
+int lane() { return static_cast<int>(Block::running().thread() % 32); }
 const unsigned char* exchange(unsigned mask, const void* value, size_t bytes) {
-  const unsigned own = 1u << lane();
-  if ((mask & own) == 0) fail("is not in the mask it names");
-  Meeting& meeting = warps[current / lanes].meetings[__builtin_ctz(mask)];
-  std::memcpy(meeting.brought + lane() * slot_bytes, value, bytes);
-  meeting.arrived |= own;
-  if (meeting.arrived == mask) {
-    std::memcpy(meeting.taken, meeting.brought, sizeof meeting.taken);
-    meeting.arrived = 0;
-    ++meeting.held;
-    return meeting.taken;
-  }
-  fibers[current]->meeting = &meeting;
-  fibers[current]->awaited = meeting.held;
-  leave(State::at_meeting);
-  return meeting.taken;
+  return Block::running().exchange(mask, value, bytes);
 }
+void wait_for_lanes(unsigned mask) { Block::running().wait_for_lanes(mask); }
 
 }  // namespace emulation

@@ -1,7 +1,8 @@
 // The threads of a CUDA block as fibers of one thread of the CPU, so that the CUDA sources themselves run in
 // the tests of a machine without a GPU. What it shows: wrong indices, missing barriers (the order in which
 // threads run changes from barrier to barrier), lanes that miss a shuffle, and, under a sanitizer, accesses
-// out of bounds. What it cannot show: how the memory of a GPU orders accesses, and how fast anything is.
+// out of bounds and races (races.h). What it cannot show: how the memory of a GPU orders accesses, and how
+// fast anything is.
 #pragma once
 
 #include <cstddef>
@@ -19,10 +20,16 @@ inline dim3 threadIdx, blockIdx, blockDim, gridDim;
 
 namespace emulation {
 
-// Runs the body once for each thread of each block, one block after another.
-void run(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& body);
+// Runs the body once for each thread of each block, one cluster of so many blocks after another.
+void run(dim3 grid, dim3 block, size_t shared_bytes, unsigned cluster, const std::function<void()>& body);
 
 void* dynamic_shared_memory();
+
+// Where the block of that rank in the cluster has what is at `place` of this block's shared memory.
+void* shared_memory_of(unsigned rank, void* place);
+unsigned rank_in_cluster();
+void arrive_at_cluster();
+void wait_for_cluster();
 
 // Returns when all threads of the block are here or have ended.
 void wait_for_block();
@@ -31,10 +38,13 @@ void wait_for_block();
 constexpr size_t slot_bytes = 64;
 const unsigned char* exchange(unsigned mask, const void* value, size_t bytes);
 
+// Returns when all lanes of the mask are here, and what they did to memory is seen by all of them.
+void wait_for_lanes(unsigned mask);
+
 int lane();
 
 template <typename T>
-T of_lane(const unsigned char* slots, int lane) {
+[[gnu::no_sanitize("thread")]] T of_lane(const unsigned char* slots, int lane) {
   static_assert(sizeof(T) <= slot_bytes);
   T value;
   std::memcpy(&value, slots + lane * slot_bytes, sizeof value);

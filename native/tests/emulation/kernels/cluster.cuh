@@ -1,4 +1,4 @@
-// kernels/cluster.cuh where blocks run one after another: every cluster is one block.
+// kernels/cluster.cuh on the CPU.
 #pragma once
 
 #include "kernels/launch.cuh"
@@ -9,19 +9,21 @@ inline constexpr int largest_cluster = 8;
 
 template <typename... Parameters>
 bool has_clusters(void (*)(Parameters...)) {
-  return false;
+  return true;
 }
 
 template <typename... Parameters, typename... Arguments>
 void launch_clusters(void (*kernel)(Parameters...), int cluster, dim3 grid, dim3 block, size_t shared_bytes,
-                     CudaStream stream, Arguments... arguments) {
-  if (cluster != 1) throw std::runtime_error("CUDA emulation: clusters are single blocks");
-  launch(kernel, grid, block, shared_bytes, stream, arguments...);
+                     CudaStream, Arguments... arguments) {
+  if (grid.x % cluster != 0) throw std::runtime_error("CUDA emulation: blocks that are no whole clusters");
+  emulation::run(grid, block, shared_bytes, static_cast<unsigned>(cluster), [&] { kernel(arguments...); });
 }
 
-inline unsigned rank_in_cluster() { return 0; }
-inline void store_in_cluster(float* place, unsigned, float value) { *place = value; }
-inline void arrive_at_cluster() {}
-inline void wait_for_cluster() { __syncthreads(); }
+inline unsigned rank_in_cluster() { return emulation::rank_in_cluster(); }
+inline void store_in_cluster(float* place, unsigned rank, float value) {
+  *static_cast<float*>(emulation::shared_memory_of(rank, place)) = value;
+}
+inline void arrive_at_cluster() { emulation::arrive_at_cluster(); }
+inline void wait_for_cluster() { emulation::wait_for_cluster(); }
 
 }  // namespace xlembed::kernels::cuda

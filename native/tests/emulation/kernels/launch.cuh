@@ -19,7 +19,7 @@ template <typename... Parameters, typename... Arguments>
 void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes, CudaStream,
             Arguments... arguments) {
   if (grid.x == 0 || grid.y == 0) return;
-  emulation::run(grid, block, shared_bytes, [&] { kernel(arguments...); });
+  emulation::run(grid, block, shared_bytes, 1, [&] { kernel(arguments...); });
 }
 
 template <typename T>
