@@ -72,29 +72,80 @@ PieceSums by_half(Sums32 sums, Sums32 squares) {
   return result;
 }
 
-// x (kPieceValues) -> q in -127 .. 127
+// x (count), at most `most`, -> q in -127 .. 127 by quantize(x, q), which takes as many as `most`.
+template <int64_t most, typename T, typename Quantize>
+auto quantize_last(const T* x, int64_t count, int8_t* q, const Quantize& quantize) {
+  T values[most] = {};
+  int8_t integers[most];
+  std::copy_n(x, count, values);
+  const auto result = quantize(values, integers);
+  std::copy_n(integers, count, q);
+  return result;
+}
+
+template <typename T>
+Sums32 quantize_lanes(const T* x, float inverse, int8_t* q) {
+  const Sums32 integers = round_to_integers(load_floats(x) * inverse);
+  store_bytes(q, integers);
+  return integers;
+}
+
+struct RowSums {
+  int32_t sum;
+  float longest;
+};
+
+// A row's integers; their sum.
+template <typename T>
+RowSums quantize_plain(const T* x, float inverse, int64_t dimensions, int8_t* q) {
+  Sums32 sums{};
+  int64_t d = 0;
+  for (; d + kLanes <= dimensions; d += kLanes) sums += quantize_lanes(x + d, inverse, q + d);
+  if (d < dimensions) {
+    sums += quantize_last<kLanes>(x + d, dimensions - d, q + d, [&](const T* values, int8_t* integers) {
+      return quantize_lanes(values, inverse, integers);
+    });
+  }
+  int32_t sum = 0;
+  for (int i = 0; i < kLanes; ++i) sum += sums[i];
+  return {sum, 0};
+}
+
 template <typename T>
 PieceSums quantize_piece(const T* x, float inverse, int8_t* q) {
   Sums32 sums{}, squares{};
   XLEMBED_UNROLL
   for (int64_t d = 0; d < kPieceValues; d += kLanes) {
-    const Sums32 integers = round_to_integers(load_floats(x + d) * inverse);
-    store_bytes(q + d, integers);
+    const Sums32 integers = quantize_lanes(x + d, inverse, q + d);
     sums += integers;
     squares += integers * integers;
   }
   return by_half(sums, squares);
 }
 
-// The same for a row's last values, fewer than a piece.
+// The same, with the terms and the lengths of its pieces behind the integers.
 template <typename T>
-PieceSums quantize_part(const T* x, float inverse, int64_t count, int8_t* q) {
-  T values[kPieceValues] = {};
-  int8_t integers[kPieceValues];
-  std::copy_n(x, count, values);
-  const PieceSums sums = quantize_piece(values, inverse, integers);
-  std::copy_n(integers, count, q);
-  return sums;
+RowSums quantize_pieces(const T* x, float inverse, int64_t dimensions, int8_t* q) {
+  RowSums row{};
+  const int64_t places = piece_places(dimensions);
+  std::fill_n(q + dimensions, 8 * places, int8_t{0});
+  for (int64_t piece = 0, begin = 0; begin < dimensions; ++piece, begin += kPieceValues) {
+    const int64_t rest = dimensions - begin;
+    const auto quantize = [&](const T* values, int8_t* integers) {
+      return quantize_piece(values, inverse, integers);
+    };
+    const PieceSums some = rest < kPieceValues
+                               ? quantize_last<kPieceValues>(x + begin, rest, q + begin, quantize)
+                               : quantize(x + begin, q + begin);
+    row.sum += some.sums[0] + some.sums[1];
+    const PieceTerms terms = {static_cast<int16_t>(-kWeightZero * some.sums[0]),
+                              static_cast<int16_t>(-kWeightZero * some.sums[1])};
+    const float length = some.length();
+    std::memcpy(q + dimensions + 4 * piece, &terms, sizeof terms);
+    std::memcpy(q + dimensions + 4 * (places + piece), &length, sizeof length);
+    row.longest = std::max(row.longest, length);
+  }
+  return row;
 }
 
 }  // namespace
@@ -119,25 +170,9 @@ void quantize_rows(const T* input, int64_t rows, int64_t dimensions, int8_t* out
     // A scale below the smallest normal number has no inverse.
     const float scale = largest > 127 * 1.1754944e-38f ? largest / 127.0f : 0.0f;
     const float inverse = scale > 0 ? 1.0f / scale : 0.0f;
-    const int64_t places = piece_places(dimensions);
-    std::fill_n(q + dimensions, 8 * places, int8_t{0});
-    int32_t sum = 0;
-    float longest = 0;
-    for (int64_t piece = 0, begin = 0; begin < dimensions; ++piece, begin += kPieceValues) {
-      const int64_t rest = dimensions - begin;
-      const PieceSums some = rest < kPieceValues ? quantize_part(x + begin, inverse, rest, q + begin)
-                                                 : quantize_piece(x + begin, inverse, q + begin);
-      sum += some.sums[0] + some.sums[1];
-      if constexpr (kHasBytePieces) {
-        const PieceTerms terms = {static_cast<int16_t>(-kWeightZero * some.sums[0]),
-                                  static_cast<int16_t>(-kWeightZero * some.sums[1])};
-        const float length = some.length();
-        std::memcpy(q + dimensions + 4 * piece, &terms, sizeof terms);
-        std::memcpy(q + dimensions + 4 * (places + piece), &length, sizeof length);
-        longest = std::max(longest, length);
-      }
-    }
-    quantized[r] = {scale, -kWeightZero * sum, longest};
+    const RowSums sums = kHasBytePieces ? quantize_pieces(x, inverse, dimensions, q)
+                                        : quantize_plain(x, inverse, dimensions, q);
+    quantized[r] = {scale, -kWeightZero * sums.sum, sums.longest};
   }
 }
 

@@ -3,6 +3,7 @@
 
 #include "cuda_runtime.h"
 #include "late.h"
+#include "races.h"
 
 namespace emulation {
 
@@ -15,6 +16,7 @@ struct Copy {
 }  // namespace emulation
 
 inline void __pipeline_memcpy_async(void* to, const void* from, size_t bytes, size_t zeros = 0) {
+  emulation::races::writes(to, bytes);
   emulation::Late<emulation::Copy>::own().begin({to, from, bytes, zeros});
 }
 

@@ -1,5 +1,5 @@
 // Work that a thread begins and that goes on beside it, in groups: here it is done at the last moment
-// allowed, when the thread waits for it.
+// allowed, when the thread waits for it. ThreadSanitizer is told of it at the first moment, too.
 #pragma once
 
 #include <vector>

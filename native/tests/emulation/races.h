@@ -4,6 +4,8 @@
 // other builds there is nothing here.
 #pragma once
 
+#include <cstddef>
+
 #ifdef XLEMBED_FIND_RACES
 #include <sanitizer/tsan_interface.h>
 
@@ -11,6 +13,7 @@ extern "C" {
 void __tsan_ignore_thread_begin();
 void __tsan_ignore_thread_end();
 void __tsan_read16(void* address);
+void __tsan_write_range(void* address, unsigned long size);
 }
 #endif
 
@@ -46,8 +49,9 @@ struct Unwatched {
   ~Unwatched() { __tsan_ignore_thread_end(); }
 };
 
-// For code that is not looked at itself: 16 bytes from here are read.
+// Of what is not done here, or by code that is not looked at itself.
 inline void reads_16(const void* from) { __tsan_read16(const_cast<void*>(from)); }
+inline void writes(void* to, size_t bytes) { __tsan_write_range(to, bytes); }
 
 #else
 
@@ -66,6 +70,7 @@ struct Unwatched {
   Unwatched() {}
 };
 inline void reads_16(const void*) {}
+inline void writes(void*, size_t) {}
 
 #endif
 
