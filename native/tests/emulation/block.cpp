@@ -27,6 +27,7 @@ void Block::live_here() {
 }
 
 void Block::begin(const Launch& launch, dim3 index, unsigned rank, const std::vector<Block*>& cluster) {
+  ++begun_;
   launch_ = launch;
   index_ = index;
   rank_ = rank;
@@ -95,9 +96,9 @@ void Block::run_bodies() {
   for (;;) {
     Block& block = running();
     block.begins_.take_word();
-    block.ends_.take_word();  // of the block that had this shared memory before
+    block.ends_[(block.begun_ - 1) % 2].take_word();  // of the block that had this shared memory before
     (*block.launch_.body)();
-    block.ends_.leave_word();
+    block.ends_[block.begun_ % 2].leave_word();
     block.leave(State::ended);
   }
 }
@@ -124,7 +125,8 @@ void Block::leave(State state) {
   _longjmp(scheduler_, 1);
 }
 
-// The words of two barriers in turn: nobody takes the word of those who are at the next one already.
+// The words of two barriers, and of two blocks, in turn: nobody takes the word of those who are at the next
+// one already, or at the end before it has begun.
 
 void Block::wait_for_block() {
   races::Place& words = barriers_[barriers_passed_ % 2];
