@@ -27,7 +27,7 @@ void Block::live_here() {
 }
 
 void Block::begin(const Launch& launch, dim3 index, unsigned rank, const std::vector<Block*>& cluster) {
-  ++begun_;
+  ++blocks_begun_;
   launch_ = launch;
   index_ = index;
   rank_ = rank;
@@ -96,9 +96,10 @@ void Block::run_bodies() {
   for (;;) {
     Block& block = running();
     block.begins_.take_word();
-    block.ends_[(block.begun_ - 1) % 2].take_word();  // of the block that had this shared memory before
+    block.ends_[(block.blocks_begun_ - 1) % 2]
+        .take_word();  // of the block that had this shared memory before
     (*block.launch_.body)();
-    block.ends_[block.begun_ % 2].leave_word();
+    block.ends_[block.blocks_begun_ % 2].leave_word();
     block.leave(State::ended);
   }
 }

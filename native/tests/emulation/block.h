@@ -34,7 +34,7 @@ class Block {
   // What the host did until now comes before the blocks that begin here; what these did, before what it does
   // next.
   void precede() { begins_.leave_word(); }
-  void follow() { ends_[begun_ % 2].take_word(); }
+  void follow() { ends_[blocks_begun_ % 2].take_word(); }
 
   // For the fiber that runs.
   static Block& running();
@@ -88,7 +88,7 @@ class Block {
 
   Launch launch_;
   dim3 index_;
-  unsigned begun_ = 0;  // blocks that have run here
+  unsigned blocks_begun_ = 0;
   unsigned rank_ = 0, count_ = 0, ended_ = 0, current_ = 0, passes_ = 0;
   std::vector<Block*> cluster_;
   std::vector<std::unique_ptr<Fiber>> fibers_;  // used again by the blocks to come

@@ -15,7 +15,6 @@ namespace {
 // Blocks of a cluster need shared memory each. Where races are looked for, neighbouring blocks have it, too:
 // those that follow each other in the same memory count as ordered. (More than two in turn would make
 // ThreadSanitizer several times as slow.)
-constexpr unsigned largest_cluster = 8;
 constexpr unsigned blocks_apart = races::watched ? 2 : 1;
 
 // A thread with the shared memory of one block: the caller's, or one of its own. Only one of all of them runs

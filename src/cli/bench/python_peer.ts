@@ -53,6 +53,7 @@ export function peerPython(requirements: string, python: string | undefined, con
   return own;
 }
 
+/** Memory that a peer frees stays with it, as ours does (glibc, "Memory Allocation Tunable Parameters"). */
 const KEPT_MEMORY = {
   MALLOC_MMAP_THRESHOLD_: String(2 ** 32),
   MALLOC_TRIM_THRESHOLD_: String(2 ** 33),
@@ -69,8 +70,7 @@ export class PeerScript implements Disposable {
   constructor(script: string, program: string, options: readonly string[]) {
     this.#child = spawn(program, [fileOf(script), ...options], {
       stdio: ['pipe', 'pipe', 'inherit'],
-      // A peer at its fastest: memory that it freed stays with it, as ours does (glibc, "Memory Allocation Tunable
-      // Parameters"), and its threads wait as they like, which is for a millisecond awake.
+      // A peer at its fastest: its threads wait as they like.
       env: { ...process.env, ...KEPT_MEMORY, OMP_WAIT_POLICY: undefined, PYTHONUNBUFFERED: '1' },
     });
     this.#lines = createInterface({ input: this.#child.stdout });

@@ -5,7 +5,7 @@
 
 namespace xlembed::kernels::cuda {
 
-inline constexpr int largest_cluster = 8;
+inline constexpr int largest_cluster = emulation::largest_cluster;
 
 template <typename... Parameters>
 bool has_clusters(void (*)(Parameters...)) {
