@@ -9,6 +9,7 @@ namespace xlembed {
 
 struct ForwardMode {
   bool dropout = false;    // drop with the configuration's probabilities
+  bool training = false;   // by the kernels that a step uses, also where no gradient is taken yet
   int64_t layers = -1;     // stop after so many layers; -1: run all
   bool recompute = false;  // keep a layer's input alone for the backward pass, and run it again there
   at::ScalarType dtype = at::kFloat;  // of activations and products, where weights are float32

@@ -84,6 +84,7 @@ GradientCache Trainer::open_cache(const TrainingBatch& batch, bool dropout, cons
   const int64_t chunk_tokens = options_.chunk_tokens > 0 ? options_.chunk_tokens : limit;
   const int64_t graph_tokens = std::max(chunk_tokens, options_.graph_tokens);
   const ForwardMode mode{.dropout = dropout,
+                         .training = true,
                          .layers = options_.embedding_layer,
                          .recompute = options_.recompute,
                          .dtype = options_.dtype};

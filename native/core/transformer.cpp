@@ -86,8 +86,8 @@ at::Tensor Transformer::forward(const PackedBatch& batch, const ForwardMode& mod
   const bool recomputes = mode.recompute && at::GradMode::is_enabled();
   at::Tensor x = embed(batch, mode);  // (T, H) from here on
   for (int64_t n = 0; n < layers; ++n) {
-    const auto layer = [this, n, batch, dropout = mode.dropout](const at::Tensor& input) {
-      return run_layer(n, input, batch, dropout);
+    const auto layer = [this, n, batch, mode](const at::Tensor& input) {
+      return run_layer(n, input, batch, mode);
     };
     x = recomputes ? recompute(layer, x) : layer(x);
   }
@@ -122,20 +122,20 @@ void Transformer::merge_adapters() {
 }
 
 at::Tensor Transformer::run_layer(int64_t n, const at::Tensor& x, const PackedBatch& batch,
-                                  bool dropout) const {
+                                  const ForwardMode& mode) const {
   const Layer& layer = layers_[static_cast<size_t>(n)];
   const auto drop = [&](const at::Tensor& y, Site site) {
-    const bool drops = dropout && config_.hidden_dropout > 0;
+    const bool drops = mode.dropout && config_.hidden_dropout > 0;
     return drops ? xlembed::dropout(y, batch.dropout_keys, site_of(n, site), config_.hidden_dropout) : y;
   };
   // The product with the adapters of modules `first` .. `first + count - 1` of this layer.
   const auto project = [&](const Linear& linear, const at::Tensor& y, size_t first, size_t count) {
     at::Tensor product = linear(y);
     if (!adapters_) return product;
-    return adapters_->add(product, y, kModules * static_cast<size_t>(n) + first, count, batch, dropout);
+    return adapters_->add(product, y, kModules * static_cast<size_t>(n) + first, count, batch, mode.dropout);
   };
   const at::Tensor attended =
-      attend(project(layer.query_key_value, x, 0, 3), batch, site_of(n, attention_probabilities), dropout);
+      attend(project(layer.query_key_value, x, 0, 3), batch, site_of(n, attention_probabilities), mode);
   const at::Tensor middle = normalise(
       x + drop(project(layer.attention_output, attended, 3, 1), attention_output), layer.attention_norm);
   const at::Tensor wide = fuses_activation(middle)
@@ -155,13 +155,13 @@ at::Tensor Transformer::embed(const PackedBatch& batch, const ForwardMode& mode)
   return drops ? dropout(x, batch.dropout_keys, /*site=*/0, config_.hidden_dropout) : x;
 }
 
-// softmax(Q K^T / sqrt(d)) V without mask or padding: on a GPU over all of the packed rows at once, elsewhere
-// per group of equal lengths on dense views of them.
+// softmax(Q K^T / sqrt(d)) V without mask or padding: over all of the packed rows at once where there is a
+// kernel for that, else per group of equal lengths on dense views of them.
 at::Tensor Transformer::attend(const at::Tensor& query_key_value, const PackedBatch& batch, uint32_t site,
-                               bool dropout) const {
+                               const ForwardMode& mode) const {
   const int64_t width = config_.hidden_size / config_.heads;
-  const bool drops = dropout && config_.attention_dropout > 0;
-  if (has_attention_training(query_key_value)) {
+  const bool drops = mode.dropout && config_.attention_dropout > 0;
+  if ((mode.training || query_key_value.is_cpu()) && has_attention_training(query_key_value, width)) {
     return attention_training(query_key_value, batch, config_.heads, site,
                               drops ? config_.attention_dropout : 0);
   }

@@ -61,9 +61,10 @@ class Transformer final : public Backbone {
  private:
   std::vector<LoraModule> linear_modules() const;
   at::Tensor embed(const PackedBatch& batch, const ForwardMode& mode) const;
-  at::Tensor run_layer(int64_t n, const at::Tensor& x, const PackedBatch& batch, bool dropout) const;
+  at::Tensor run_layer(int64_t n, const at::Tensor& x, const PackedBatch& batch,
+                       const ForwardMode& mode) const;
   at::Tensor attend(const at::Tensor& query_key_value, const PackedBatch& batch, uint32_t site,
-                    bool dropout) const;
+                    const ForwardMode& mode) const;
   at::Tensor normalise(const at::Tensor& x, const LayerNorm& norm) const;
   at::Tensor activate(const at::Tensor& x) const;
   bool fuses_activation(const at::Tensor& x) const;

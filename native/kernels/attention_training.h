@@ -1,15 +1,16 @@
-// Self-attention over packed sequences in training, float32: the forward pass with dropout of the weights,
-// and the gradient, each sequence and head on its own.
+// Self-attention over packed sequences in training: the forward pass with dropout of the weights, and the
+// gradient, each sequence and head on its own.
 //   w_ij = softmax_j(q_i . k_j / sqrt(d)),  y_i = sum_j drop(w_ij) v_j
-// The backward pass computes the weights again from query and key: nothing of size L^2 outlives a head, and
-// blocks of kBlockRows rows of it stay in a core's cache. Sums run over ascending tokens in one thread: the
-// same bits whatever the threads and whatever else is in the batch.
+// The backward pass computes the weights again from query and key: nothing of size L^2 outlives a block of 64
+// rows. Sums run in an order that the sequence alone decides: the same bits whatever the threads and whatever
+// else is in the batch.
 #pragma once
 
 #include <cstdint>
 
 #include "kernels/attention.h"
 #include "kernels/dropout.h"
+#include "kernels/stream.h"
 
 namespace xlembed::kernels {
 
@@ -20,7 +21,7 @@ struct AttentionDropout {
   DropoutRule rule;
 };
 
-// query_key_value (T, 3H) and cumulative as in kernels/attention.h; output (T, H)
+// In float32. query_key_value (T, 3H) and cumulative as in kernels/attention.h; output (T, H)
 void attention_forward(const float* query_key_value, const int32_t* cumulative, AttentionShape shape,
                        AttentionDropout dropout, float* output);
 
@@ -29,4 +30,23 @@ void attention_backward(const float* query_key_value, const int32_t* cumulative,
                         AttentionDropout dropout, const float* output_gradient,
                         float* query_key_value_gradient);
 
+namespace cuda {
+
+// In bfloat16 with sums in float32, on tensor cores.
+constexpr bool has_attention(int64_t width) { return width % 8 == 0 && width <= 64; }
+
+// `longest` is the length of the longest sequence; log_sums (heads, T) is for the backward pass
+void attention_forward(const bfloat16* query_key_value, const int32_t* cumulative, AttentionShape shape,
+                       AttentionDropout dropout, int64_t longest, bfloat16* output, float* log_sums,
+                       CudaStream stream);
+
+inline constexpr int64_t attention_scratch_floats = 4;  // of each token and head
+
+// scratch (heads, T, attention_scratch_floats), 16-byte aligned; the rest as above
+void attention_backward(const bfloat16* query_key_value, const int32_t* cumulative, AttentionShape shape,
+                        AttentionDropout dropout, int64_t longest, const bfloat16* output,
+                        const float* log_sums, const bfloat16* output_gradient, float* scratch,
+                        bfloat16* query_key_value_gradient, CudaStream stream);
+
+}  // namespace cuda
 }  // namespace xlembed::kernels

@@ -16,6 +16,21 @@ __device__ inline void load_matrices(uint32_t (&out)[4], const void* row) {
                : "r"(address));
 }
 
+// The same with each matrix transposed: lane l receives rows 2 (l % 4) and the next, column l / 4.
+__device__ inline void load_matrices_transposed(uint32_t (&out)[4], const void* row) {
+  const auto address = static_cast<uint32_t>(__cvta_generic_to_shared(row));
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(out[0]), "=r"(out[1]), "=r"(out[2]), "=r"(out[3])
+               : "r"(address));
+}
+
+// Both rounded to bfloat16, to nearest, ties to even; the first in the lower half.
+__device__ inline uint32_t pack_bfloat16(float low, float high) {
+  uint32_t pair;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+  return pair;
+}
+
 // sums (16, 8) += a (16, 16) times b (16, 8), in float32. Lane l holds, with g = l / 4 and t = 2 (l % 4):
 //   a: [g][t], [g + 8][t], [g][t + 8], [g + 8][t + 8], each with the column after it
 //   b: [t][g], [t + 8][g], each with the row after it;  sums: [g][t], [g][t + 1], [g + 8][t], [g + 8][t + 1]

@@ -5,8 +5,10 @@
 
 #include <cmath>
 #include <cstdlib>
+#include <numeric>
 
 #include "check.h"
+#include "core/dropout.h"
 #include "core/encoder.h"
 #include "core/packed_attention.h"
 
@@ -216,11 +218,37 @@ void the_gradient_is_that_of_the_cpu() {
   }
 }
 
+// A step in mixed precision, dropout included: its masks are the same on every device and in every type.
+void a_step_in_bfloat16_is_near_that_of_float32() {
+  const Texts texts = texts_of({3, 17, 0, 1, 130, 33, 33});
+  std::vector<int64_t> sequences(texts.cumulative.size() - 1);
+  std::iota(sequences.begin(), sequences.end(), 0);
+  const auto gradients = [&](at::Device device, at::ScalarType type) {
+    xlembed::EncoderOptions options = encoder_options(device, at::kFloat, "gelu");
+    auto& config = std::get<xlembed::TransformerConfig>(options.backbone);
+    config.hidden_dropout = config.attention_dropout = 0.2;
+    xlembed::Encoder encoder(options);
+    encoder.parameters().require_gradients();
+    PackedBatch batch = encoder.pack(texts.ids, texts.cumulative);
+    xlembed::seed_dropout(batch, /*seed=*/5, sequences);
+    const xlembed::ForwardMode mode{.dropout = true, .training = true, .dtype = type};
+    encoder.embed(batch, mode).select(1, 0).sum().backward();
+    std::vector<at::Tensor> found;
+    for (const xlembed::Leaf& leaf : encoder.parameters().leaves())
+      found.push_back(leaf.tensor.grad().to(at::kCPU, at::kDouble).flatten());
+    return at::cat(found);
+  };
+  const at::Tensor expected = gradients(at::kCPU, at::kFloat);
+  const at::Tensor found = gradients(test_device(), at::kBFloat16);
+  CHECK_CLOSE(((found - expected).norm() / expected.norm()).item<double>(), 0, 2e-2, 0);
+}
+
 }  // namespace
 
 int main() {
   return check::run({{"attention by sequence", equals_attention_by_sequence},
                      {"widths that do not fit", widths_that_do_not_fit},
                      {"vectors of the CPU", an_encoder_gives_the_vectors_of_the_cpu},
-                     {"gradient of the CPU", the_gradient_is_that_of_the_cpu}});
+                     {"gradient of the CPU", the_gradient_is_that_of_the_cpu},
+                     {"a step in bfloat16", a_step_in_bfloat16_is_near_that_of_float32}});
 }

@@ -1,4 +1,5 @@
-// Against float64, written out: the forward pass, and the gradient by its formula and by finite differences.
+// Against float64, written out: the forward pass, and the gradient by finite differences. On a GPU, in
+// bfloat16, against the float32 of the CPU.
 #include <cmath>
 
 #include "check.h"
@@ -113,6 +114,84 @@ void gradient_matches(const Problem& problem, int64_t every) {
   }
 }
 
+#ifdef XLEMBED_WITH_CUDA
+
+using device::Array;
+using device::Kind;
+
+// |a - b| / |b|
+double difference(const std::vector<bfloat16>& a, const std::vector<float>& b) {
+  double squares = 0, size = 0;
+  for (size_t k = 0; k < b.size(); ++k) {
+    squares += std::pow(to_float(a[k]) - b[k], 2);
+    size += std::pow(b[k], 2);
+  }
+  return std::sqrt(squares / size);
+}
+
+struct OnDevice {
+  std::vector<bfloat16> output, gradient;
+};
+
+OnDevice run_on_device(const Problem& problem) {
+  const auto narrow = [](const std::vector<float>& values) {
+    std::vector<bfloat16> result;
+    for (const float value : values) result.push_back(round_to_bfloat16(value));
+    return Array<bfloat16>(Kind::cuda, result);
+  };
+  const AttentionShape shape = problem.shape;
+  const int64_t tokens = problem.tokens();
+  int64_t longest = 0;
+  for (int64_t s = 0; s < shape.sequences; ++s)
+    longest = std::max<int64_t>(longest, problem.cumulative[s + 1] - problem.cumulative[s]);
+  Array<bfloat16> rows = narrow(problem.rows), output_gradient = narrow(problem.gradient);
+  Array<int32_t> cumulative(Kind::cuda, problem.cumulative), keys(Kind::cuda, problem.keys);
+  Array<bfloat16> output(Kind::cuda, tokens * problem.hidden()), gradient(Kind::cuda, problem.rows.size());
+  Array<float> log_sums(Kind::cuda, tokens * shape.heads),
+      scratch(Kind::cuda, tokens * shape.heads * cuda::attention_scratch_floats);
+  AttentionDropout dropout = problem.dropout;
+  if (dropout.keys) dropout.keys = keys.data();
+  cuda::attention_forward(rows.data(), cumulative.data(), shape, dropout, longest, output.data(),
+                          log_sums.data(), nullptr);
+  cuda::attention_backward(rows.data(), cumulative.data(), shape, dropout, longest, output.data(),
+                           log_sums.data(), output_gradient.data(), scratch.data(), gradient.data(), nullptr);
+  return {output.get(), gradient.get()};
+}
+
+void device_matches(Problem problem) {
+  if (device::all().size() < 2) return;
+  for (auto* values : {&problem.rows, &problem.gradient}) {
+    for (float& value : *values) value = to_float(round_to_bfloat16(value));
+  }
+  std::vector<float> output(problem.tokens() * problem.hidden());
+  attention_forward(problem.rows.data(), problem.cumulative.data(), problem.shape, problem.dropout,
+                    output.data());
+  const std::vector<float> gradient = problem.backward();
+  const OnDevice actual = run_on_device(problem);
+  for (const bfloat16 value : actual.output) CHECK(std::isfinite(to_float(value)));
+  for (const bfloat16 value : actual.gradient) CHECK(std::isfinite(to_float(value)));
+  // Weights and results are rounded to 8 bits each; what a gradient is made of, too.
+  CHECK_CLOSE(difference(actual.output, output), 0, 1.5 * device::rounding<bfloat16>, 0);
+  CHECK_CLOSE(difference(actual.gradient, gradient), 0, 2 * device::rounding<bfloat16>, 0);
+  const OnDevice again = run_on_device(problem);
+  CHECK(device::equal_bits(actual.output, again.output));
+  CHECK(device::equal_bits(actual.gradient, again.gradient));
+}
+
+void device_alone() {
+  if (device::all().size() < 2) return;
+  const Problem both({70, 5, 0, 9}, 2, 32, true);
+  const OnDevice together = run_on_device(both);
+  Problem one({70}, 2, 32, true);
+  std::copy_n(both.rows.begin(), one.rows.size(), one.rows.begin());
+  std::copy_n(both.gradient.begin(), one.gradient.size(), one.gradient.begin());
+  const OnDevice own = run_on_device(one);
+  for (size_t k = 0; k < own.output.size(); ++k) CHECK(own.output[k].bits == together.output[k].bits);
+  for (size_t k = 0; k < own.gradient.size(); ++k) CHECK(own.gradient[k].bits == together.gradient[k].bits);
+}
+
+#endif
+
 // A sequence's gradient is that which it has alone.
 void alone() {
   const Problem both({70, 5}, 2, 16, true);
@@ -135,5 +214,16 @@ int main() {
       {"gradient with dropout", [] { gradient_matches(Problem({4, 6}, 2, 12, true), 1); }},
       {"gradient over several blocks", [] { gradient_matches(Problem({130}, 1, 16, true), 97); }},
       {"the same bits alone and in a batch", alone},
+#ifdef XLEMBED_WITH_CUDA
+      {"on a device", [] { device_matches(Problem({1, 7, 16, 33, 64}, 2, 32, false)); }},
+      {"on a device with dropout, several tiles", [] { device_matches(Problem({3, 65, 130}, 2, 64, true)); }},
+      {"on a device, widths that fill no tile",
+       [] {
+         device_matches(Problem({20, 97}, 1, 8, true));
+         device_matches(Problem({20, 97}, 1, 40, true));
+       }},
+      {"on a device, nothing to do", [] { run_on_device(Problem({}, 2, 64, true)); }},
+      {"the same bits alone and in a batch, on a device", device_alone},
+#endif
   });
 }

@@ -19,6 +19,21 @@ inline void load_matrices(uint32_t (&out)[4], const void* row) {
   }
 }
 
+inline void load_matrices_transposed(uint32_t (&out)[4], const void* row) {
+  const unsigned char* slots = emulation::exchange(0xFFFFFFFFu, &row, sizeof row);
+  if (reinterpret_cast<uintptr_t>(row) % 16 != 0) std::abort();
+  for (int matrix = 0; matrix < 4; ++matrix) {
+    const int first = 8 * matrix + 2 * (emulation::lane() % 4), column = emulation::lane() / 4;
+    const uint32_t low = emulation::of_lane<const uint16_t*>(slots, first)[column];
+    const uint32_t high = emulation::of_lane<const uint16_t*>(slots, first + 1)[column];
+    out[matrix] = low | high << 16;
+  }
+}
+
+inline uint32_t pack_bfloat16(float low, float high) {
+  return round_to_bfloat16(low).bits | static_cast<uint32_t>(round_to_bfloat16(high).bits) << 16;
+}
+
 inline void multiply_add(float (&sums)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
   using Brought = std::array<uint32_t, 6>;
   const Brought own = {a[0], a[1], a[2], a[3], b0, b1};
