@@ -13,7 +13,9 @@
 namespace xlembed::kernels::cuda {
 
 inline void check(cudaError_t status) {
-  if (status != cudaSuccess) throw std::runtime_error(std::string("CUDA: ") + cudaGetErrorString(status));
+  if (status == cudaSuccess) return;
+  (void)cudaGetLastError();  // or the next launch would find it
+  throw std::runtime_error(std::string("CUDA: ") + cudaGetErrorString(status));
 }
 
 // Runs kernel(arguments...) over a grid; a grid without blocks is no work. Throws what CUDA says against it.
@@ -40,11 +42,17 @@ void allow_shared_bytes(void (*kernel)(Parameters...), size_t bytes) {
 }
 
 // Of the current device.
-inline int multiprocessors() {
-  int device = 0, count = 0;
+inline int device_attribute(cudaDeviceAttr attribute) {
+  int device = 0, value = 0;
   check(cudaGetDevice(&device));
-  check(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device));
-  return count;
+  check(cudaDeviceGetAttribute(&value, attribute, device));
+  return value;
+}
+inline int multiprocessors() { return device_attribute(cudaDevAttrMultiProcessorCount); }
+
+// Whether a block may have so much shared memory: 227 KB on an H100, 99 KB on devices for workstations.
+inline bool has_shared_bytes(size_t bytes) {
+  return bytes <= static_cast<size_t>(device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin));
 }
 
 // Blocks of `per_block` that `items` take, along grid.x: up to 2^31 - 1.

@@ -119,6 +119,7 @@ __global__ void max_forward(const T* hidden, const int32_t* cumulative, int64_t 
   __syncthreads();
   if (threadIdx.y != 0 || d >= D) return;
   Vector<T, width> result;
+  Vector<int32_t, width> from;
 #pragma unroll
   for (int k = 0; k < width; ++k) {
     const int column = k * warp_lanes + static_cast<int>(threadIdx.x);
@@ -129,8 +130,9 @@ __global__ void max_forward(const T* hidden, const int32_t* cumulative, int64_t 
       winner[k] = tokens[lane][column];
     }
     store(&result.values[k], begin < end ? best[k] : 0.0f);
-    winners[b * D + d + k] = begin < end ? winner[k] : -1;
+    from.values[k] = begin < end ? winner[k] : -1;
   }
+  store_vector(winners + b * D + d, from);
   store_vector(pooled + b * D + d, result);
 }
 
@@ -155,11 +157,11 @@ struct OfOne {
 template <typename T, int width>
 struct OfWinners {
   Vector<T, width> value;
-  int32_t winners[width];
+  Vector<int32_t, width> winners;
   __device__ Vector<T, width> at(int32_t t) const {
     Vector<T, width> result;
 #pragma unroll
-    for (int k = 0; k < width; ++k) result.values[k] = winners[k] == t ? value.values[k] : T{};
+    for (int k = 0; k < width; ++k) result.values[k] = winners.values[k] == t ? value.values[k] : T{};
     return result;
   }
 };
@@ -191,10 +193,7 @@ struct MaxGradient {
   const int32_t* winners;
   template <int width>
   __device__ OfWinners<T, width> share(int64_t place, int32_t, int32_t) const {
-    OfWinners<T, width> of{load_vector<T, width>(pooled + place), {}};
-#pragma unroll
-    for (int k = 0; k < width; ++k) of.winners[k] = winners[place + k];
-    return of;
+    return {load_vector<T, width>(pooled + place), load_vector<int32_t, width>(winners + place)};
   }
 };
 

@@ -59,7 +59,8 @@ __device__ float block_max(float value) {
   return largest;
 }
 
-// `width` neighbouring elements in one access; 16 bytes when width is vector_width<T>.
+// `width` neighbouring elements, accessed together 16 bytes at a time; those are one access when width is
+// vector_width<T>.
 template <typename T, int width>
 struct alignas(sizeof(T) * width) Vector {
   T values[width];
@@ -73,9 +74,19 @@ __device__ Vector<T, width> load_vector(const T* source) {
   return *reinterpret_cast<const Vector<T, width>*>(source);
 }
 
+// A plain assignment of 16 bytes nvcc may split into as many stores as there are elements, also through
+// uint4; not this one.
 template <typename T, int width>
 __device__ void store_vector(T* target, const Vector<T, width>& vector) {
-  *reinterpret_cast<Vector<T, width>*>(target) = vector;
+  if constexpr (sizeof vector % sizeof(uint4) == 0) {
+    constexpr size_t pieces = sizeof vector / sizeof(uint4);
+    uint4 bits[pieces];
+    memcpy(bits, &vector, sizeof bits);
+#pragma unroll
+    for (size_t p = 0; p < pieces; ++p) __stwb(reinterpret_cast<uint4*>(target) + p, bits[p]);
+  } else {
+    *reinterpret_cast<Vector<T, width>*>(target) = vector;
+  }
 }
 
 // Where each warp has a row, a block is (warp_lanes, rows_per_block) threads.

@@ -48,6 +48,12 @@ int few_bytes(int64_t D) {
   return copies + ended_bytes(few_threads, 4 * Q, D);
 }
 
+// Whether the device has these, and the queries beside them.
+template <int Q>
+bool has_few_bytes(int64_t D) {
+  return has_shared_bytes(few_bytes<Q>(D) + few_dimensions * Q * sizeof(float));
+}
+
 // panels (P, D, 48), queries (D, padded_queries); a thread has 4 rows.
 template <int Q, typename Sink>
 __global__ void __launch_bounds__(few_threads, 2)
@@ -298,25 +304,27 @@ void launch_few(const float* panels, int64_t panel_count, int64_t first, int64_t
   }
 }
 
+// What suits the number of queries; where the device lacks the memory for that, another.
+template <typename Sink>
+auto way_to_score(int64_t query_count, int64_t D) {
+  const auto many = launch_many<Many<128>, Sink>, some = launch_many<Many<32>, Sink>;
+  const auto sixteen = launch_few<16, Sink>, eight = launch_few<8, Sink>, one = launch_few<1, Sink>;
+  if (query_count > most_some) return many;
+  if (query_count > most_few) return has_shared_bytes(Many<32>::bytes(D)) ? some : many;
+  if (query_count > 8 && has_few_bytes<16>(D)) return sixteen;
+  return query_count > 1 || !has_few_bytes<1>(D) ? eight : one;
+}
+
 // Hands the scores of all queries with the rows [first, end) to the sink; `first` is a multiple of 48.
 template <typename Sink>
 void score_rows(const float* transposed, int64_t query_count, const PanelSource& source, int64_t D,
                 int64_t first, int64_t end, const Sink& sink, CudaStream stream) {
+  const auto launch = way_to_score<Sink>(query_count, D);
   while (first < end) {
     int64_t stop = end;
     const float* x = source(first, &stop);
     const int64_t panels = (stop - first + kPanelRows - 1) / kPanelRows;
-    if (query_count > most_some) {
-      launch_many<Many<128>>(x, panels, first, stop, D, transposed, query_count, sink, stream);
-    } else if (query_count > most_few) {
-      launch_many<Many<32>>(x, panels, first, stop, D, transposed, query_count, sink, stream);
-    } else if (query_count > 8) {
-      launch_few<16>(x, panels, first, stop, D, transposed, query_count, sink, stream);
-    } else if (query_count > 1) {
-      launch_few<8>(x, panels, first, stop, D, transposed, query_count, sink, stream);
-    } else {
-      launch_few<1>(x, panels, first, stop, D, transposed, query_count, sink, stream);
-    }
+    launch(x, panels, first, stop, D, transposed, query_count, sink, stream);
     first = stop;
   }
 }

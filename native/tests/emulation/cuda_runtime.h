@@ -72,6 +72,8 @@ T __ldg(const T* source) {
   return *source;
 }
 
+inline void __stwb(uint4* target, uint4 value) { *target = value; }
+
 inline uint32_t __float_as_uint(float value) {
   uint32_t bits;
   std::memcpy(&bits, &value, sizeof bits);

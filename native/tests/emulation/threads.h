@@ -20,7 +20,8 @@ inline dim3 threadIdx, blockIdx, blockDim, gridDim;
 
 namespace emulation {
 
-constexpr int largest_cluster = 8;  // blocks
+constexpr int largest_cluster = 8;                    // blocks
+inline size_t most_shared_bytes = size_t{227} << 10;  // that a block may ask for
 
 // Runs the body once for each thread of each block, one cluster of so many blocks after another.
 void run(dim3 grid, dim3 block, size_t shared_bytes, unsigned cluster, const std::function<void()>& body);

@@ -27,8 +27,12 @@ T* dynamic_shared() {
   return reinterpret_cast<T*>(emulation::dynamic_shared_memory());
 }
 
+inline bool has_shared_bytes(size_t bytes) { return bytes <= emulation::most_shared_bytes; }
+
 template <typename... Parameters>
-void allow_shared_bytes(void (*)(Parameters...), size_t) {}
+void allow_shared_bytes(void (*)(Parameters...), size_t bytes) {
+  if (!has_shared_bytes(bytes)) throw std::runtime_error("CUDA emulation: a block has less shared memory");
+}
 
 inline int multiprocessors() { return 2; }
 
