@@ -25,7 +25,18 @@ void require_device_k(int64_t k, at::Device device) {
 
 void DeviceStore::add(const float* vectors, int64_t rows) {
   const c10::cuda::CUDAGuard guard(device_);
-  append(to_device(vectors, {rows, dimensions_}, at::kFloat, device_));
+  constexpr int64_t kPieceBytes = int64_t{64} << 20;  // beside what is kept
+  const int64_t piece = std::max<int64_t>(1, kPieceBytes / (4 * std::max<int64_t>(1, dimensions_)));
+  const int64_t before = rows_;
+  try {
+    for (int64_t first = 0; first < rows; first += piece) {
+      const int64_t some = std::min(piece, rows - first);
+      append(to_device(vectors + first * dimensions_, {some, dimensions_}, at::kFloat, device_));
+    }
+  } catch (...) {
+    rows_ = before;
+    throw;
+  }
 }
 
 void DeviceStore::remove(const int32_t* rows, int64_t count) {

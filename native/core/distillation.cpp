@@ -24,15 +24,14 @@ double accuracy(const at::Tensor& scores) {
   return (scores.detach().argmax(1) == own).to(at::kDouble).mean().item<double>();
 }
 
-// The mean of rows (N) under the batch's weights, over the rows that `counted` (N) marks.
+// The mean of rows (N) under the batch's weights, over the rows that `counted` (N) marks; 0, and a gradient
+// of 0, where those are none: from passages without scores there is nothing to learn.
 LossValue mean_of_rows(const at::Tensor& rows, const at::Tensor& counted, const PairLabels& labels,
                        double accuracy) {
   at::Tensor weights = counted.to(rows.scalar_type());
   if (labels.row_weights.defined()) weights = weights * labels.row_weights;
   const double total = weights.sum().item<double>();
-  if (!(total > 0) && !labels.partial)
-    throw CodedError("INVALID_ARGUMENT", "no row of the batch has the teacher scores it needs");
-  return {(rows * weights).sum() / total, accuracy, total};
+  return {(rows * weights).sum() / (total > 0 ? total : 1), accuracy, total};
 }
 
 }  // namespace

@@ -25,6 +25,7 @@ void read_into(const at::Tensor& tensor, const TensorSource& source) {
   at::Tensor flat = tensor.view(-1);
   if (tensor.device().is_cpu() && tensor.scalar_type() == source.dtype) {
     file.read(flat.mutable_data_ptr(), flat.nbytes(), source.offset);
+    tensor.unsafeGetTensorImpl()->bump_version();  // as every operation of libtorch does that writes
     return;
   }
   const int64_t item = static_cast<int64_t>(at::elementSize(source.dtype));

@@ -155,7 +155,8 @@ void StreamedVectors::search_block(const float* queries, int64_t count, int64_t 
   for (Buffer& buffer : buffers) {
     buffer.pinned = at::empty({piece_rows_, dimensions_}, at::TensorOptions(at::kFloat).pinned_memory(true));
     buffer.rows = at::empty({piece_rows_, dimensions_}, floats);
-    buffer.used.record(compute);  // whatever had this memory before is done with it
+    buffer.rows.record_stream(copies);  // an exception may let go of it while it is written
+    buffer.used.record(compute);        // whatever had this memory before is done with it
   }
   const at::Tensor panels = at::zeros({piece_rows_, dimensions_}, floats);
   const float* const block = panels.const_data_ptr<float>();

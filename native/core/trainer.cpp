@@ -165,6 +165,21 @@ StepResult Trainer::step(const TrainingBatch& batch) {
   group_ ? check_share(batch) : check(batch);
   StepResult result;
   result.counts = batch.counts;
+  try {
+    add_step(batch, result);
+    Stopwatch watch;
+    if (batch.update) update(batch, result);
+    result.optimizer_seconds = watch.lap();
+  } catch (...) {
+    optimizer_.zero_gradients();
+    skips_update_ = false;
+    throw;
+  }
+  return result;
+}
+
+// Adds a batch's gradients to those of the batches before it.
+void Trainer::add_step(const TrainingBatch& batch, StepResult& result) {
   // A batch that fails must not take the gradients of those before it along.
   const Gradients before = optimizer_.take_gradients();
   const double scale_before = loss_scale_.value();
@@ -177,21 +192,18 @@ StepResult Trainer::step(const TrainingBatch& batch) {
     });
   }
   if (result.skipped) optimizer_.zero_gradients();
+  skips_update_ = skips_update_ || result.skipped;
   // In a group they are among the sums of an update already.
   const bool has_added = group_ && batch.update && !result.skipped;
   if (!has_added) optimizer_.add_gradients(before, loss_scale_.value() / scale_before);
   result.chunk_tokens = options_.chunk_tokens;
   result.loss_scale = loss_scale_.value();
-  Stopwatch watch;
-  if (batch.update) update(batch, result);
-  result.optimizer_seconds = watch.lap();
-  return result;
 }
 
 void Trainer::update(const TrainingBatch& batch, StepResult& result) {
   const double scale = 1 / loss_scale_.value();
   result.gradient_norm = optimizer_.gradient_norm() * scale;
-  result.skipped = result.skipped || !std::isfinite(result.gradient_norm);
+  result.skipped = std::exchange(skips_update_, false) || !std::isfinite(result.gradient_norm);
   if (!result.skipped) {
     const double limit = options_.max_gradient_norm;
     const bool clips = limit > 0 && result.gradient_norm > limit;

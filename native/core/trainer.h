@@ -54,7 +54,8 @@ struct StepResult {
   double loss = 0;
   double accuracy = 0;
   double gradient_norm = 0;  // of the update, before clipping; 0 without one
-  bool skipped = false;      // loss or gradient was not finite: this batch changed nothing
+  // Loss or gradient was not finite: this batch changed nothing, nor do those that share an update with it.
+  bool skipped = false;
   int64_t chunks = 0;
   int64_t chunk_tokens = 0;    // the budget used, smaller than the option after memory ran out; 0: no limit
   double temperature = 0;      // of the loss, after the step; 0 where it has none
@@ -78,7 +79,8 @@ class Trainer {
   ~Trainer();
 
   // When memory runs out the step is taken again in chunks half as large, down to one sequence each; later
-  // steps keep that size.
+  // steps keep that size. A step that fails leaves no gradient behind, of earlier batches neither: the update
+  // begins anew.
   StepResult step(const TrainingBatch& batch);
 
   // The loss of a whole batch, by this process alone, without dropout and without a gradient.
@@ -108,6 +110,7 @@ class Trainer {
   GradientCache open_cache(const TrainingBatch& batch, bool dropout, const Share* share = nullptr) const;
   LossValue loss(const TrainingBatch& batch, const at::Tensor& embeddings) const;
   void add_gradients(const TrainingBatch& batch, StepResult& result);
+  void add_step(const TrainingBatch& batch, StepResult& result);
   void in_smaller_chunks(const TrainingBatch& batch, const std::function<void()>& work);
   bool halve_chunks(const TrainingBatch& batch);
 
@@ -128,6 +131,7 @@ class Trainer {
   std::vector<Trained> trained_;
   AdamW optimizer_;
   LossScale loss_scale_;
+  bool skips_update_ = false;  // a batch since the last one was skipped
   std::shared_ptr<ProcessGroup> group_;
   std::unique_ptr<GradientBuckets> buckets_;
 };

@@ -75,13 +75,16 @@ at::Tensor Trainer::loss_gradient_in_group(const TrainingBatch& batch, const Sha
   std::vector<double> sums{value, own.weight, own.accuracy * rows, rows};
   sums.insert(sums.end(), batch.counts.begin(), batch.counts.end());
   sums = group_->sum(sums);
-  if (!(sums[1] > 0)) throw CodedError("INVALID_ARGUMENT", "no row of the batch has any weight");
-  result.loss = sums[0] / sums[1];
+  const bool is_scored = batch.labels.teacher_scores.defined();  // may have no score at all, see distillation
+  if (!(sums[1] > 0) && !is_scored)
+    throw CodedError("INVALID_ARGUMENT", "no row of the batch has any weight");
+  const double weight = sums[1] > 0 ? sums[1] : 1;
+  result.loss = sums[0] / weight;
   result.accuracy = sums[2] / sums[3];
   result.counts.assign(sums.begin() + 4, sums.end());
   result.skipped = !std::isfinite(result.loss);
   return result.skipped ? at::Tensor()
-                        : loss.backward(own.weight / sums[1] * batch.weight * loss_scale_.value());
+                        : loss.backward(own.weight / weight * batch.weight * loss_scale_.value());
 }
 
 // Ends, in an update, with the sums over the processes. Until the first of them is on its way, memory that

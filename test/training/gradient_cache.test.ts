@@ -134,6 +134,35 @@ test('every loss trains, and its labels reach it', async () => {
   );
 });
 
+test('of passages without a score nothing is learnt, and nothing breaks', async () => {
+  const teacherScores = new Float32Array(pairs * passages).fill(Number.NaN);
+  for (const loss of ['kl_distillation', 'margin_mse'] as const) {
+    const { results } = await run({ loss }, { teacherScores });
+    assert.ok(results.every(({ loss, gradientNorm }) => loss === 0 && gradientNorm === 0));
+  }
+});
+
+test('a batch that is skipped takes the update with it, wherever among its batches it stands', async () => {
+  const encoder = await createEncoder('bert');
+  const trainer = await createTrainer(encoder, { normalize: true, loss: 'margin_mse' });
+  const scores = (own: number) =>
+    new Float32Array(pairs * passages).map((_, k) => (k % (passages + 1) === 0 ? own : 0.5));
+  const batch = { ...packed(sequences), queries: pairs, step: 0, learningRate: 1e-3, weight: 0.5 };
+  const good = { ...batch, teacherScores: scores(0.9) };
+  const bad = { ...batch, teacherScores: scores(3e38) };
+  const before = await encoder.encode(packed(sequences));
+  for (const [first, second] of [
+    [bad, good],
+    [good, bad],
+  ] as const) {
+    await trainer.step({ ...first, update: false });
+    assert.equal((await trainer.step(second)).skipped, true);
+    assert.deepEqual(await encoder.encode(packed(sequences)), before);
+  }
+  assert.equal((await trainer.step(good)).skipped, false);
+  assert.notDeepEqual(await encoder.encode(packed(sequences)), before);
+});
+
 test('two batches at half weight make one update', async () => {
   const encoder = await createEncoder('bert');
   const trainer = await createTrainer(encoder, { normalize: true });

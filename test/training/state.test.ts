@@ -58,6 +58,21 @@ test('written and read back into a fresh trainer, training goes on with the same
   assert.deepEqual(await again.encode(packed(sequences)), await encoder.encode(packed(sequences)));
 });
 
+test('weights that are read are those that texts are encoded with, whatever was encoded before', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'xlembed-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const trained = await createEncoder('bert');
+  await train(await createTrainer(trained, OPTIONS), [0, 1]);
+  const path = join(folder, 'weights');
+  await writeSafetensors(path, trained.parameters(), {}, (targets) => trained.writeParameters(targets));
+  const encoder = await createEncoder('bert');
+  const before = await encoder.encode(packed(sequences));
+  await encoder.readParameters(sourcesOf(path));
+  const after = await encoder.encode(packed(sequences));
+  assert.notDeepEqual(after, before);
+  assert.deepEqual(after, await trained.encode(packed(sequences)));
+});
+
 test('before the first step there is no tensor, and a state that does not fit is refused', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'xlembed-'));
   t.after(() => rmSync(folder, { recursive: true }));
