@@ -3,19 +3,16 @@
 namespace xlembed::addon {
 namespace {
 
-// A thread of its own: a store that does not answer holds up no device.
-constexpr const char* kExecutor = "store";
-
 Napi::Value open_store(const Napi::CallbackInfo& info) {
   const Fields options(info[0]);
   return run_task(
-      info.Env(), kExecutor,
+      info.Env(), Executor::kNetwork,
       [host = options.text("host"), port = static_cast<uint16_t>(options.integer("port")),
        serve = options.boolean("serve"), timeout = std::chrono::milliseconds(options.integer("timeout_ms"))] {
         return std::make_shared<Store>(host, port, serve, timeout);
       },
       [](Napi::Env, std::shared_ptr<Store>& store) {
-        return StoreHandle::create(std::move(store), kExecutor);
+        return StoreHandle::create(std::move(store), Executor::kNetwork);
       });
 }
 

@@ -39,10 +39,11 @@ void Environment::run(const std::shared_ptr<Environment>& self, Napi::Env env, s
 void Environment::run_from(const std::shared_ptr<Environment>& self, std::shared_ptr<Task> task,
                            size_t step) {
   task->steps[step].executor.submit([self, task, step]() mutable {
+    const bool is_waited_for = !task->steps[step].executor.may_hang();
     {
       const std::lock_guard lock(self->mutex_);
       if (self->closing_) return;
-      ++self->running_;
+      self->running_ += is_waited_for;
     }
     task->steps[step].work();
     task->steps[step].work = nullptr;  // what it held is freed here, not on the event loop
@@ -54,7 +55,7 @@ void Environment::run_from(const std::shared_ptr<Environment>& self, std::shared
         self->completions_.NonBlockingCall(new Completion{self, std::move(task->settle)}, complete);
       }
     }
-    --self->running_;
+    self->running_ -= is_waited_for;
     self->idle_.notify_all();
   });
 }

@@ -26,11 +26,11 @@ Executor& Executor::for_device(const std::string& device) {
     });
   }
   Executor*& executor = all.executors[device];
-  if (executor == nullptr) executor = new Executor();
+  if (executor == nullptr) executor = new Executor(/*may_hang=*/device == kNetwork);
   return *executor;
 }
 
-Executor::Executor() {
+Executor::Executor(bool may_hang) : may_hang_(may_hang) {
   std::thread([this] { run(); }).detach();
 }
 
@@ -61,7 +61,7 @@ void Executor::run() {
 void Executor::stop() {
   std::unique_lock lock(mutex_);
   stopped_ = true;
-  idle_.wait(lock, [this] { return !busy_; });
+  idle_.wait(lock, [this] { return !busy_ || may_hang_; });
 }
 
 }  // namespace xlembed

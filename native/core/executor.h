@@ -18,16 +18,22 @@ class Executor {
   // touch are destroyed after that.
   static Executor& for_device(const std::string& device);
 
+  // A "device" for questions to other processes, which may never answer: its tasks are not waited for at the
+  // end.
+  static constexpr const char* kNetwork = "network";
+  bool may_hang() const { return may_hang_; }
+
   // Runs `task` after all tasks submitted before. A task must not throw.
   void submit(std::function<void()> task);
 
  private:
-  Executor();
+  explicit Executor(bool may_hang);
   void run();
   void stop();
 
   std::mutex mutex_;
   std::condition_variable ready_, idle_;
+  const bool may_hang_;
   bool busy_ = false, stopped_ = false;
   std::queue<std::function<void()>> tasks_;
 };

@@ -5,12 +5,19 @@
 #ifdef XLEMBED_WITH_FAISS
 
 #include <faiss/AutoTune.h>
+#include <faiss/IndexFlat.h>
 #include <faiss/IndexIDMap.h>
-#include <faiss/IndexIVF.h>
+#include <faiss/IndexIVFPQ.h>
+#include <faiss/IndexPQ.h>
 #include <faiss/IndexPreTransform.h>
 #include <faiss/impl/FaissException.h>
 #include <faiss/index_factory.h>
 #include <faiss/index_io.h>
+#include <faiss/invlists/BlockInvertedLists.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
 
 namespace xlembed {
 namespace {
@@ -42,6 +49,47 @@ auto coded(const char* code, const std::string& what, Call call) {
 const faiss::Index* within_transform(const faiss::Index* index) {
   const auto* transform = dynamic_cast<const faiss::IndexPreTransform*>(index);
   return transform ? within_transform(transform->index) : index;
+}
+
+bool fits(const faiss::ProductQuantizer& pq, int64_t dimensions, size_t code_size) {
+  return static_cast<int64_t>(pq.d) == dimensions && pq.M * pq.dsub == pq.d &&
+         pq.ksub == size_t{1} << pq.nbits && pq.centroids.size() == pq.d * pq.ksub &&
+         code_size >= (pq.nbits * pq.M + 7) / 8;
+}
+
+bool fits(const faiss::IndexIVF& ivf) {
+  const faiss::InvertedLists* lists = ivf.invlists;
+  if (lists == nullptr || ivf.quantizer == nullptr || lists->nlist != ivf.nlist) return false;
+  const bool in_blocks = dynamic_cast<const faiss::BlockInvertedLists*>(lists) != nullptr;  // of many codes
+  if ((!in_blocks && lists->code_size != ivf.code_size) || ivf.quantizer->d != ivf.d) return false;
+  size_t held = 0;
+  for (size_t list = 0; list < lists->nlist; ++list) held += lists->list_size(list);
+  if (static_cast<int64_t>(held) != ivf.ntotal) return false;
+  return !ivf.is_trained || static_cast<size_t>(ivf.quantizer->ntotal) == ivf.nlist;
+}
+
+// Whether sizes that a file gives in several places agree: FAISS searches by them unasked.
+bool is_consistent(const faiss::Index* index) {
+  const auto holds = [&](const faiss::Index* inner, int64_t dimensions) {
+    return inner != nullptr && inner->d == dimensions && inner->ntotal == index->ntotal &&
+           is_consistent(inner);
+  };
+  if (const auto* map = dynamic_cast<const faiss::IndexIDMap*>(index))
+    return static_cast<int64_t>(map->id_map.size()) == map->ntotal && holds(map->index, map->d);
+  if (const auto* chain = dynamic_cast<const faiss::IndexPreTransform*>(index))
+    return holds(chain->index, chain->chain.empty() ? chain->d : chain->chain.back()->d_out);
+  if (const auto* flat = dynamic_cast<const faiss::IndexFlatCodes*>(index)) {
+    if (flat->codes.size() != flat->ntotal * flat->code_size) return false;
+    if (dynamic_cast<const faiss::IndexFlat*>(index)) return flat->code_size == flat->d * sizeof(float);
+    const auto* quantized = dynamic_cast<const faiss::IndexPQ*>(index);
+    return !quantized || fits(quantized->pq, flat->d, flat->code_size);
+  }
+  if (const auto* ivf = dynamic_cast<const faiss::IndexIVF*>(index)) {
+    const auto* quantized = dynamic_cast<const faiss::IndexIVFPQ*>(index);
+    return fits(*ivf) && is_consistent(ivf->quantizer) &&
+           (!quantized || !ivf->is_trained || fits(quantized->pq, ivf->d, ivf->code_size));
+  }
+  return true;
 }
 
 bool stores_labels(const faiss::Index* index) {
@@ -93,11 +141,18 @@ std::shared_ptr<FaissIndex> FaissIndex::read(const std::string& path, bool memor
   if (index->metric_type != faiss::METRIC_INNER_PRODUCT && index->metric_type != faiss::METRIC_L2) {
     throw CodedError("MALFORMED_FILE", path + " has a metric that is neither inner product nor L2");
   }
+  if (!is_consistent(index.get()))
+    throw CodedError("MALFORMED_FILE", path + " gives one size differently in two places");
   return std::shared_ptr<FaissIndex>(new FaissIndex(with_labels(std::move(index))));
 }
 
 void FaissIndex::write(const std::string& path) const {
-  coded("FILE_WRITE_FAILED", path, [&] { faiss::write_index(index_.get(), path.c_str()); });
+  // FAISS's own writer passes over what only closing the file brings to light.
+  const auto failed = [&] { return CodedError("FILE_WRITE_FAILED", path + ": " + std::strerror(errno)); };
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "wb"), std::fclose);
+  if (!file) throw failed();
+  coded("FILE_WRITE_FAILED", path, [&] { faiss::write_index(index_.get(), file.get()); });
+  if (std::fflush(file.get()) != 0) throw failed();
 }
 
 int64_t FaissIndex::dimensions() const { return index_->d; }

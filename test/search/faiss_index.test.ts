@@ -218,6 +218,38 @@ test('files that are no index, or whose ids do not fit, are refused', withFaiss,
   }
 });
 
+test(
+  'a file whose sizes contradict each other is refused, whatever FAISS makes of it',
+  withFaiss,
+  async () => {
+    const folder = join(work, 'contradicting');
+    const path = join(folder, 'index.faiss');
+    for (const factory of ['Flat', 'IVF4,Flat', 'IVF4,PQ2x4', 'IVF4,PQ2x4fs', 'PCA8,Flat', 'HNSW8', 'SQ8']) {
+      const index = await filled(factory);
+      await index.save(folder, { overwrite: true });
+      index.dispose();
+      const bytes = readFileSync(path);
+      // Where a 64-bit number is the number of vectors, one more of them, in one place at a time.
+      for (let at = 0; at < Math.min(bytes.length - 8, 400); ++at) {
+        if (bytes.readBigInt64LE(at) !== BigInt(rows)) continue;
+        const wrong = Buffer.from(bytes);
+        wrong.writeBigInt64LE(BigInt(rows + 1), at);
+        writeFileSync(path, wrong);
+        // FAISS may take what follows for the size of something, and that for more than there is memory.
+        await assert.rejects(FaissIndex.load(folder), { code: /^(MALFORMED_FILE|OUT_OF_MEMORY)$/ });
+      }
+      writeFileSync(path, bytes);
+      (await FaissIndex.load(folder)).dispose();
+    }
+  },
+);
+
+test('a full disk is an error, also where it shows only as the file is closed', withFaiss, async () => {
+  const index = await loadNative().createFaissIndex(8, 'Flat', 'l2');
+  await index.add(randomVectors(10, 8, 1), new Float64Array(10));
+  await assert.rejects(index.write('/dev/full'), /FILE_WRITE_FAILED.*space/);
+});
+
 test('refuses what it cannot search, naming it', withFaiss, async () => {
   const wrong = {
     'a text': 'IVFx',
