@@ -351,12 +351,16 @@ function checkScores(records: readonly ParallelRecord[], options: TrainingOption
   );
 }
 
-/** Training compares as retrieval will: by cosine, whether or not the model's own head normalises, or is passed by. */
+/**
+ * Training compares as retrieval will: by cosine. The model's own head may not normalise, or is passed by; and the
+ * first dimensions of a vector of length 1 are shorter.
+ */
 function needsNormalization(
   { head, similarity }: ModelDescription,
-  { embeddingLayer }: TrainingOptions,
+  { embeddingLayer, matryoshkaSizes }: TrainingOptions,
 ): boolean {
-  return similarity === 'cosine' && (head.at(-1)?.type !== 'normalize' || embeddingLayer !== undefined);
+  const normalized = head.at(-1)?.type === 'normalize' && embeddingLayer === undefined && !matryoshkaSizes;
+  return similarity === 'cosine' && !normalized;
 }
 
 function watchedValue(measures: Record<string, number>, name: string): number {

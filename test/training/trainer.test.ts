@@ -202,6 +202,35 @@ test("an early layer's mean is compared by cosine too: the last layer's gives th
   assert.ok(Math.abs(losses[0]! - losses[1]!) < 1e-4, losses.join(' '));
 });
 
+test('a Matryoshka size is compared by cosine too: the loss is that of embeddings cut and brought to length 1', async () => {
+  const dimensions = 8;
+  const encoder = await Encoder.load(folderOf('bert'), { device });
+  assert.equal(encoder.model.head.at(-1)!.type, 'normalize');
+  const given = { batchSize: 6, steps: 1, seed: 5, dropout: false, matryoshkaSizes: [dimensions] };
+  const trainer = await Trainer.create(encoder, RECORDS, given);
+  const { queries, passages } = batchTexts(trainer.sampler.plan(0), RECORDS, ['a', 'b'], trainer.options);
+  const cut = async (texts: { text: string }[], role: 'query' | 'passage') => {
+    const prompt = trainer.options[`${role}Prompt`];
+    const { data, rows, dimensions: all } = await encoder.encode(
+      texts.map(({ text }) => text),
+      { prompt },
+    );
+    return Array.from({ length: rows }, (_, r) => {
+      const row = [...data.subarray(r * all, r * all + dimensions)];
+      return row.map((value) => value / Math.hypot(...row));
+    });
+  };
+  const [q, p] = [await cut(queries, 'query'), await cut(passages, 'passage')];
+  const losses = q.map((query, i) => {
+    const scores = p.map((passage) => query.reduce((sum, value, k) => sum + value * passage[k]!, 0) / 0.05);
+    return Math.log(scores.reduce((sum, score) => sum + Math.exp(score), 0)) - scores[i]!;
+  });
+  const expected = losses.reduce((sum, loss) => sum + loss) / losses.length;
+  for await (const { loss } of trainer.run()) assert.ok(Math.abs(loss - expected) < 1e-4 * expected);
+  trainer.dispose();
+  await encoder.dispose();
+});
+
 test('three steps in a row without a finite loss end the run, the batch on disk', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'xlembed-'));
   const encoder = await Encoder.load(folderOf('bert'), { device });
