@@ -46,7 +46,7 @@ function pairOf(languages: readonly string[], { query, positive }: Cell, record:
 }
 
 /**
- * Which records may still come into a batch. Closed are those taken, and those found to share a text with one
+ * Which records may still come into a batch. Closed are those taken, and those found to conflict with one
  * taken. A closed record never opens again, so a cell's shuffle goes forward only, and every scan ends.
  */
 class OpenRecords {
@@ -54,6 +54,7 @@ class OpenRecords {
   readonly #shared: SharedTexts;
   readonly #random: RandomStream;
   readonly #closed = new Set<number>();
+  /** What no further record may have. */
   readonly #texts = new Set<number>();
 
   constructor(presence: Presence, shared: SharedTexts, random: RandomStream) {
@@ -77,14 +78,16 @@ class OpenRecords {
     }
   }
 
-  /** Closes an open record. True if none of its texts is in the batch; from now on they are. */
+  /** Closes an open record. True if it conflicts with none of the batch; from now on it is there. */
   #close(record: number): boolean {
     if (this.#closed.has(record)) return false;
     this.#closed.add(record);
-    const { offsets, hashes } = this.#shared;
-    const end = offsets[record + 1]!;
-    for (let i = offsets[record]!; i < end; i++) if (this.#texts.has(hashes[i]!)) return false;
-    for (let i = offsets[record]!; i < end; i++) this.#texts.add(hashes[i]!);
+    const texts = this.#shared.of(record);
+    for (const text of texts) if (this.#texts.has(text)) return false;
+    for (const text of texts) {
+      this.#texts.add(text);
+      this.#shared.across(text, (other) => this.#texts.add(other));
+    }
     return true;
   }
 }

@@ -32,8 +32,9 @@ export interface SamplerOptions {
   /** Data sets that the records consist of, one behind the other. Default: one. */
   datasets?: readonly Dataset[] | undefined;
   /**
-   * Records that share a query or positive (its text or id): 'avoid' (default) keeps them out of each other's batches,
-   * 'mask' lets them meet, for a loss that does not take them for negatives.
+   * Records that share a query or positive (its text or id), or of which one's positive answers the other's query
+   * in a third record: 'avoid' (default) keeps them out of each other's batches, 'mask' lets them meet, for a loss
+   * that does not take them for negatives.
    */
   duplicates?: 'avoid' | 'mask' | undefined;
   /** All pairs of a batch from one data set. Default false: every pair draws its own. */

@@ -1,4 +1,5 @@
 import type { SamplerDescription } from './describe.js';
+import type { SharedTexts } from './shared_texts.js';
 
 /** One training pair: a record, and the language that each side is taken in. */
 export interface PairChoice {
@@ -21,13 +22,16 @@ export interface Sampler {
   readonly batchSize: number;
   /** Languages that batches may hold. */
   readonly languages: readonly string[];
+  /** The texts that records share, which tell what answers whose query. */
+  readonly shared: SharedTexts;
   /**
    * The pairs of batch n. Any order of calls, any machine: the same answer.
    *
    * No pair of the batch holds an answer to another one's query, as far as texts can tell: every record
-   * comes once, and no two records share a query text, or a positive text, in any language (normalised:
-   * NFKC, lower-case, white space folded). The batch is maximal: a short one has no further record to take.
-   * With `duplicates: 'mask'` records that share texts do meet.
+   * comes once, no two records share a query text, or a positive text, in any language (normalised:
+   * NFKC, lower-case, white space folded), and none has a positive that a third record gives to the other's
+   * query. The batch is maximal: a short one has no further record to take.
+   * With `duplicates: 'mask'` such records do meet.
    *
    * @throws {XlembedError} INVALID_ARGUMENT unless n is an integer from 0 to 2^53 - 1.
    */

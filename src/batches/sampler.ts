@@ -17,7 +17,7 @@ import { countTexts } from './held_out.js';
 import { type ResolvedOptions, resolveOptions, type SamplerOptions } from './options.js';
 import { RandomStream } from './philox.js';
 import type { BatchPlan, Sampler } from './plan.js';
-import { findSharedTexts, nothingShared, type SharedTexts } from './shared_texts.js';
+import { SharedTexts } from './shared_texts.js';
 
 /**
  * Plans batches over parallel records after Elmahdy et al., arXiv 2408.10536. One idea for all samplers: the
@@ -31,8 +31,8 @@ import { findSharedTexts, nothingShared, type SharedTexts } from './shared_texts
  * their records, or to records^(1 / temperature). With several data sets every one has a matrix of its own. A diagonal cell with one record is left out (its batch would
  * have no negatives), and so are cross-lingual pairs with a side of undetermined language.
  *
- * The records must not change afterwards. Memory kept: 1 bit for each record, language and side, 4 bytes for
- * each text that records share, 4 bytes for each record of a cell that holds less than 1/8 of the records.
+ * The records must not change afterwards. Memory kept: 1 bit for each record, language and side, 8 bytes for
+ * each text that a record shares with others and 8 for each such text, 4 bytes for each record of a cell that holds less than 1/8 of the records.
  *
  * @throws {XlembedError} EMPTY_DATASET without records, INVALID_ARGUMENT for options that no dataset satisfies,
  *   SAMPLER_IMPOSSIBLE where the records cannot give a batch of two pairs of a kind that is asked for.
@@ -45,16 +45,16 @@ export function createSampler(records: readonly ParallelRecord[], options: Sampl
   const resolved = resolveOptions(options, known, records.length);
   const presence = presenceOf(records, resolved.languages);
   const heldOutTexts = countTexts(records, (language) => !resolved.languages.includes(language));
-  return new MatrixSampler(presence, findSharedTexts(records), resolved, heldOutTexts);
+  return new MatrixSampler(presence, SharedTexts.among(records), resolved, heldOutTexts);
 }
 
 class MatrixSampler implements Sampler {
   readonly batchSize: number;
   readonly languages: readonly string[];
+  readonly shared: SharedTexts;
   readonly #options: ResolvedOptions;
   readonly #heldOutTexts: Record<string, number>;
   readonly #presence: Presence;
-  readonly #shared: SharedTexts;
   /** What keeps records out of each other's batches. */
   readonly #apart: SharedTexts;
   /** Of each data set. */
@@ -73,8 +73,8 @@ class MatrixSampler implements Sampler {
     this.#options = options;
     this.#heldOutTexts = heldOutTexts;
     this.#presence = presence;
-    this.#shared = shared;
-    this.#apart = options.duplicates === 'mask' ? nothingShared(presence.records) : shared;
+    this.shared = shared;
+    this.#apart = options.duplicates === 'mask' ? SharedTexts.none(presence.records) : shared;
     this.#counts = options.datasets.map((range) => countMatrix(presence, range));
     const { least, largest } = alphaBounds(options.alpha);
     this.#monolingual = this.#draw('monolingual', largest > 0);
@@ -101,7 +101,7 @@ class MatrixSampler implements Sampler {
       counts: this.#counts,
       records: this.#presence.records,
       unreachableRecords: this.#presence.records - countReachable(this.#presence, drawable),
-      recordsSharingTexts: this.#shared.records,
+      recordsSharingTexts: this.shared.records,
       monolingual: this.#monolingual,
       crossLingual: this.#crossLingual,
     });

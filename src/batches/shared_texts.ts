@@ -1,18 +1,5 @@
 import type { ParallelRecord } from '../datasets/records.js';
 
-/**
- * For every record, the texts (and the id of the positive) that it shares with another record: hashes[offsets[r] .. offsets[r + 1]).
- * Equal texts have equal hashes, so records without a common hash share no text. Two texts may meet in a hash
- * by chance (1 in 2^32): then two records are kept apart for nothing, which costs one more draw.
- */
-export interface SharedTexts {
-  /** (records + 1) ascending. */
-  offsets: Uint32Array;
-  hashes: Uint32Array;
-  /** Number of records that share a text with another one. */
-  records: number;
-}
-
 /** White space that folding would change: runs, and anything but a plain space. Most texts have none. */
 const UNFOLDED = /\s\s|[^\S ]/u;
 
@@ -26,7 +13,7 @@ const QUERY_BASIS = 0x811c9dc5;
 const POSITIVE_BASIS = 0x01000193;
 const POSITIVE_ID_BASIS = 0x9e3779b9;
 
-/** FNV-1a over UTF-16 units, then the finaliser of MurmurHash3; one basis a side keeps the sides apart. */
+/** FNV-1a over UTF-16 units, then the finaliser of MurmurHash3. */
 export function hashText(text: string, basis: number): number {
   const normalized = normalizeText(text);
   let hash = basis;
@@ -36,17 +23,25 @@ export function hashText(text: string, basis: number): number {
   return (hash ^ (hash >>> 16)) >>> 0;
 }
 
+/** The lowest bit keeps the sides apart: queries are even, positives and their ids odd. */
+const queryHash = (text: string): number => (hashText(text, QUERY_BASIS) & ~1) >>> 0;
+
 /** Equal for positives that are the same text. */
-export const positiveHash = (text: string): number => hashText(text, POSITIVE_BASIS);
+export const positiveHash = (text: string, basis = POSITIVE_BASIS): number =>
+  (hashText(text, basis) | 1) >>> 0;
 
 /** Hashes of a record's texts, both sides and every language, and of its positive's id; each once. */
-export function recordHashes(record: ParallelRecord): number[] {
-  const hashes: number[] = [];
-  for (const text of Object.values(record.query)) hashes.push(hashText(text, QUERY_BASIS));
-  for (const text of Object.values(record.positive)) hashes.push(positiveHash(text));
-  if (record.positiveId !== undefined) hashes.push(hashText(record.positiveId, POSITIVE_ID_BASIS));
-  return [...new Set(hashes)];
+function recordHashes({ query, positive, positiveId }: ParallelRecord): Set<number> {
+  const hashes = new Set<number>();
+  for (const text of Object.values(query)) hashes.add(queryHash(text));
+  for (const text of Object.values(positive)) hashes.add(positiveHash(text));
+  if (positiveId !== undefined) hashes.add(positiveHash(positiveId, POSITIVE_ID_BASIS));
+  return hashes;
 }
+
+/** At least as many as the record has hashes. */
+const sides = (record: ParallelRecord) =>
+  Object.keys(record.query).length + Object.keys(record.positive).length + 1;
 
 /** Values that come more than once, ascending, each once. */
 function repeated(values: Uint32Array): Uint32Array {
@@ -59,7 +54,8 @@ function repeated(values: Uint32Array): Uint32Array {
   return sorted.slice(0, count);
 }
 
-function contains(sorted: Uint32Array, value: number): boolean {
+/** Position of a value, or -1. */
+function find(sorted: Uint32Array, value: number): number {
   let low = 0;
   let high = sorted.length;
   while (low < high) {
@@ -67,59 +63,124 @@ function contains(sorted: Uint32Array, value: number): boolean {
     if (sorted[middle]! < value) low = middle + 1;
     else high = middle;
   }
-  return sorted[low] === value;
+  return sorted[low] === value ? low : -1;
 }
-
-/** At least as many as the record has hashes. */
-const sides = (record: ParallelRecord) =>
-  Object.keys(record.query).length + Object.keys(record.positive).length + 1;
-
-/** Finds, among all languages and on each side by itself, the texts that more than one record has. */
-export function findSharedTexts(records: readonly ParallelRecord[]): SharedTexts {
-  const all = new Uint32Array(records.reduce((total, record) => total + sides(record), 0));
-  const ends = new Uint32Array(records.length);
-  let end = 0;
-  records.forEach((record, r) => {
-    for (const hash of recordHashes(record)) all[end++] = hash;
-    ends[r] = end;
-  });
-  return keepShared(all.subarray(0, end), ends);
-}
-
-/** No record shares anything: what duplicates are to a sampler that lets them meet. */
-export const nothingShared = (records: number): SharedTexts => ({
-  offsets: new Uint32Array(records + 1),
-  hashes: new Uint32Array(0),
-  records: 0,
-});
 
 /**
- * Numbers records so that those which share a text or a positive's id, directly or through others, have the same
- * number.
+ * The texts (and ids of positives) that more than one record has, all languages together and each side by itself, by
+ * number: which record has which, and the other way round. Two texts may meet in a hash by chance (1 in 2^31): then
+ * records are kept apart for nothing, which costs one more draw.
+ *
+ * A positive answers the query of its record, and so the query of every record that asks the same. Hence records
+ * conflict when one has a text that the other has or that is `across` one of the other's.
  */
-export function groupsOfSharing(records: readonly ParallelRecord[]): Int32Array {
-  const groups = Int32Array.from(records, (_, r) => r);
-  const root = (r: number): number => (groups[r] === r ? r : root(groups[r]!));
-  const first = new Map<number, number>();
-  records.forEach((record, r) => {
-    for (const hash of recordHashes(record)) {
-      const earlier = first.get(hash);
-      if (earlier === undefined) first.set(hash, r);
-      else groups[Math.max(root(earlier), root(r))] = Math.min(root(earlier), root(r));
+export class SharedTexts {
+  /** Text -> its hash, ascending. */
+  readonly #hashes: Uint32Array;
+  /** The texts of record r: [#offsets[r] .. #offsets[r + 1]) of #texts. */
+  readonly #offsets: Uint32Array;
+  readonly #texts: Uint32Array;
+  /** The records that have text t: [#ends[t - 1] .. #ends[t]) of #holders. */
+  readonly #ends: Uint32Array;
+  readonly #holders: Uint32Array;
+
+  private constructor(hashes: Uint32Array, offsets: Uint32Array, texts: Uint32Array) {
+    this.#hashes = hashes;
+    this.#offsets = offsets;
+    this.#texts = texts;
+    this.#ends = new Uint32Array(hashes.length);
+    this.#holders = new Uint32Array(texts.length);
+    for (const text of texts) this.#ends[text]!++;
+    for (let t = 0, end = 0; t < hashes.length; t++) {
+      const start = end;
+      end += this.#ends[t]!;
+      this.#ends[t] = start;
     }
-  });
-  return groups.map((_, r) => root(r));
+    for (let r = 0; r + 1 < offsets.length; r++) {
+      for (const text of this.of(r)) this.#holders[this.#ends[text]!++] = r;
+    }
+  }
+
+  static among(records: readonly ParallelRecord[]): SharedTexts {
+    const all = new Uint32Array(records.reduce((total, record) => total + sides(record), 0));
+    const offsets = new Uint32Array(records.length + 1);
+    records.forEach((record, r) => {
+      let end = offsets[r]!;
+      for (const hash of recordHashes(record)) all[end++] = hash;
+      offsets[r + 1] = end;
+    });
+    const hashes = repeated(all.subarray(0, offsets.at(-1)));
+    let kept = 0;
+    for (let r = 0, i = 0; r < records.length; r++) {
+      for (const end = offsets[r + 1]!; i < end; i++) {
+        const text = find(hashes, all[i]!);
+        if (text >= 0) all[kept++] = text;
+      }
+      offsets[r + 1] = kept;
+    }
+    return new SharedTexts(hashes, offsets, all.slice(0, kept));
+  }
+
+  /** Nothing shared: what duplicates are to a sampler that lets them meet. */
+  static none(records: number): SharedTexts {
+    return new SharedTexts(new Uint32Array(0), new Uint32Array(records + 1), new Uint32Array(0));
+  }
+
+  /** Number of records that share a text with another one. */
+  get records(): number {
+    let count = 0;
+    for (let r = 0; r + 1 < this.#offsets.length; r++) if (this.#offsets[r + 1]! > this.#offsets[r]!) count++;
+    return count;
+  }
+
+  /** What record r shares. */
+  of(record: number): Uint32Array {
+    return this.#texts.subarray(this.#offsets[record]!, this.#offsets[record + 1]!);
+  }
+
+  isQuery(text: number): boolean {
+    return (this.#hashes[text]! & 1) === 0;
+  }
+
+  /** The records that have the text, ascending. */
+  holders(text: number): Uint32Array {
+    return this.#holders.subarray(text === 0 ? 0 : this.#ends[text - 1]!, this.#ends[text]!);
+  }
+
+  /** Visits the positives that answer a query, or the queries that a positive answers; some more than once. */
+  across(text: number, visit: (text: number) => void): void {
+    const isQuery = this.isQuery(text);
+    for (const record of this.holders(text)) {
+      for (const other of this.of(record)) if (this.isQuery(other) !== isQuery) visit(other);
+    }
+  }
+
+  /** The record itself, and those that ask the same. */
+  askingTheSame(record: number): number[] {
+    const queries = [...this.of(record)].filter((text) => this.isQuery(text));
+    return [...new Set([record, ...queries.flatMap((text) => [...this.holders(text)])])];
+  }
 }
 
-function keepShared(all: Uint32Array, ends: Uint32Array): SharedTexts {
-  const shared = repeated(all);
-  const offsets = new Uint32Array(ends.length + 1);
-  let kept = 0;
-  let records = 0;
-  for (let r = 0, i = 0; r < ends.length; r++) {
-    for (; i < ends[r]!; i++) if (contains(shared, all[i]!)) all[kept++] = all[i]!;
-    offsets[r + 1] = kept;
-    if (kept > offsets[r]!) records++;
+/** Numbers the records of a batch so that those which conflict, directly or through others, have the same number. */
+export function groupsOfConflict(records: readonly number[], shared: SharedTexts): Int32Array {
+  const groups = Int32Array.from(records, (_, i) => i);
+  const root = (i: number): number => (groups[i] === i ? i : root(groups[i]!));
+  const join = (i: number, k: number) => {
+    const [a, b] = [root(i), root(k)];
+    groups[Math.max(a, b)] = Math.min(a, b);
+  };
+  const first = new Map<number, number>();
+  records.forEach((record, i) => {
+    for (const text of shared.of(record)) {
+      if (first.has(text)) join(first.get(text)!, i);
+      else first.set(text, i);
+    }
+  });
+  for (const [text, i] of first) {
+    shared.across(text, (other) => {
+      if (first.has(other)) join(first.get(other)!, i);
+    });
   }
-  return { offsets, hashes: all.slice(0, kept), records };
+  return groups.map((_, i) => root(i));
 }

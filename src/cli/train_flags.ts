@@ -146,7 +146,7 @@ export function declareTrain(program: Command): Command {
     .addOption(
       new Option(
         '--duplicates <policy>',
-        'records with a common query or positive: never in one batch, or there and masked as negatives',
+        "records that answer each other's queries: never in one batch, or there and masked as negatives",
       )
         .choices(['avoid', 'mask'])
         .default(defaults.duplicates),

@@ -1,5 +1,5 @@
 import type { PairChoice } from '../batches/plan.js';
-import { groupsOfSharing } from '../batches/shared_texts.js';
+import { groupsOfConflict, type SharedTexts } from '../batches/shared_texts.js';
 import type { ParallelRecord } from '../datasets/records.js';
 import type { NativeTrainingBatch } from '../native.js';
 import type { TrainingOptions } from './options.js';
@@ -18,23 +18,25 @@ export function batchLabels(
   pairs: readonly PairChoice[],
   records: readonly ParallelRecord[],
   texts: BatchTexts,
+  shared: SharedTexts,
   options: Pick<TrainingOptions, 'loss' | 'duplicates' | 'inBatchNegatives'>,
 ): BatchLabels {
   return {
-    ...(options.duplicates === 'mask' && { passageGroups: passageGroups(pairs, records, texts) }),
+    ...(options.duplicates === 'mask' && { passageGroups: passageGroups(pairs, texts, shared) }),
     ...(options.inBatchNegatives !== 'any' && languageNumbers(texts)),
     ...(distils(options) && { teacherScores: teacherScores(pairs, records, texts) }),
   };
 }
 
-/** (passages): positives of records that share a text or id are one group; hard negatives are in none. */
+/** (passages): positives of records that conflict are one group; hard negatives are in none. */
 function passageGroups(
   pairs: readonly PairChoice[],
-  records: readonly ParallelRecord[],
   { passages }: BatchTexts,
+  shared: SharedTexts,
 ): Int32Array {
   const groups = new Int32Array(passages.length).fill(-1);
-  groups.set(groupsOfSharing(pairs.map(({ record }) => records[record]!)));
+  const of = pairs.map(({ record }) => record);
+  groups.set(groupsOfConflict(of, shared));
   return groups;
 }
 

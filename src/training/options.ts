@@ -22,7 +22,7 @@ export interface TrainingOptions extends EngineOptions {
   /** Data sets that the records consist of, one behind the other; undefined: one. */
   datasets?: Dataset[] | undefined;
   oneDatasetPerBatch: boolean;
-  /** Records that share a query or positive: never in one batch, or there without being negatives to each other. */
+  /** Records that answer each other's queries: never in one batch, or there without being negatives to each other. */
   duplicates: 'avoid' | 'mask';
   /** Passages of the batch that are negatives of a query, by their language seen from the query's. */
   inBatchNegatives: 'any' | 'same' | 'other';

@@ -1,5 +1,5 @@
 import type { CodeSwitcher, SideText, SwitchCounts } from '../batches/code_switching/switcher.js';
-import type { BatchPlan, PairChoice } from '../batches/plan.js';
+import type { BatchPlan, PairChoice, Sampler } from '../batches/plan.js';
 import { positiveHash } from '../batches/shared_texts.js';
 import type { ParallelRecord } from '../datasets/records.js';
 import type { PackedSequences } from '../native.js';
@@ -36,7 +36,7 @@ export interface HardNegative extends SideText {
 export function batchTexts(
   plan: BatchPlan,
   records: readonly ParallelRecord[],
-  languages: readonly string[],
+  { languages, shared }: Pick<Sampler, 'languages' | 'shared'>,
   options: Pick<TrainingOptions, 'negatives' | 'negativeLanguage'>,
 ): BatchTexts {
   const queries = plan.pairs.map(({ record, queryLanguage: language }) => ({
@@ -47,25 +47,28 @@ export function batchTexts(
     text: records[record]!.positive[language]!,
     language,
   }));
-  const negatives = hardNegatives(plan.pairs, records, languages, options);
+  const negatives = hardNegatives(plan.pairs, records, { languages, shared }, options);
   const distinct = new Map(negatives.flat().map(({ text, language }) => [text, { text, language }]));
   return { queries, passages: [...positives, ...distinct.values()], negatives };
 }
 
 /**
- * Of each record the first `negatives` that answer no query of the batch, in whatever language: what answers one must
- * not be a negative to it.
+ * Of each record the first `negatives` that answer no query of the batch, in whatever language and whichever record
+ * says so: what answers one must not be a negative to it.
  */
 function hardNegatives(
   pairs: readonly PairChoice[],
   records: readonly ParallelRecord[],
-  languages: readonly string[],
+  { languages, shared }: Pick<Sampler, 'languages' | 'shared'>,
   options: Pick<TrainingOptions, 'negatives' | 'negativeLanguage'>,
 ): HardNegative[][] {
   const candidates = pairs.map((pair) => negativesOf(pair, records, languages, options.negativeLanguage));
   if (options.negatives === 0 || candidates.every((texts) => texts.length === 0)) return pairs.map(() => []);
+  const answering = new Set(pairs.flatMap(({ record }) => shared.askingTheSame(record)));
   const answers = new Set(
-    pairs.flatMap(({ record }) => Object.values(records[record]!.positive).map(positiveHash)),
+    [...answering].flatMap((record) =>
+      Object.values(records[record]!.positive).map((text) => positiveHash(text)),
+    ),
   );
   return candidates.map((own) =>
     own.filter(({ text }) => !answers.has(positiveHash(text))).slice(0, options.negatives),
@@ -99,14 +102,14 @@ function negativesOf(
 export async function prepareBatch(
   plan: BatchPlan,
   records: readonly ParallelRecord[],
-  languages: readonly string[],
+  sampler: Pick<Sampler, 'languages' | 'shared'>,
   cache: TokenCache,
   options: TrainingOptions,
   switcher?: CodeSwitcher,
   part: Part = { rank: 0, size: 1 },
 ): Promise<PreparedBatch> {
   const switched = { query: { words: 0, switched: 0 }, passage: { words: 0, switched: 0 } };
-  const batch = batchTexts(plan, records, languages, options);
+  const batch = batchTexts(plan, records, sampler, options);
   const [allQueries, allPassages] = [batch.queries.length, batch.passages.length];
   const share = new Share(allQueries, allPassages, part);
   const [queries, passages] = [share.queries(batch.queries), share.passages(batch.passages)];
@@ -116,6 +119,6 @@ export async function prepareBatch(
     ...textsOf('query', queries).map((text) => options.queryPrompt + text),
     ...textsOf('passage', passages).map((text) => options.passagePrompt + text),
   ]);
-  const labels = share.labels(batchLabels(plan.pairs, records, batch, options));
+  const labels = share.labels(batchLabels(plan.pairs, records, batch, sampler.shared, options));
   return { ...pack(sequences), ...labels, plan, queries: queries.length, allQueries, allPassages, switched };
 }

@@ -47,12 +47,11 @@ export class RunBatches {
 
   /** Those that step `step` (from 0) adds up. */
   ofStep(step: number): Promise<PreparedBatch[]> {
-    const { languages } = this.sampler;
     const prepare = (n: number) =>
       prepareBatch(
         this.sampler.plan(n),
         this.#records,
-        languages,
+        this.sampler,
         this.#cache,
         this.#options,
         this.#switcher,
@@ -82,7 +81,7 @@ export class RunBatches {
     return {
       count: Math.min(most, Math.ceil(records.length / options.batchSize)),
       prepare: (n) =>
-        prepareBatch(sampler.plan(n), records, sampler.languages, this.#cache, {
+        prepareBatch(sampler.plan(n), records, sampler, this.#cache, {
           ...this.#options,
           // What a teacher has scored are mostly those.
           negatives: distils(this.#options) ? this.#options.negatives : 0,

@@ -1,13 +1,35 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { BatchPlan } from '#xlembed/batches/plan.js';
-import { findSharedTexts, groupsOfSharing, normalizeText } from '#xlembed/batches/shared_texts.js';
+import { groupsOfConflict, normalizeText, SharedTexts } from '#xlembed/batches/shared_texts.js';
 import type { ParallelRecord } from '#xlembed/datasets/records.js';
 import { parallel, plans, range, record, sampler } from './datasets.js';
 
-/** No two records of the batch share a text of either side, in any language. */
-function assertApart(plan: BatchPlan, records: ParallelRecord[]) {
+const textsOf = (record: ParallelRecord, side: 'query' | 'positive') =>
+  new Set(Object.values(record[side]).map(normalizeText));
+
+/** Of every record, the positives of all records that share a query with it. */
+function answersOf(records: ParallelRecord[]): Set<string>[] {
+  const answers = new Map<string, Set<string>>();
+  for (const record of records) {
+    for (const query of textsOf(record, 'query')) {
+      answers.set(query, new Set([...(answers.get(query) ?? []), ...textsOf(record, 'positive')]));
+    }
+  }
+  return records.map((record) => new Set([...textsOf(record, 'query')].flatMap((q) => [...answers.get(q)!])));
+}
+
+/** No two records of the batch share a text of either side, in any language, and none has an answer to another's query. */
+function assertApart(plan: BatchPlan, records: ParallelRecord[], answers = answersOf(records)) {
   assert.equal(new Set(plan.pairs.map((pair) => pair.record)).size, plan.pairs.length);
+  const owner = new Map(
+    plan.pairs.flatMap(({ record }) =>
+      [...textsOf(records[record]!, 'positive')].map((text) => [text, record]),
+    ),
+  );
+  for (const { record } of plan.pairs) {
+    for (const answer of answers[record]!) assert.ok((owner.get(answer) ?? record) === record);
+  }
   for (const side of ['query', 'positive'] as const) {
     const texts = plan.pairs.flatMap((pair) => [
       ...new Set(Object.values(records[pair.record]![side]).map(normalizeText)),
@@ -35,20 +57,50 @@ function crowded(n: number, texts: number): ParallelRecord[] {
 test('no two pairs of a batch may answer each other, however many texts repeat', () => {
   for (const texts of [7, 60, 500]) {
     const records = crowded(400, texts);
-    for (const plan of plans(sampler(records, { batchSize: 32 }), 400)) assertApart(plan, records);
+    const answers = answersOf(records);
+    for (const plan of plans(sampler(records, { batchSize: 32 }), 400)) assertApart(plan, records, answers);
   }
 });
 
 test('a batch is short only when no further record could come', () => {
   const records = crowded(150, 40);
+  const answers = answersOf(records);
   for (const plan of plans(sampler(records, { sampler: 'cross_lingual', batchSize: 64 }), 100)) {
     assert.ok(plan.pairs.length < 64);
     const taken = new Set(plan.pairs.map((pair) => pair.record));
     for (const other of range(150).filter((i) => !taken.has(i))) {
       const pairs = [...plan.pairs, { record: other, queryLanguage: 'en', positiveLanguage: 'de' }];
-      assert.throws(() => assertApart({ ...plan, pairs }, records));
+      assert.throws(() => assertApart({ ...plan, pairs }, records, answers));
     }
   }
+});
+
+/** The first query is answered by two passages in two records, the second of which also answers the second query. */
+function manyToMany(others: number): ParallelRecord[] {
+  const of = (i: number, query: string, positive: string) => ({
+    ...{ id: String(i), query: { en: query }, positive: { en: positive } },
+  });
+  const two = [of(0, 'first', 'a'), of(1, 'first', 'b'), of(2, 'second', 'b')];
+  return [...two, ...range(others).map((i) => of(3 + i, `query ${i}`, `passage ${i}`))];
+}
+
+test('what answers a query in a record outside the batch is no negative within: such records never meet', () => {
+  const records = manyToMany(7);
+  const answers = answersOf(records);
+  for (const plan of plans(sampler(records, { sampler: 'monolingual' }), 300)) {
+    assert.equal(plan.pairs.length, 8);
+    assertApart(plan, records, answers);
+  }
+  const byId = records.map((r, i) => ({
+    ...r,
+    positive: { en: `passage ${i}` },
+    positiveId: r.positive.en!,
+  }));
+  for (const { pairs } of plans(sampler(byId, { sampler: 'monolingual' }), 300)) {
+    assert.equal(pairs.filter(({ record }) => record < 3).length, 1);
+  }
+  assert.deepEqual([...groupsOfConflict([0, 2, 5], SharedTexts.among(records))], [0, 0, 2]);
+  assert.deepEqual([...groupsOfConflict([2, 5, 0], SharedTexts.among(records))], [0, 1, 0]);
 });
 
 test('masked duplicates meet: batches are full, and what shares a text, also by way of others, is one group', () => {
@@ -62,9 +114,9 @@ test('masked duplicates meet: batches are full, and what shares a text, also by 
   chain[2]!.query.en = ' QUERY 0 in EN';
   chain[4]!.query.en = chain[3]!.query.en!;
   chain[4]!.positive.en = chain[2]!.positive.en!;
-  assert.deepEqual([...groupsOfSharing(chain)], [0, 1, 0, 0, 0]);
+  assert.deepEqual([...groupsOfConflict(range(5), SharedTexts.among(chain))], [0, 1, 0, 0, 0]);
   const byId = [0, 1, 2].map((n) => ({ ...record(n, 'en'), positiveId: n === 1 ? 'other' : 'same' }));
-  assert.deepEqual([...groupsOfSharing(byId)], [0, 1, 0]);
+  assert.deepEqual([...groupsOfConflict(range(3), SharedTexts.among(byId))], [0, 1, 0]);
 });
 
 test('a question in two records keeps them apart when each comes in another language', () => {
@@ -89,7 +141,7 @@ test('a query that equals a positive, or a text that one record has twice, keeps
   const records = parallel(6, 'en de');
   for (const r of records) r.query.de = r.query.en!;
   records[0]!.positive.en = records[1]!.query.en!;
-  assert.equal(findSharedTexts(records).records, 0);
+  assert.equal(SharedTexts.among(records).records, 0);
   assert.equal(sampler(records).plan(0).pairs.length, 6);
 });
 
@@ -105,10 +157,13 @@ test('only texts of other records are kept, and they find each other', () => {
   const records = parallel(1000, 'en de');
   records[900]!.query.de = records[3]!.query.en!;
   records[901]!.positive.en = records[4]!.positive.en!;
-  const { offsets, hashes, records: sharing } = findSharedTexts(records);
-  const of = (r: number) => [...hashes.subarray(offsets[r]!, offsets[r + 1]!)];
-  assert.equal(sharing, 4);
-  assert.equal(hashes.length, 4);
-  assert.deepEqual([of(3), of(4)], [of(900), of(901)]);
-  assert.deepEqual(of(5), []);
+  const shared = SharedTexts.among(records);
+  assert.equal(shared.records, 4);
+  const [query, ...noMore] = shared.of(3);
+  assert.deepEqual([noMore, [...shared.of(900)], [...shared.of(5)]], [[], [query], []]);
+  assert.deepEqual([...shared.holders(query!)], [3, 900]);
+  const [positive] = shared.of(4);
+  assert.deepEqual([...shared.holders(positive!)], [4, 901]);
+  assert.deepEqual([shared.isQuery(query!), shared.isQuery(positive!)], [true, false]);
+  assert.deepEqual([shared.askingTheSame(900), shared.askingTheSame(901)], [[900, 3], [901]]);
 });

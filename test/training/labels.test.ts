@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { SharedTexts } from '#xlembed/batches/shared_texts.js';
 import type { ParallelRecord } from '#xlembed/datasets/records.js';
 import { Encoder } from '#xlembed/encoding/encoder.js';
 import { batchLabels } from '#xlembed/training/labels.js';
@@ -29,8 +30,12 @@ function labels(records: ParallelRecord[], given: Partial<TrainingOptions>) {
     inBatchNegatives: 'any',
   } as const;
   const all = { ...options, loss: 'info_nce' as const, ...given };
-  const texts = batchTexts({ n: 0, kind: 'cross_lingual', pairs }, records, ['a', 'b'], all);
-  return { ...batchLabels(pairs, records, texts, all), passages: texts.passages.map(({ text }) => text) };
+  const source = { languages: ['a', 'b'], shared: SharedTexts.among(records) };
+  const texts = batchTexts({ n: 0, kind: 'cross_lingual', pairs }, records, source, all);
+  return {
+    ...batchLabels(pairs, records, texts, source.shared, all),
+    passages: texts.passages.map(({ text }) => text),
+  };
 }
 
 test("a teacher's scores stand where the passages do, NaN elsewhere; a shared negative has one for each query", () => {
@@ -47,6 +52,10 @@ test('masks: groups of positives that share a text, languages of queries and pas
   assert.deepEqual([...masked.passageGroups!], [0, 0, -1, -1, -1]);
   assert.deepEqual([...masked.queryLanguages!], [0, 1]);
   assert.deepEqual([...masked.passageLanguages!], [1, 1, 1, 1, 1]);
+  // Record 5, outside the batch, asks what record 0 asks and is answered by record 3's positive.
+  const third = { ...RECORDS[5]!, query: RECORDS[0]!.query, positive: RECORDS[3]!.positive };
+  const apart = labels(RECORDS.with(5, third), { duplicates: 'mask' });
+  assert.deepEqual([...apart.passageGroups!], [0, 0, -1, -1, -1]);
 });
 
 test('distillation brings the scores nearer to the teacher; without scores it is refused', async () => {

@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { SharedTexts } from '#xlembed/batches/shared_texts.js';
 import type { ParallelRecord } from '#xlembed/datasets/records.js';
 import { Encoder } from '#xlembed/encoding/encoder.js';
 import { openModel } from '#xlembed/models/open_model.js';
@@ -103,12 +104,17 @@ const RECORDS: ParallelRecord[] = Array.from({ length: 12 }, (_, n) => ({
   negatives: { a: [`w${50 + ((n + 1) % 12)} w9`, 'w40 w41', 'w42'], b: [] },
 }));
 
+const drawnFrom = (records: ParallelRecord[]) => ({
+  languages: ['a', 'b'],
+  shared: SharedTexts.among(records),
+});
+
 test('texts of a batch: hard negatives, none that answers a query of the batch in any language', () => {
   const pair = (record: number) => ({ record, queryLanguage: 'b', positiveLanguage: 'a' });
   const plan = { n: 0, kind: 'cross_lingual' as const, pairs: [pair(0), pair(1)] };
   // Record 0's first negative is record 1's positive; both records share w40 w41 and w42.
   const options = (negatives: number) => ({ negatives, negativeLanguage: 'same' as const });
-  const { queries, passages } = batchTexts(plan, RECORDS, ['a', 'b'], options(2));
+  const { queries, passages } = batchTexts(plan, RECORDS, drawnFrom(RECORDS), options(2));
   assert.deepEqual(
     queries.map(({ text, language }) => `${language} ${text}`),
     ['b w30', 'b w31'],
@@ -118,8 +124,15 @@ test('texts of a batch: hard negatives, none that answers a query of the batch i
 
   // Record 1's answer in the other language, in another spelling.
   const other = { ...RECORDS[0]!, negatives: { a: ['W71  W8', 'w42'] } };
-  const found = batchTexts(plan, [other, RECORDS[1]!], ['a', 'b'], options(1)).passages;
+  const two = [other, RECORDS[1]!];
+  const found = batchTexts(plan, two, drawnFrom(two), options(1)).passages;
   assert.deepEqual(texts(found.slice(2)), ['w42', 'w52 w9']);
+
+  // Record 2, outside the batch, says that record 0's first negative answers record 1's query.
+  const third = { ...RECORDS[2]!, query: RECORDS[1]!.query, positive: { a: 'W71  W8' } };
+  const three = [other, { ...RECORDS[1]!, positive: { a: 'w51 w9' } }, third];
+  const left = batchTexts(plan, three, drawnFrom(three), options(1)).passages;
+  assert.deepEqual(texts(left.slice(2)), ['w42', 'w52 w9']);
 });
 
 test('hard negatives in the language of the positive, in others, or in any; never in one that is held out', () => {
@@ -130,8 +143,9 @@ test('hard negatives in the language of the positive, in others, or in any; neve
     kind: 'monolingual' as const,
     pairs: [{ record: 0, queryLanguage: 'a', positiveLanguage: 'a' }],
   };
+  const records = [{ ...first!, negatives }];
   const of = (negativeLanguage: 'same' | 'other' | 'any', count: number) =>
-    batchTexts(plan, [{ ...first!, negatives }], ['a', 'b'], { negatives: count, negativeLanguage })
+    batchTexts(plan, records, drawnFrom(records), { negatives: count, negativeLanguage })
       .passages.slice(1)
       .map(({ text, language }) => `${text} ${language}`);
   assert.deepEqual(of('same', 9), ['a1 a', 'a2 a']);
@@ -208,10 +222,19 @@ test('a Matryoshka size is compared by cosine too: the loss is that of embedding
   assert.equal(encoder.model.head.at(-1)!.type, 'normalize');
   const given = { batchSize: 6, steps: 1, seed: 5, dropout: false, matryoshkaSizes: [dimensions] };
   const trainer = await Trainer.create(encoder, RECORDS, given);
-  const { queries, passages } = batchTexts(trainer.sampler.plan(0), RECORDS, ['a', 'b'], trainer.options);
+  const { queries, passages } = batchTexts(
+    trainer.sampler.plan(0),
+    RECORDS,
+    trainer.sampler,
+    trainer.options,
+  );
   const cut = async (texts: { text: string }[], role: 'query' | 'passage') => {
     const prompt = trainer.options[`${role}Prompt`];
-    const { data, rows, dimensions: all } = await encoder.encode(
+    const {
+      data,
+      rows,
+      dimensions: all,
+    } = await encoder.encode(
       texts.map(({ text }) => text),
       { prompt },
     );

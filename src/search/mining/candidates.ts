@@ -1,4 +1,4 @@
-import { findSharedTexts, normalizeText } from '../../batches/shared_texts.js';
+import { normalizeText, SharedTexts } from '../../batches/shared_texts.js';
 import type { ParallelRecord } from '../../datasets/records.js';
 
 /** A passage that may become a negative: equal texts of one language are one candidate. */
@@ -14,7 +14,7 @@ export class CandidatePool {
   readonly byLanguage = new Map<string, number[]>();
   readonly #rows = new Map<string, number>();
   readonly #own: number[][];
-  readonly #relatives: Map<number, number[]>;
+  readonly #shared: SharedTexts;
 
   constructor(records: readonly ParallelRecord[], languages: readonly string[]) {
     this.#own = records.map(({ positive }) =>
@@ -22,7 +22,7 @@ export class CandidatePool {
         positive[language] === undefined ? [] : [this.#add(positive[language], language)],
       ),
     );
-    this.#relatives = relativesOf(records);
+    this.#shared = SharedTexts.among(records);
   }
 
   /** Row of a record's positive. */
@@ -32,8 +32,11 @@ export class CandidatePool {
 
   /** Rows that may answer a record's query: its positives, and those of records that share a text with it. */
   answers(record: number): Set<number> {
-    const others = (this.#relatives.get(record) ?? []).flatMap((other) => this.#own[other]!);
-    return new Set([...this.#own[record]!, ...others]);
+    const rows = new Set(this.#own[record]!);
+    for (const text of this.#shared.of(record)) {
+      for (const other of this.#shared.holders(text)) for (const row of this.#own[other]!) rows.add(row);
+    }
+    return rows;
   }
 
   #add(text: string, language: string): number {
@@ -50,26 +53,3 @@ export class CandidatePool {
 }
 
 const keyOf = (text: string, language: string) => `${language}\n${normalizeText(text)}`;
-
-/** Record -> the other records with a query, a positive or the id of a positive in common. */
-function relativesOf(records: readonly ParallelRecord[]): Map<number, number[]> {
-  const { offsets, hashes } = findSharedTexts(records);
-  const having = new Map<number, number[]>();
-  const each = (visit: (record: number, hash: number) => void) => {
-    for (let record = 0; record < records.length; record++) {
-      for (let i = offsets[record]!; i < offsets[record + 1]!; i++) visit(record, hashes[i]!);
-    }
-  };
-  each((record, hash) => {
-    const list = having.get(hash);
-    if (list) list.push(record);
-    else having.set(hash, [record]);
-  });
-  const relatives = new Map<number, Set<number>>();
-  each((record, hash) => {
-    const found = relatives.get(record) ?? new Set();
-    for (const other of having.get(hash)!) if (other !== record) found.add(other);
-    relatives.set(record, found);
-  });
-  return new Map([...relatives].map(([record, others]) => [record, [...others]]));
-}
