@@ -28,8 +28,8 @@ export interface SamplerDescription {
   heldOutLanguages: string[];
   /** Held-out language -> texts of the data in it (queries, positives, negatives). */
   heldOutTexts: Record<string, number>;
-  /** Data sets with their records and the share of the pairs that they are meant to give. */
-  datasets: { name: string; records: number; share: number }[];
+  /** Data sets with their records and, where they have weights, the share of the pairs that they are meant to give. */
+  datasets: { name: string; records: number; share?: number }[];
   /** [query language][positive language], in the order of `languages`: number of records that have both. */
   counts: number[][];
   /** Cells that are drawn; probabilities within each list sum to 1. */
@@ -55,7 +55,7 @@ export interface SamplerParts {
 
 export function describeSampler(parts: SamplerParts): SamplerDescription {
   const { options, heldOutTexts, counts, records, unreachableRecords, recordsSharingTexts } = parts;
-  const { sampler, alpha, batchSize, languages, datasets } = options;
+  const { sampler, alpha, batchSize, languages, datasets, weighted } = options;
   const total = datasets.reduce((sum, { weight }) => sum + weight, 0);
   const reaches = ({ groups }: Draw) => groups.every(({ reachable }) => reachable >= batchSize);
   return {
@@ -64,7 +64,8 @@ export function describeSampler(parts: SamplerParts): SamplerDescription {
     heldOutLanguages: Object.keys(heldOutTexts),
     heldOutTexts,
     datasets: datasets.map(({ name, first, end, weight }) => ({
-      ...{ name, records: end - first, share: weight / total },
+      ...{ name, records: end - first },
+      ...(weighted && { share: weight / total }),
     })),
     counts: languages.map((_, x) =>
       languages.map((_, y) => counts.reduce((sum, matrix) => sum + matrix[x]![y]!, 0)),
@@ -125,7 +126,7 @@ function kinds(alpha: Alpha): string {
 }
 
 const datasetText = ({ name, records, share }: SamplerDescription['datasets'][number]) =>
-  `${name} ${percent(share)} (${records} records)`;
+  `${name} ${share === undefined ? '' : `${percent(share)} `}(${records} records)`;
 
 function heldOutText(texts: Record<string, number>): string {
   const each = Object.entries(texts).map(([language, count]) => `${language} (${count} texts)`);

@@ -62,27 +62,42 @@ function makeGroup(
   };
 }
 
-/** Integers: within a data set by languageWeights times the pair's own weight, between data sets by theirs. */
+/**
+ * Integers. Records are drawn as if all data sets were one, by the languages alone; where data sets have weights, those
+ * come first, and the languages within each. The cells come data set by data set.
+ */
 function weigh(cells: readonly Cell[], languages: readonly string[], options: ResolvedOptions): number[] {
-  const { datasets, languageWeights, languagePairs } = options;
-  const byLanguage = new Array<number>(cells.length).fill(0);
-  for (const d of datasets.keys()) {
-    const own = [...cells.keys()].filter((i) => cells[i]!.dataset === d);
-    const counts = own.map((i) => cells[i]!.count);
-    for (const [k, weight] of cellWeights(counts, languageWeights).entries()) byLanguage[own[k]!] = weight;
-  }
-  if (datasets.length === 1 && languagePairs.every(({ weight = 1 }) => weight === 1)) return byLanguage;
+  const { datasets, weighted, languagePairs } = options;
+  if (datasets.length === 1 && languagePairs.every(({ weight = 1 }) => weight === 1))
+    return weighPairs(cells, languages, options);
 
-  const paired = byLanguage.map((weight, i) => weight * pairWeight(cells[i]!, languages, languagePairs));
-  const sums = datasets.map((_, d) =>
-    paired.reduce((sum, weight, i) => sum + (cells[i]!.dataset === d ? weight : 0), 0),
-  );
-  const shares = paired.map((weight, i) => {
-    const { dataset } = cells[i]!;
-    return (datasets[dataset]!.weight * weight) / sums[dataset]!;
+  const pools = weighted
+    ? datasets.map(({ weight }, d) => ({ weight, own: cells.filter(({ dataset }) => dataset === d) }))
+    : [{ weight: 1, own: cells }];
+  const shares = pools.flatMap(({ weight, own }) => {
+    const paired = weighPairs(own, languages, options);
+    const total = paired.reduce((a, b) => a + b, 0);
+    return paired.map((value) => (weight * value) / total);
   });
   const largest = shares.reduce((a, b) => Math.max(a, b), 0);
   return shares.map((share) => Math.max(1, Math.round((share / largest) * UNIT)));
+}
+
+/** Every pair of languages by languageWeights times its own weight, shared out to its cells by their records. */
+function weighPairs(
+  cells: readonly Cell[],
+  languages: readonly string[],
+  { languageWeights, languagePairs }: ResolvedOptions,
+): number[] {
+  const keyOf = ({ query, positive }: Cell) => query * languages.length + positive;
+  const counts = new Map<number, number>();
+  for (const cell of cells) counts.set(keyOf(cell), (counts.get(keyOf(cell)) ?? 0) + cell.count);
+  const drawn = cellWeights([...counts.values()], languageWeights);
+  const weights = new Map([...counts.keys()].map((key, i) => [key, drawn[i]!]));
+  return cells.map((cell) => {
+    const weight = weights.get(keyOf(cell))! * pairWeight(cell, languages, languagePairs);
+    return weight * (cell.count / counts.get(keyOf(cell))!);
+  });
 }
 
 function pairWeight(cell: Cell, languages: readonly string[], pairs: readonly LanguagePair[]): number {

@@ -51,7 +51,10 @@ export interface Dataset {
   name: string;
   /** Number of its records. */
   records: number;
-  /** How often it is drawn. Default: the number of its records. */
+  /**
+   * How often it is drawn. Where a data set has one, languages are drawn within a data set, and the default is the
+   * number of its records; where none has, all are drawn from as if they were one.
+   */
   weight?: number | undefined;
 }
 
@@ -67,6 +70,8 @@ export interface ResolvedOptions {
   /** In code unit order, so that the order they were given in changes no batch. */
   languages: string[];
   datasets: readonly (RecordRange & { name: string; weight: number })[];
+  /** Whether a data set was given a weight. */
+  weighted: boolean;
   oneDatasetPerBatch: boolean;
   duplicates: 'avoid' | 'mask';
 }
@@ -103,6 +108,7 @@ export function resolveOptions(
     ...{ sampler, alpha: fixed[sampler], batches: options.batches ?? 1000, languageWeights, languagePairs },
     ...{ batchSize, seed, languages },
     datasets: resolveDatasets(options.datasets, records),
+    weighted: options.datasets?.some(({ weight }) => weight !== undefined) ?? false,
     oneDatasetPerBatch: options.oneDatasetPerBatch ?? false,
     duplicates: options.duplicates ?? 'avoid',
   };

@@ -28,11 +28,14 @@ import { SharedTexts } from './shared_texts.js';
  * - hybrid: monolingual with probability alpha, else cross-lingual.
  *
  * A record is then drawn uniformly from the cell. Cells are drawn by `languageWeights`: equal, proportional to
- * their records, or to records^(1 / temperature). With several data sets every one has a matrix of its own. A diagonal cell with one record is left out (its batch would
- * have no negatives), and so are cross-lingual pairs with a side of undetermined language.
+ * their records, or to records^(1 / temperature). With several data sets every one has a matrix of its own, and a pair of
+ * languages is drawn first, then the data set by its records in them; data sets with weights are drawn before the
+ * languages. A diagonal cell with one record is left out (its batch would have no negatives), and so are cross-lingual
+ * pairs with a side of undetermined language.
  *
  * The records must not change afterwards. Memory kept: 1 bit for each record, language and side, 8 bytes for
- * each text that a record shares with others and 8 for each such text, 4 bytes for each record of a cell that holds less than 1/8 of the records.
+ * each text that a record shares with others and 8 for each such text, 4 bytes for each record of a cell that holds less
+ * than 1/8 of the records.
  *
  * @throws {XlembedError} EMPTY_DATASET without records, INVALID_ARGUMENT for options that no dataset satisfies,
  *   SAMPLER_IMPOSSIBLE where the records cannot give a batch of two pairs of a kind that is asked for.

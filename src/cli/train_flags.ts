@@ -93,7 +93,7 @@ export function declareTrain(program: Command): Command {
     .option('--tokenizer <file>', 'tokenizer.json for --config')
     .requiredOption(
       '--data <file...>',
-      'JSONL, or JSONL=weight: parallel {id, query: {lang: text}, positive: {lang: text}} or flat {query, positive, negatives?, query_lang?, positive_lang?}',
+      'JSONL, or JSONL=weight (drawn before the languages): parallel {id, query: {lang: text}, positive: {lang: text}} or flat {query, positive, negatives?, query_lang?, positive_lang?}',
       data,
     )
     .requiredOption('--output <dir>', 'where the trained model goes')

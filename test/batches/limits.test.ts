@@ -123,7 +123,7 @@ test('the description is the matrix of counts with its probabilities', () => {
     languages: ['de', 'en'],
     heldOutLanguages: [],
     heldOutTexts: {},
-    datasets: [{ name: 'data', records: 10, share: 1 }],
+    datasets: [{ name: 'data', records: 10 }],
     counts: [
       [6, 6],
       [10, 6],

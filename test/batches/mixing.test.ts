@@ -141,6 +141,42 @@ test('two data sets in their natural proportion are one', () => {
   assert.ok(Math.abs(one! - two!) < 0.03 * one!, `${one} and ${two}`);
 });
 
+test('languages are drawn as if all files were one; weights of the files come before them', () => {
+  const languages = ['en', 'de', 'ru'];
+  const records = languages.flatMap((language, i) =>
+    range([90, 40, 20][i]!).map((k) => record(100 * i + k, language)),
+  );
+  const files = [
+    { name: 'en', records: 90 },
+    { name: 'de', records: 40 },
+    { name: 'ru', records: 20 },
+  ];
+  const of = (options: object) => sampler(records, { sampler: 'monolingual', ...options });
+  const drawn = (options: object) => {
+    const batches = plans(of(options), 2000).map(({ pairs }) => pairs[0]!.queryLanguage);
+    return languages.map((language) => batches.filter((found) => found === language).length);
+  };
+  for (const oneDatasetPerBatch of [false, true]) {
+    const equal = drawn({ datasets: files, oneDatasetPerBatch });
+    assert.ok(reducedChiSquare(equal, [1 / 3, 1 / 3, 1 / 3]) < 6, `${equal}`);
+  }
+  for (const languageWeights of ['equal', 'proportional', { temperature: 2 }] as const) {
+    const [one, three] = [undefined, files].map((datasets) =>
+      of({ languageWeights, datasets })
+        .describe()
+        .monolingual.map(({ queryLanguage, probability }) => [queryLanguage, probability.toFixed(6)])
+        .sort(),
+    );
+    assert.deepEqual(three, one);
+  }
+  const weighted = files.map((file, i) => ({ ...file, weight: [6, 3, 1][i]! }));
+  assert.ok(reducedChiSquare(drawn({ datasets: weighted }), [0.6, 0.3, 0.1]) < 6);
+  assert.match(
+    formatSamplerDescription(of({ datasets: files }).describe()),
+    /sets en \(90 records\), de \(40/,
+  );
+});
+
 test('data sets that do not add up, and weights of nothing, are refused', () => {
   for (const datasets of [[{ name: 'a', records: 7 }], [{ name: 'a', records: 150, weight: 0 }]]) {
     assert.throws(() => sampler(MIXED, { datasets }), { code: 'INVALID_ARGUMENT', message: /datasets/ });
