@@ -122,7 +122,7 @@ function kinds(alpha: Alpha): string {
   if (typeof alpha === 'object' && 'from' in alpha) {
     return `from ${percent(alpha.from)} to ${percent(alpha.to)} monolingual, the rest cross-lingual`;
   }
-  return `${percent(least)} to ${percent(largest)} monolingual by a list of steps, the rest cross-lingual`;
+  return `${percent(least)} to ${percent(largest)} monolingual by a list of batches, the rest cross-lingual`;
 }
 
 const datasetText = ({ name, records, share }: SamplerDescription['datasets'][number]) =>

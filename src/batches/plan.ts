@@ -25,7 +25,8 @@ export interface Sampler {
   /** The texts that records share, which tell what answers whose query. */
   readonly shared: SharedTexts;
   /**
-   * The pairs of batch n. Any order of calls, any machine: the same answer.
+   * The pairs of batch n. Any order of calls, any machine: the same answer. Drawn anew from all records, whatever
+   * other batches hold: there are no epochs.
    *
    * No pair of the batch holds an answer to another one's query, as far as texts can tell: every record
    * comes once, no two records share a query text, or a positive text, in any language (normalised:

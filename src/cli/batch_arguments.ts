@@ -10,7 +10,7 @@ export interface DataFlag {
   weight?: number;
 }
 
-/** `0.5`, linear `0.8..0.2`, or by steps `0=0.8,500=0.2`. */
+/** `0.5`, linear `0.8..0.2`, or from a batch on `0=0.8,500=0.2`. */
 export function alpha(text: string): Alpha {
   const [from, to, more] = text.split('..');
   if (to !== undefined && more === undefined) return { from: number(from!), to: number(to) };

@@ -121,7 +121,7 @@ export function declareTrain(program: Command): Command {
     )
     .option(
       '--alpha <share>',
-      'hybrid: probability of a monolingual batch: 0.5, linear 0.8..0.2, or by steps 0=0.8,500=0.2',
+      'hybrid: probability of a monolingual batch: 0.5, linear 0.8..0.2, or from a batch (not step) on: 0=0.8,500=0.2',
       alpha,
       defaults.alpha,
     )
@@ -181,7 +181,12 @@ export function declareTrain(program: Command): Command {
       positiveInteger,
       defaults.accumulate,
     )
-    .option('--steps <n>', 'training steps: updates of the weights', positiveInteger, defaults.steps)
+    .option(
+      '--steps <n>',
+      'training steps: updates of the weights (there are no epochs: each batch is drawn anew)',
+      positiveInteger,
+      defaults.steps,
+    )
     .option(
       '--learning-rate <rate>',
       `highest rate (default: ${LEARNING_RATE.pretrained}, with --config ${LEARNING_RATE.fresh})`,

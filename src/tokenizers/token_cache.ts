@@ -14,7 +14,7 @@ export interface TokenCacheCounts {
   empty: number;
 }
 
-/** Remembers the ids of texts: training meets every text once an epoch, in many batches. */
+/** Remembers the ids of texts: training meets a text again and again, in many batches. */
 export class TokenCache {
   readonly counts: TokenCacheCounts = { tokenized: 0, truncated: 0, replacedSurrogates: 0, empty: 0 };
   readonly #tokenizer: { tokenize(texts: readonly string[]): Promise<TokenizedTexts> };

@@ -10,7 +10,7 @@ import type { ScheduleName } from './schedule.js';
 /** What a run needs besides model and data; every field has a default that works. */
 export interface TrainingOptions extends EngineOptions {
   sampler: 'monolingual' | 'cross_lingual' | 'hybrid';
-  /** hybrid alone: probability of a monolingual batch, fixed or scheduled over the steps. */
+  /** hybrid alone: probability of a monolingual batch, fixed or scheduled over the batches. */
   alpha: Alpha;
   languageWeights: 'equal' | 'proportional' | { temperature: number };
   /** Languages to train on; undefined: every language of the data. */

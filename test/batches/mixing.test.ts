@@ -7,7 +7,7 @@ import { parallel, plans, range, record, reducedChiSquare, sampler } from './dat
 
 const share = (hits: number, all: number) => [hits, all - hits];
 
-test('alpha goes linearly from its first to its last value, or by steps', () => {
+test('alpha goes linearly from its first to its last value, or by a list of batches', () => {
   const linear = range(5).map((n) => alphaAt({ from: 1, to: 0 }, n, 5));
   assert.deepEqual(linear, [1, 0.75, 0.5, 0.25, 0]);
   assert.equal(alphaAt({ from: 1, to: 0.5 }, 99, 5), 0.5);

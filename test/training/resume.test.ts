@@ -90,8 +90,8 @@ test('a run left at any step goes on to the bits of one that was not', async () 
   assert.deepEqual(checkpoints.steps, [11, 12]);
 });
 
-test('resume in a later epoch, with gradients of several batches added up, is exact; batch n is a function of n', async () => {
-  // 24 records, 12 pairs a step: step 3 begins the second epoch, step 7 the fourth.
+test('resume where records come again, with gradients of several batches added up, is exact; batch n is a function of n', async () => {
+  // 24 records, 12 pairs a step: two steps draw as many pairs as there are records.
   const options = { accumulate: 2 };
   const whole = await train(undefined, { options });
   assert.ok(whole.events.every(({ pairs }) => pairs === 12));
