@@ -1,12 +1,11 @@
 import { writeFile } from 'node:fs/promises';
-import { type Lexicon, readLexicon } from '../batches/code_switching/lexicon.js';
+import { readLexicon } from '../batches/code_switching/lexicon.js';
 import type { Sampler } from '../batches/plan.js';
 import type { ParallelRecord } from '../datasets/records.js';
 import type { Encoder } from '../encoding/encoder.js';
 import { XlembedError } from '../errors.js';
 import { saveAdapter } from '../models/adapter.js';
-import type { ModelDescription } from '../models/open_model.js';
-import { loadNative, type NativeStepResult, type NativeTrainer, nativeCall } from '../native.js';
+import { type NativeStepResult, type NativeTrainer, nativeCall } from '../native.js';
 import type { ProcessGroup } from '../processes/process_group.js';
 import { prefetch } from '../scheduling/read_ahead.js';
 import type { TokenCacheCounts } from '../tokenizers/token_cache.js';
@@ -17,8 +16,8 @@ import {
   writeCheckpoint,
 } from './checkpoint.js';
 import type { Checkpoints } from './checkpoints.js';
-import { learningRateFactors } from './engine_options.js';
 import { distils } from './labels.js';
+import { createNativeTrainer } from './native_trainer.js';
 import { resolveTrainingOptions, type TrainingOptions } from './options.js';
 import type { PreparedBatch } from './prepare.js';
 import { RunBatches } from './run_batches.js';
@@ -80,17 +79,17 @@ export class Trainer {
   private constructor(
     encoder: Encoder,
     native: NativeTrainer,
-    records: readonly ParallelRecord[],
+    batches: RunBatches,
+    identity: RunIdentity,
     options: TrainingOptions,
-    lexicons: readonly Lexicon[],
     group: ProcessGroup | undefined,
   ) {
     this.options = options;
     this.#group = group;
-    this.#batches = new RunBatches(encoder.tokenizer, records, options, lexicons, group);
+    this.#batches = batches;
     this.#encoder = encoder;
     this.#native = native;
-    this.#identity = new RunIdentity(encoder, records, options);
+    this.#identity = identity;
   }
 
   /**
@@ -107,27 +106,15 @@ export class Trainer {
     const options = resolveTrainingOptions(given);
     checkScores(records, options);
     const lexicons = await Promise.all((options.codeSwitching?.lexicons ?? []).map(readLexicon));
-    const { lora, seed } = options;
-    if (lora) await nativeCall(() => encoder.native.addAdapters({ ...lora, seed }));
-    const native = await nativeCall(() =>
-      loadNative().createTrainer(
-        encoder.native,
-        {
-          ...options,
-          negativeLanguages: options.inBatchNegatives,
-          learningRateFactors: learningRateFactors(options, encoder.model.backbone),
-          normalize: needsNormalization(encoder.model, options),
-        },
-        processGroup?.native,
-      ),
-    );
-    const trainer = new Trainer(encoder, native, records, options, lexicons, processGroup);
-    if (processGroup) {
-      const { data, model } = await trainer.#identity.fingerprints();
+    const batches = new RunBatches(encoder.tokenizer, records, options, lexicons, processGroup);
+    const identity = new RunIdentity(encoder, records, options);
+    const native = await createNativeTrainer(encoder, options, processGroup, async (created) => {
+      if (!processGroup) return;
+      const { data, model } = await identity.fingerprints();
       const alike = { 'training options': JSON.stringify(options), 'records or lexicons': data, model };
-      await processGroup.agree({ ...alike, weights: await nativeCall(() => native.fingerprint()) });
-    }
-    return trainer;
+      await processGroup.agree({ ...alike, weights: await nativeCall(() => created.fingerprint()) });
+    });
+    return new Trainer(encoder, native, batches, identity, options, processGroup);
   }
 
   /** Plans the batches. */
@@ -349,14 +336,6 @@ function checkScores(records: readonly ParallelRecord[], options: TrainingOption
     `the loss ${options.loss} needs a teacher's scores, and no record has any`,
     'give the records positive_score and negative_scores',
   );
-}
-
-/** Training compares as retrieval will: by cosine, whether or not the model's own head normalises, or is passed by. */
-function needsNormalization(
-  { head, similarity }: ModelDescription,
-  { embeddingLayer }: TrainingOptions,
-): boolean {
-  return similarity === 'cosine' && (head.at(-1)?.type !== 'normalize' || embeddingLayer !== undefined);
 }
 
 function watchedValue(measures: Record<string, number>, name: string): number {
