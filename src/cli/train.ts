@@ -107,7 +107,7 @@ function checkFolders({ output, overwrite, resume }: TrainFlags, working: string
   if (existsSync(output) && !overwrite) {
     throw new XlembedError('FILE_EXISTS', `${output} exists`, 'name another --output, or give --overwrite');
   }
-  if (!existsSync(join(working, 'checkpoints')) || overwrite || resume) return;
+  if (overwrite || resume || !Checkpoints.areIn(join(working, 'checkpoints'))) return;
   throw new XlembedError(
     'FILE_EXISTS',
     `${working} holds a run that was interrupted`,

@@ -5,7 +5,7 @@ import type { CodeSwitchingOptions } from '../batches/code_switching/switcher.js
 import type { Dataset, LanguagePair } from '../batches/options.js';
 import { invalidArgument } from '../errors.js';
 import { ENGINE_DEFAULTS, type EngineOptions, engineShape } from './engine_options.js';
-import type { ScheduleName } from './schedule.js';
+import { learningRateAt, type ScheduleName } from './schedule.js';
 
 /** What a run needs besides model and data; every field has a default that works. */
 export interface TrainingOptions extends EngineOptions {
@@ -163,5 +163,7 @@ export function resolveTrainingOptions(given: Partial<TrainingOptions>): Trainin
     );
     throw invalidArgument(name, problem.message.replace(/^Invalid input: expected /, ''), value);
   }
+  // Refuses a warm-up that is longer than the run.
+  learningRateAt(0, options);
   return options;
 }

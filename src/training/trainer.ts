@@ -9,6 +9,7 @@ import { type NativeStepResult, type NativeTrainer, nativeCall } from '../native
 import type { ProcessGroup } from '../processes/process_group.js';
 import { prefetch } from '../scheduling/read_ahead.js';
 import type { TokenCacheCounts } from '../tokenizers/token_cache.js';
+import { checkModel } from './check_model.js';
 import {
   readCheckpointState,
   readCheckpointTensors,
@@ -93,7 +94,8 @@ export class Trainer {
   }
 
   /**
-   * Throws INVALID_ARGUMENT for a wrong option, SAMPLER_IMPOSSIBLE when the records cannot make such batches, and what
+   * Throws INVALID_ARGUMENT for a wrong option, MODEL_UNSUPPORTED for one that this model does not know,
+   * SAMPLER_IMPOSSIBLE when the records cannot make such batches, and what
    * readLexicon throws; in a process group PROCESSES_DIFFER unless options, records, model and weights are the same in
    * all of them, and PROCESS_LOST.
    */
@@ -104,6 +106,7 @@ export class Trainer {
     { processGroup }: { processGroup?: ProcessGroup | undefined } = {},
   ): Promise<Trainer> {
     const options = resolveTrainingOptions(given);
+    checkModel(encoder, options);
     checkScores(records, options);
     const lexicons = await Promise.all((options.codeSwitching?.lexicons ?? []).map(readLexicon));
     const batches = new RunBatches(encoder.tokenizer, records, options, lexicons, processGroup);

@@ -102,6 +102,28 @@ test('options that cannot be', () => {
   refused(['train', '--model', MODEL, '--data', data, '--output', at('there')], 'FILE_EXISTS', /there/);
 });
 
+test('what the first step would refuse is refused before it, and the corrected command starts', () => {
+  const data = write('three.jsonl', `${RECORD}\n${SECOND}\n`);
+  const command = (...more: string[]) =>
+    train(data, '--sampler', 'monolingual', '--output', at('late'), ...more);
+  refused(command('--warmup-steps', '20'), 'INVALID_ARGUMENT', /from 0 to 2 for warmupSteps, received 20/);
+  refused(
+    command('--matryoshka', '24,64'),
+    'INVALID_ARGUMENT',
+    /from 1 to 24 for matryoshkaSizes, received 64/,
+  );
+  refused(
+    command('--embedding-layer', '9'),
+    'INVALID_ARGUMENT',
+    /from 0 to 2 for embeddingLayer, received 9/,
+  );
+  assert.ok(!existsSync(at('late.partial')));
+  // Left by a run that ended before its first checkpoint.
+  mkdirSync(join(at('late.partial'), 'checkpoints'), { recursive: true });
+  const { status, stderr } = xlembed(...command('--matryoshka', '24,8'));
+  assert.equal(status, 0, stderr);
+});
+
 test('malformed lines can be left out and are counted', () => {
   const data = write('some.jsonl', `${RECORD}\nnot json\n${SECOND}\n`);
   const { status, stderr } = xlembed(

@@ -94,6 +94,26 @@ test('LASER-2: dropout lies between the layers, and repeats for a seed', async (
   assert.ok(Math.abs(losses[3]! - laserGolden.training.losses[0]!) <= 2e-5 * losses[3]!);
 });
 
+const RECORDS: ParallelRecord[] = Array.from({ length: 10 }, (_, n) => ({
+  id: `r${n}`,
+  query: { a: laserGolden.texts[n]!.text },
+  positive: { a: `${laserGolden.texts[n]!.text} ${n}` },
+}));
+
+test('LASER-2: what an LSTM cannot do is refused before the first step', async () => {
+  const encoder = await Encoder.load(LASER, { device });
+  for (const option of [
+    { embeddingLayer: 1 },
+    { recomputeActivations: true },
+    { precision: 'bfloat16' },
+  ] as const) {
+    await assert.rejects(Trainer.create(encoder, RECORDS, { sampler: 'monolingual', ...option }), {
+      code: 'MODEL_UNSUPPORTED',
+    });
+  }
+  await encoder.dispose();
+});
+
 test('LASER-2: training from texts compares by cosine, learns, and is saved with what it learnt', async () => {
   const words = laserGolden.texts.filter(({ ids }) => ids.length > 12).map(({ text }) => text);
   const records: ParallelRecord[] = Array.from({ length: 10 }, (_, n) => ({
