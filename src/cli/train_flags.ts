@@ -203,7 +203,7 @@ export function declareTrain(program: Command): Command {
       defaults.maxGradientNorm,
     )
     .option('--temperature <t>', 'of the contrastive loss', number, defaults.temperature)
-    .option('--symmetric', 'also the loss from passages to queries')
+    .option('--symmetric', 'info_nce: also the loss from passages to queries')
     .addOption(
       new Option('--loss-precision <type>', 'what the matrix products of the loss multiply')
         .choices(['float32', 'bfloat16'])

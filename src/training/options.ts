@@ -44,6 +44,7 @@ export interface TrainingOptions extends EngineOptions {
   epsilon: number;
   maxGradientNorm: number;
   temperature: number;
+  /** info_nce: also the loss from passages to queries. */
   symmetric: boolean;
   /**
    * What the loss's matrix products multiply; sums stay float32. bfloat16 is about twice as fast; the CPU takes integers
@@ -162,6 +163,9 @@ export function resolveTrainingOptions(given: Partial<TrainingOptions>): Trainin
       options,
     );
     throw invalidArgument(name, problem.message.replace(/^Invalid input: expected /, ''), value);
+  }
+  if (options.symmetric && options.loss !== 'info_nce') {
+    throw invalidArgument('symmetric', `false with the loss ${options.loss}`, true, 'info_nce alone has it');
   }
   // Refuses a warm-up that is longer than the run.
   learningRateAt(0, options);
