@@ -68,6 +68,7 @@ export async function validationOptions(
     },
     watch: {
       measure: flags.watch ?? (loss ? 'loss' : 'multilingual_map'),
+      task: task.name,
       patience: flags.patience,
     },
   };

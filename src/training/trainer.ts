@@ -25,7 +25,7 @@ import { RunBatches } from './run_batches.js';
 import { RunIdentity } from './run_identity.js';
 import { learningRateAt } from './schedule.js';
 import { countsOf, readCounts, type StepEvent, sum, wholeStep } from './step_event.js';
-import { Watch, type WatchOptions, type WatchState } from './watch.js';
+import { checkSameWatch, Watch, type WatchOptions, type WatchState } from './watch.js';
 
 export interface ValidationOptions {
   /** Steps from one evaluation to the next; one more comes after the last step. */
@@ -142,8 +142,8 @@ export class Trainer {
 
   /**
    * Trains from the step reached to the last one; leave the loop to stop early. Throws LOSS_NOT_FINITE after three such
-   * steps in a row, with the plans of their batches on disk, and FILE_WRITE_FAILED where a checkpoint cannot be
-   * written: those before it stay.
+   * steps in a row, with the plans of their batches on disk, FILE_WRITE_FAILED where a checkpoint cannot be written:
+   * those before it stay, and RESUME_REFUSED when something else is watched than before.
    */
   async *run(options: RunOptions = {}): AsyncGenerator<StepEvent, void, undefined> {
     const { steps } = this.options;
@@ -278,6 +278,7 @@ export class Trainer {
   }
 
   #watch(validation: ValidationOptions | undefined): Watch | undefined {
+    if (this.#watched) checkSameWatch(this.#watched, validation?.watch);
     if (!validation?.watch) return undefined;
     const watch = new Watch(validation.watch);
     if (this.#watched) watch.restore(this.#watched);

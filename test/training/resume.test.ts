@@ -194,6 +194,29 @@ test('the best model is kept, training stops when patience ends, and a resume re
   assert.equal(rest.hash, atFour.hash);
 });
 
+test('a resume that watches another measure, or the same on other data, is refused; old checkpoints do not say', async () => {
+  const checkpoints = await fresh();
+  const watching = (measure: string, task?: string): RunOptions => ({
+    validation: {
+      every: 2,
+      measure: async (step) => ({ loss: 3 - step / 10, accuracy: step / 10 }),
+      watch: { measure, task },
+    },
+  });
+  await train(checkpoints, { run: watching('loss', 'one'), until: 4 });
+  const refused = (run: RunOptions, message: RegExp) =>
+    assert.rejects(train(checkpoints, { run }), { code: 'RESUME_REFUSED', message });
+  await refused(watching('accuracy', 'one'), /by loss on one, and now accuracy on one is watched/);
+  await refused(watching('loss', 'two'), /by loss on one, and now loss on two is watched/);
+  await refused({}, /now nothing is watched/);
+  const state = join(checkpoints.latest!, 'state.json');
+  const { watch, ...rest } = JSON.parse(readFileSync(state, 'utf8'));
+  const { best, evaluationsSinceBest } = watch;
+  writeFileSync(state, JSON.stringify({ ...rest, watch: { best, evaluationsSinceBest } }));
+  const last = await train(checkpoints, { run: watching('loss', 'two') });
+  assert.deepEqual([last.events.length, last.trainer.best?.step], [8, 12]);
+});
+
 test('a measure that no evaluation gives is refused by name', async () => {
   const run = validation([1]);
   run.validation!.watch = { measure: 'map' };
