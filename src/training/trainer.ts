@@ -216,22 +216,23 @@ export class Trainer {
 
   /**
    * A function that gives mean loss and in-batch accuracy on held-out records, without dropout, code switching or (but
-   * in distillation) hard negatives: over the same batches at every call, at most `batches`.
+   * in distillation) hard negatives: over the same batches at every call. They are in the training languages, and
+   * monolingual as often as alpha, scheduled or not, makes those of the whole run.
    */
   lossOn(
     records: readonly ParallelRecord[],
     batches = 16,
   ): () => Promise<{ loss: number; accuracy: number }> {
-    const { count, prepare } = this.#batches.ofOthers(records, batches);
+    const prepare = this.#batches.ofOthers(records, batches);
     return async () => {
       const mean = { loss: 0, accuracy: 0 };
-      for (let n = 0; n < count; n++) {
+      for (let n = 0; n < batches; n++) {
         const batch = await prepare(n);
         const { loss, accuracy } = await nativeCall(() =>
           this.#native.evaluate({ ...batch, step: n, learningRate: 0 }),
         );
-        mean.loss += loss / count;
-        mean.accuracy += accuracy / count;
+        mean.loss += loss / batches;
+        mean.accuracy += accuracy / batches;
       }
       return mean;
     };
