@@ -16,6 +16,7 @@ import { EventLog, LOG_FILE, TENSORBOARD_FOLDER } from '../training/events/event
 import { Trainer } from '../training/trainer.js';
 import { createConsole, settingsLines, silentConsole } from './console.js';
 import { readDatasets } from './datasets.js';
+import { checkDependences } from './dependent_flags.js';
 import { Interrupt } from './interrupt.js';
 import { runTraining, type TrainingTotals } from './run_training.js';
 import {
@@ -32,7 +33,8 @@ export function addTrain(program: Command): void {
   declareTrain(program).action(train);
 }
 
-async function train(flags: TrainFlags): Promise<void> {
+async function train(flags: TrainFlags, command: Command): Promise<void> {
+  checkDependences(command);
   const processGroup = await ProcessGroup.join({
     device: trainingDevice(flags),
     timeout_ms: flags.processTimeout * 1000,

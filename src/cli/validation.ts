@@ -2,10 +2,9 @@ import type { Dataset } from '../batches/options.js';
 import type { ParallelRecord } from '../datasets/records.js';
 import { splitRecords } from '../datasets/split_records.js';
 import type { Encoder } from '../encoding/encoder.js';
-import { XlembedError } from '../errors.js';
 import { recordsTask } from '../evaluation/tasks/records_task.js';
 import { openTask } from '../evaluation/tasks/registry.js';
-import type { RetrievalTask, Task } from '../evaluation/tasks/task.js';
+import type { RetrievalTask } from '../evaluation/tasks/task.js';
 import type { Trainer, ValidationOptions } from '../training/trainer.js';
 import type { Console } from './console.js';
 import { evaluateEncoder } from './evaluate_encoder.js';
@@ -52,7 +51,11 @@ export async function validationOptions(
   heldOut: readonly ParallelRecord[],
   console: Console,
 ): Promise<ValidationOptions | undefined> {
-  const benchmark = await openBenchmark(flags);
+  const { evalTask, evalData } = flags;
+  const benchmark =
+    evalTask !== undefined && evalData !== undefined
+      ? await openTask(evalTask, { data: evalData })
+      : undefined;
   if (heldOut.length === 0 && !benchmark) return undefined;
   const loss = heldOut.length > 0 ? trainer.lossOn(heldOut) : undefined;
   const task = benchmark ?? heldOutTask(trainer, heldOut);
@@ -72,16 +75,6 @@ export async function validationOptions(
       patience: flags.patience,
     },
   };
-}
-
-async function openBenchmark({ evalTask, evalData }: TrainFlags): Promise<Task | undefined> {
-  if (evalTask === undefined && evalData === undefined) return undefined;
-  if (evalTask !== undefined && evalData !== undefined) return openTask(evalTask, { data: evalData });
-  throw new XlembedError(
-    'INVALID_ARGUMENT',
-    'expected both --eval-task and --eval-data',
-    'xlembed train --help',
-  );
 }
 
 /** The training languages alone: what is zero-shot must not choose the model. */

@@ -133,6 +133,25 @@ test('malformed lines can be left out and are counted', () => {
   assert.match(stderr, /1 malformed/);
 });
 
+test('wrong usage: an option of training without what it needs', () => {
+  const orphans = [
+    [['--lora-alpha', '8'], '--lora-rank'],
+    [['--code-switch', '0.3'], '--lexicon'],
+    [['--switch-queries-to', 'de'], '--lexicon'],
+    [['--loss', 'triplet', '--symmetric'], '--loss info_nce'],
+    [['--loss', 'triplet', '--learn-temperature', '100'], '--loss info_nce'],
+    [['--margin', '0.2'], '--loss triplet'],
+    [['--pooling', 'first'], '--config'],
+    [['--eval-task', 'xquad-r'], '--eval-data'],
+    [['--watch', 'loss'], '--eval-records or --eval-task'],
+  ] as const;
+  for (const [flags, needs] of orphans) {
+    const { status, stderr } = xlembed(...train(at('nowhere.jsonl'), ...flags));
+    assert.equal(status, 2, stderr);
+    assert.ok(stderr.includes(`needs ${needs}\n`), stderr.slice(0, 200));
+  }
+});
+
 test('wrong usage: exit code 2 and the way to the help', () => {
   const { status, stderr } = xlembed('train', '--steps', 'many');
   assert.equal(status, 2);
