@@ -56,6 +56,7 @@ async function trainTogether(flags: TrainFlags, processGroup: ProcessGroup | und
   const encoder = await openEncoder(flags, console);
   const options = trainingOptions(flags, encoder, data.datasets);
   const trainer = await Trainer.create(encoder, data.records, options, { processGroup });
+  const validation = await validationOptions(flags, trainer, encoder, data.validation, console);
   const sampled = trainer.sampler.describe();
   const settings = settingsOf(flags, trainer, encoder, data);
   const notes = [...encoder.model.notes, ...read.skipped];
@@ -70,7 +71,6 @@ async function trainTogether(flags: TrainFlags, processGroup: ProcessGroup | und
     console.info(`resumed after step ${trainer.steps}`);
   }
   for (const note of notes) console.info(`note: ${note}`);
-  const validation = await validationOptions(flags, trainer, encoder, data.validation, console);
   const log = isFirst ? await EventLog.open(working, trainer.steps) : undefined;
   const totals = await runTraining(trainer, console, {
     label: 'training',

@@ -107,7 +107,7 @@ export function declareTrain(program: Command): Command {
     .option('--eval-data <dir>', "folder with that benchmark's files")
     .option(
       '--watch <measure>',
-      'decides which model is kept: loss, accuracy, cross_lingual_map, ... (default: loss; of a benchmark multilingual_map)',
+      'decides which model is kept: loss, accuracy, cross_lingual_map, ... (default: loss; of a benchmark alone multilingual_map or what its kind has)',
     )
     .option(
       '--patience <n>',
