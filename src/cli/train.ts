@@ -16,6 +16,7 @@ import { EventLog, LOG_FILE, TENSORBOARD_FOLDER } from '../training/events/event
 import { Trainer } from '../training/trainer.js';
 import { createConsole, settingsLines, silentConsole } from './console.js';
 import { readDatasets } from './datasets.js';
+import { checkDependences } from './dependent_flags.js';
 import { Interrupt } from './interrupt.js';
 import { runTraining, type TrainingTotals } from './run_training.js';
 import {
@@ -32,7 +33,8 @@ export function addTrain(program: Command): void {
   declareTrain(program).action(train);
 }
 
-async function train(flags: TrainFlags): Promise<void> {
+async function train(flags: TrainFlags, command: Command): Promise<void> {
+  checkDependences(command);
   const processGroup = await ProcessGroup.join({
     device: trainingDevice(flags),
     timeout_ms: flags.processTimeout * 1000,
@@ -54,6 +56,7 @@ async function trainTogether(flags: TrainFlags, processGroup: ProcessGroup | und
   const encoder = await openEncoder(flags, console);
   const options = trainingOptions(flags, encoder, data.datasets);
   const trainer = await Trainer.create(encoder, data.records, options, { processGroup });
+  const validation = await validationOptions(flags, trainer, encoder, data.validation, console);
   const sampled = trainer.sampler.describe();
   const settings = settingsOf(flags, trainer, encoder, data);
   const notes = [...encoder.model.notes, ...read.skipped];
@@ -68,7 +71,6 @@ async function trainTogether(flags: TrainFlags, processGroup: ProcessGroup | und
     console.info(`resumed after step ${trainer.steps}`);
   }
   for (const note of notes) console.info(`note: ${note}`);
-  const validation = await validationOptions(flags, trainer, encoder, data.validation, console);
   const log = isFirst ? await EventLog.open(working, trainer.steps) : undefined;
   const totals = await runTraining(trainer, console, {
     label: 'training',
@@ -107,7 +109,7 @@ function checkFolders({ output, overwrite, resume }: TrainFlags, working: string
   if (existsSync(output) && !overwrite) {
     throw new XlembedError('FILE_EXISTS', `${output} exists`, 'name another --output, or give --overwrite');
   }
-  if (!existsSync(join(working, 'checkpoints')) || overwrite || resume) return;
+  if (overwrite || resume || !Checkpoints.areIn(join(working, 'checkpoints'))) return;
   throw new XlembedError(
     'FILE_EXISTS',
     `${working} holds a run that was interrupted`,

@@ -107,7 +107,7 @@ export function declareTrain(program: Command): Command {
     .option('--eval-data <dir>', "folder with that benchmark's files")
     .option(
       '--watch <measure>',
-      'decides which model is kept: loss, accuracy, cross_lingual_map, ... (default: loss; of a benchmark multilingual_map)',
+      'decides which model is kept: loss, accuracy, cross_lingual_map, ... (default: loss; of a benchmark alone multilingual_map or what its kind has)',
     )
     .option(
       '--patience <n>',
@@ -208,7 +208,7 @@ export function declareTrain(program: Command): Command {
       defaults.maxGradientNorm,
     )
     .option('--temperature <t>', 'of the contrastive loss', number, defaults.temperature)
-    .option('--symmetric', 'also the loss from passages to queries')
+    .option('--symmetric', 'info_nce: also the loss from passages to queries')
     .addOption(
       new Option('--loss-precision <type>', 'what the matrix products of the loss multiply')
         .choices(['float32', 'bfloat16'])

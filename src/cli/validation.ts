@@ -2,7 +2,7 @@ import type { Dataset } from '../batches/options.js';
 import type { ParallelRecord } from '../datasets/records.js';
 import { splitRecords } from '../datasets/split_records.js';
 import type { Encoder } from '../encoding/encoder.js';
-import { XlembedError } from '../errors.js';
+import { invalidArgument } from '../errors.js';
 import { recordsTask } from '../evaluation/tasks/records_task.js';
 import { openTask } from '../evaluation/tasks/registry.js';
 import type { RetrievalTask, Task } from '../evaluation/tasks/task.js';
@@ -38,13 +38,13 @@ export function splitValidation(
   return split;
 }
 
-/** The measures of the paper (arXiv 2408.10536), as far as the languages give them, and those of other kinds of tasks. */
-const MEASURES = [
-  ...['monolingual_map', 'cross_lingual_map', 'multilingual_map', 'language_bias'],
-  ...['cross_lingual_f1', 'monolingual_cosine_spearman', 'cross_lingual_cosine_spearman'],
+/** What decides by default on a benchmark: the first of these that its kind gives. */
+const DECISIVE = [
+  ...['multilingual_map', 'monolingual_map', 'cross_lingual_f1'],
+  ...['cross_lingual_cosine_spearman', 'monolingual_cosine_spearman'],
 ];
 
-/** What the flags say of evaluation during training; undefined without any. */
+/** What the flags say of evaluation during training; undefined without any. Throws INVALID_ARGUMENT. */
 export async function validationOptions(
   flags: TrainFlags,
   trainer: Trainer,
@@ -52,43 +52,87 @@ export async function validationOptions(
   heldOut: readonly ParallelRecord[],
   console: Console,
 ): Promise<ValidationOptions | undefined> {
-  const benchmark = await openBenchmark(flags);
+  const { evalTask, evalData, evalRecords } = flags;
+  if (evalRecords !== undefined && heldOut.length === 0) {
+    throw invalidArgument('--eval-records', 'a number that holds a record out', evalRecords);
+  }
+  const benchmark =
+    evalTask !== undefined && evalData !== undefined
+      ? await openTask(evalTask, { data: evalData })
+      : undefined;
   if (heldOut.length === 0 && !benchmark) return undefined;
   const loss = heldOut.length > 0 ? trainer.lossOn(heldOut) : undefined;
   const task = benchmark ?? heldOutTask(trainer, heldOut);
+  if (!task) console.info('note: no language has query and positive: loss and accuracy alone are evaluated');
+  const names = task ? measuresOf(task) : [];
   const { steps, queryPrompt, passagePrompt } = trainer.options;
   const prompts = { query: queryPrompt, passage: passagePrompt };
   const quiet: Console = { ...console, progress: () => ({ update() {}, stop() {} }) };
   return {
     every: flags.evalEvery ?? Math.max(1, Math.ceil(steps / 10)),
     measure: async () => {
-      const { measures } = await evaluateEncoder(encoder, task, quiet, { prompts });
-      const shown = MEASURES.flatMap((name) => (name in measures ? [[name, measures[name]!] as const] : []));
-      return { ...(await loss?.()), ...Object.fromEntries(shown) };
+      const { measures } = task ? await evaluateEncoder(encoder, task, quiet, { prompts }) : { measures: {} };
+      return { ...(await loss?.()), ...pick(measures, names) };
     },
     watch: {
-      measure: flags.watch ?? (loss ? 'loss' : 'multilingual_map'),
+      measure: watchedMeasure(flags, [...(loss ? ['loss', 'accuracy'] : []), ...names]),
+      task: task?.name,
       patience: flags.patience,
     },
   };
 }
 
-async function openBenchmark({ evalTask, evalData }: TrainFlags): Promise<Task | undefined> {
-  if (evalTask === undefined && evalData === undefined) return undefined;
-  if (evalTask !== undefined && evalData !== undefined) return openTask(evalTask, { data: evalData });
-  throw new XlembedError(
-    'INVALID_ARGUMENT',
-    'expected both --eval-task and --eval-data',
-    'xlembed train --help',
+function watchedMeasure({ watch }: TrainFlags, names: readonly string[]): string {
+  if (watch === undefined) return ['loss', ...DECISIVE].find((name) => names.includes(name))!;
+  if (!names.includes(watch)) throw invalidArgument('--watch', `one of ${names.join(', ')}`, watch);
+  return watch;
+}
+
+function pick(measures: Record<string, number>, names: readonly string[]): Record<string, number> {
+  return Object.fromEntries(names.flatMap((name) => (name in measures ? [[name, measures[name]!]] : [])));
+}
+
+/** The measures of the paper (arXiv 2408.10536), as far as the languages give them, and those of other kinds of tasks. */
+export function measuresOf(task: Task): string[] {
+  switch (task.kind) {
+    case 'retrieval':
+      return [
+        'monolingual_map',
+        ...(answersAcross(task) ? ['cross_lingual_map'] : []),
+        'multilingual_map',
+        ...([...task.qrels.values()].some(({ size }) => size > 1) ? ['language_bias'] : []),
+      ];
+    case 'collection':
+      return ['monolingual_map'];
+    case 'bitext':
+      return ['cross_lingual_f1'];
+    case 'similarity': {
+      const kinds = task.sets.map(({ source, target }) =>
+        source === target ? 'monolingual' : 'cross_lingual',
+      );
+      return [...new Set(kinds)].map((kind) => `${kind}_cosine_spearman`);
+    }
+  }
+}
+
+/** Whether a query of one language has an answer in another one. */
+function answersAcross(task: RetrievalTask): boolean {
+  const languages = new Map(
+    task.languages.flatMap((language) => task.candidates(language).map(({ id }) => [id, language] as const)),
+  );
+  return task.languages.some((language) =>
+    task
+      .queries(language)
+      .some(({ id }) =>
+        [...(task.qrels.get(id)?.keys() ?? [])].some((answer) => languages.get(answer) !== language),
+      ),
   );
 }
 
-/** The training languages alone: what is zero-shot must not choose the model. */
-function heldOutTask(trainer: Trainer, records: readonly ParallelRecord[]): RetrievalTask {
-  const languages = trainer.sampler
-    .describe()
-    .languages.filter((language) =>
-      records.some(({ query, positive }) => query[language] && positive[language]),
-    );
-  return recordsTask('validation', records, languages);
+/** The training languages alone: what is zero-shot must not choose the model. Undefined where none has both sides. */
+function heldOutTask(trainer: Trainer, records: readonly ParallelRecord[]): RetrievalTask | undefined {
+  const languages = trainer.sampler.languages.filter((language) =>
+    records.some(({ query, positive }) => query[language] && positive[language]),
+  );
+  return languages.length > 0 ? recordsTask('validation', records, languages) : undefined;
 }

@@ -8,6 +8,7 @@ import { writeSafetensors } from '../models/safetensors_writer.js';
 import { NATIVE_DTYPES } from '../models/stored_tensor.js';
 import { writeFolderBeside } from '../models/write_beside.js';
 import { type NativeEncoder, type NativeTrainer, nativeCall, type TensorSource } from '../native.js';
+import type { WatchState } from './watch.js';
 
 /** What a checkpoint says beside its tensors. */
 export interface CheckpointState {
@@ -16,7 +17,7 @@ export interface CheckpointState {
   /** Steps done; step n + 1 trains on batch n, which is a function of options, data and n alone. */
   step: number;
   skippedInARow: number;
-  watch: { best: { step: number; value: number } | null; evaluationsSinceBest: number } | null;
+  watch: WatchState | null;
   /** Of the native trainer. */
   counters: Record<string, number>;
   /** What the run was started with; a run that differs in one of them cannot go on from here. */
@@ -33,6 +34,8 @@ const schema = z.strictObject({
     .strictObject({
       best: z.strictObject({ step: z.int(), value: z.number() }).nullable(),
       evaluationsSinceBest: z.int().min(0),
+      measure: z.string().optional(),
+      task: z.string().optional(),
     })
     .nullable(),
   counters: z.record(z.string(), z.number()),

@@ -29,10 +29,14 @@ export class Checkpoints {
     return new Checkpoints(folder, keep);
   }
 
+  /** Whether there is a checkpoint in the folder, which may be missing. */
+  static areIn(folder: string): boolean {
+    return existsSync(folder) && stepsIn(folder).length > 0;
+  }
+
   /** Steps that have a checkpoint, ascending. */
   get steps(): number[] {
-    const found = readdirSync(this.folder).flatMap((name) => NAME.exec(name)?.[1] ?? []);
-    return found.map(Number).sort((a, b) => a - b);
+    return stepsIn(this.folder);
   }
 
   /** Folder of the newest checkpoint. */
@@ -59,4 +63,9 @@ export class Checkpoints {
       await rm(leaving, { recursive: true, force: true });
     }
   }
+}
+
+function stepsIn(folder: string): number[] {
+  const found = readdirSync(folder).flatMap((name) => NAME.exec(name)?.[1] ?? []);
+  return found.map(Number).sort((a, b) => a - b);
 }

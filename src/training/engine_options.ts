@@ -75,16 +75,32 @@ export const engineShape = {
     .optional(),
 };
 
-/** The learning rate of each layer, and which parameters are frozen, as the native trainer takes it. */
+/** Beginnings of the names of a backbone's parameters: of its embeddings, and of layer n. */
+const PREFIXES: Record<
+  BackboneConfig['type'],
+  { embeddings: string; layer: (n: number) => readonly string[] }
+> = {
+  transformer: { embeddings: 'embeddings.', layer: (n) => [`encoder.layer.${n}.`] },
+  lstm: {
+    embeddings: 'embed_tokens.',
+    layer: (n) => ['weight_ih', 'weight_hh', 'bias_ih', 'bias_hh'].map((name) => `lstm.${name}_l${n}`),
+  },
+};
+
+/**
+ * The learning rate of each layer, and which parameters are frozen, as the native trainer takes it: the last one that
+ * fits counts, so that layer 1's do not go for layer 10.
+ */
 export function learningRateFactors(
   { freezeEmbeddings, freezeLayers, layerDecay }: EngineOptions,
   backbone: BackboneConfig,
 ): NonNullable<NativeTrainerOptions['learningRateFactors']> {
   const { layers } = backbone;
-  const factors = [{ prefix: 'embeddings.', factor: freezeEmbeddings ? 0 : layerDecay ** layers }];
+  const { embeddings, layer } = PREFIXES[backbone.type];
+  const factors = [{ prefix: embeddings, factor: freezeEmbeddings ? 0 : layerDecay ** layers }];
   for (let n = 0; n < layers; n++) {
     const factor = n < freezeLayers ? 0 : layerDecay ** (layers - 1 - n);
-    factors.push({ prefix: `encoder.layer.${n}.`, factor });
+    factors.push(...layer(n).map((prefix) => ({ prefix, factor })));
   }
-  return factors.filter(({ factor }) => factor !== 1);
+  return factors;
 }

@@ -5,7 +5,7 @@ import type { CodeSwitchingOptions } from '../batches/code_switching/switcher.js
 import type { Dataset, LanguagePair } from '../batches/options.js';
 import { invalidArgument } from '../errors.js';
 import { ENGINE_DEFAULTS, type EngineOptions, engineShape } from './engine_options.js';
-import type { ScheduleName } from './schedule.js';
+import { learningRateAt, type ScheduleName } from './schedule.js';
 
 /** What a run needs besides model and data; every field has a default that works. */
 export interface TrainingOptions extends EngineOptions {
@@ -44,6 +44,7 @@ export interface TrainingOptions extends EngineOptions {
   epsilon: number;
   maxGradientNorm: number;
   temperature: number;
+  /** info_nce: also the loss from passages to queries. */
   symmetric: boolean;
   /**
    * What the loss's matrix products multiply; sums stay float32. bfloat16 is about twice as fast; the CPU takes integers
@@ -163,5 +164,10 @@ export function resolveTrainingOptions(given: Partial<TrainingOptions>): Trainin
     );
     throw invalidArgument(name, problem.message.replace(/^Invalid input: expected /, ''), value);
   }
+  if (options.symmetric && options.loss !== 'info_nce') {
+    throw invalidArgument('symmetric', `false with the loss ${options.loss}`, true, 'info_nce alone has it');
+  }
+  // Refuses a warm-up that is longer than the run.
+  learningRateAt(0, options);
   return options;
 }

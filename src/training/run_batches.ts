@@ -1,3 +1,5 @@
+import { type Alpha, alphaAt } from '../batches/alpha.js';
+import { languagesOf } from '../batches/cells.js';
 import type { Lexicon } from '../batches/code_switching/lexicon.js';
 import { CodeSwitcher } from '../batches/code_switching/switcher.js';
 import type { Sampler } from '../batches/plan.js';
@@ -69,28 +71,44 @@ export class RunBatches {
   }
 
   /**
-   * Batches of other records, the same ones at every pass, at most `most`: without code switching or (but in
-   * distillation) hard negatives, whole in every process.
+   * Prepares batch n (below `count`) of other records, the same one at every pass: of the training languages and language
+   * pairs, monolingual as often as alpha is over the whole run, without code switching or (but in distillation) hard
+   * negatives, whole in every process.
    */
-  ofOthers(
-    records: readonly ParallelRecord[],
-    most: number,
-  ): { count: number; prepare: (n: number) => Promise<PreparedBatch> } {
-    const { languages: _all, languagePairs: _pairs, datasets: _sets, ...options } = this.#options;
-    const sampler = createSampler(records, { ...options, batches: most });
-    return {
-      count: Math.min(most, Math.ceil(records.length / options.batchSize)),
-      prepare: (n) =>
-        prepareBatch(sampler.plan(n), records, sampler, this.#cache, {
-          ...this.#options,
-          // What a teacher has scored are mostly those.
-          negatives: distils(this.#options) ? this.#options.negatives : 0,
-        }),
-    };
+  ofOthers(records: readonly ParallelRecord[], count: number): (n: number) => Promise<PreparedBatch> {
+    const { datasets: _sets, languagePairs, ...options } = this.#options;
+    const present = new Set(languagesOf(records));
+    const sampler = createSampler(records, {
+      ...options,
+      languages: this.sampler.languages.filter((language) => present.has(language)),
+      languagePairs: languagePairs.filter(({ query, positive }) =>
+        records.some((record) => record.query[query] && record.positive[positive]),
+      ),
+      alpha: evenlySpread(options.alpha, options.steps * options.accumulate, count),
+    });
+    return (n) =>
+      prepareBatch(sampler.plan(n), records, sampler, this.#cache, {
+        ...this.#options,
+        // What a teacher has scored are mostly those.
+        negatives: distils(this.#options) ? this.#options.negatives : 0,
+      });
   }
 
   #numbersOf(step: number): number[] {
     const { accumulate } = this.#options;
     return Array.from({ length: accumulate }, (_, k) => step * accumulate + k);
   }
+}
+
+/**
+ * Alpha for `count` batches, 0 or 1 for each, whose mean is that of a run of `batches`, to the rounding: of each kind that
+ * the run has there is one at least.
+ */
+function evenlySpread(alpha: Alpha, batches: number, count: number): Alpha {
+  let total = 0;
+  for (let n = 0; n < batches; n++) total += alphaAt(alpha, n, batches);
+  const [least, most] = [total > 0 ? 1 : 0, total < batches ? count - 1 : count];
+  const monolingual = Math.min(most, Math.max(least, Math.round((count * total) / batches)));
+  const before = (batch: number) => Math.floor((batch * monolingual) / count);
+  return Array.from({ length: count }, (_, batch) => ({ batch, alpha: before(batch + 1) - before(batch) }));
 }

@@ -1,15 +1,15 @@
 import { writeFile } from 'node:fs/promises';
-import { type Lexicon, readLexicon } from '../batches/code_switching/lexicon.js';
+import { readLexicon } from '../batches/code_switching/lexicon.js';
 import type { Sampler } from '../batches/plan.js';
 import type { ParallelRecord } from '../datasets/records.js';
 import type { Encoder } from '../encoding/encoder.js';
 import { XlembedError } from '../errors.js';
 import { saveAdapter } from '../models/adapter.js';
-import type { ModelDescription } from '../models/open_model.js';
-import { loadNative, type NativeStepResult, type NativeTrainer, nativeCall } from '../native.js';
+import { type NativeStepResult, type NativeTrainer, nativeCall } from '../native.js';
 import type { ProcessGroup } from '../processes/process_group.js';
 import { prefetch } from '../scheduling/read_ahead.js';
 import type { TokenCacheCounts } from '../tokenizers/token_cache.js';
+import { checkModel } from './check_model.js';
 import {
   readCheckpointState,
   readCheckpointTensors,
@@ -17,15 +17,15 @@ import {
   writeCheckpoint,
 } from './checkpoint.js';
 import type { Checkpoints } from './checkpoints.js';
-import { learningRateFactors } from './engine_options.js';
 import { distils } from './labels.js';
+import { createNativeTrainer } from './native_trainer.js';
 import { resolveTrainingOptions, type TrainingOptions } from './options.js';
 import type { PreparedBatch } from './prepare.js';
 import { RunBatches } from './run_batches.js';
 import { RunIdentity } from './run_identity.js';
 import { learningRateAt } from './schedule.js';
 import { countsOf, readCounts, type StepEvent, sum, wholeStep } from './step_event.js';
-import { Watch, type WatchOptions, type WatchState } from './watch.js';
+import { checkSameWatch, Watch, type WatchOptions, type WatchState } from './watch.js';
 
 export interface ValidationOptions {
   /** Steps from one evaluation to the next; one more comes after the last step. */
@@ -80,21 +80,22 @@ export class Trainer {
   private constructor(
     encoder: Encoder,
     native: NativeTrainer,
-    records: readonly ParallelRecord[],
+    batches: RunBatches,
+    identity: RunIdentity,
     options: TrainingOptions,
-    lexicons: readonly Lexicon[],
     group: ProcessGroup | undefined,
   ) {
     this.options = options;
     this.#group = group;
-    this.#batches = new RunBatches(encoder.tokenizer, records, options, lexicons, group);
+    this.#batches = batches;
     this.#encoder = encoder;
     this.#native = native;
-    this.#identity = new RunIdentity(encoder, records, options);
+    this.#identity = identity;
   }
 
   /**
-   * Throws INVALID_ARGUMENT for a wrong option, SAMPLER_IMPOSSIBLE when the records cannot make such batches, and what
+   * Throws INVALID_ARGUMENT for a wrong option, MODEL_UNSUPPORTED for one that this model does not know,
+   * SAMPLER_IMPOSSIBLE when the records cannot make such batches, and what
    * readLexicon throws; in a process group PROCESSES_DIFFER unless options, records, model and weights are the same in
    * all of them, and PROCESS_LOST.
    */
@@ -105,29 +106,18 @@ export class Trainer {
     { processGroup }: { processGroup?: ProcessGroup | undefined } = {},
   ): Promise<Trainer> {
     const options = resolveTrainingOptions(given);
+    checkModel(encoder, options);
     checkScores(records, options);
     const lexicons = await Promise.all((options.codeSwitching?.lexicons ?? []).map(readLexicon));
-    const { lora, seed } = options;
-    if (lora) await nativeCall(() => encoder.native.addAdapters({ ...lora, seed }));
-    const native = await nativeCall(() =>
-      loadNative().createTrainer(
-        encoder.native,
-        {
-          ...options,
-          negativeLanguages: options.inBatchNegatives,
-          learningRateFactors: learningRateFactors(options, encoder.model.backbone),
-          normalize: needsNormalization(encoder.model, options),
-        },
-        processGroup?.native,
-      ),
-    );
-    const trainer = new Trainer(encoder, native, records, options, lexicons, processGroup);
-    if (processGroup) {
-      const { data, model } = await trainer.#identity.fingerprints();
+    const batches = new RunBatches(encoder.tokenizer, records, options, lexicons, processGroup);
+    const identity = new RunIdentity(encoder, records, options);
+    const native = await createNativeTrainer(encoder, options, processGroup, async (created) => {
+      if (!processGroup) return;
+      const { data, model } = await identity.fingerprints();
       const alike = { 'training options': JSON.stringify(options), 'records or lexicons': data, model };
-      await processGroup.agree({ ...alike, weights: await nativeCall(() => native.fingerprint()) });
-    }
-    return trainer;
+      await processGroup.agree({ ...alike, weights: await nativeCall(() => created.fingerprint()) });
+    });
+    return new Trainer(encoder, native, batches, identity, options, processGroup);
   }
 
   /** Plans the batches. */
@@ -152,8 +142,8 @@ export class Trainer {
 
   /**
    * Trains from the step reached to the last one; leave the loop to stop early. Throws LOSS_NOT_FINITE after three such
-   * steps in a row, with the plans of their batches on disk, and FILE_WRITE_FAILED where a checkpoint cannot be
-   * written: those before it stay.
+   * steps in a row, with the plans of their batches on disk, FILE_WRITE_FAILED where a checkpoint cannot be written:
+   * those before it stay, and RESUME_REFUSED when something else is watched than before.
    */
   async *run(options: RunOptions = {}): AsyncGenerator<StepEvent, void, undefined> {
     const { steps } = this.options;
@@ -226,22 +216,23 @@ export class Trainer {
 
   /**
    * A function that gives mean loss and in-batch accuracy on held-out records, without dropout, code switching or (but
-   * in distillation) hard negatives: over the same batches at every call, at most `batches`.
+   * in distillation) hard negatives: over the same batches at every call. They are in the training languages, and
+   * monolingual as often as alpha, scheduled or not, makes those of the whole run.
    */
   lossOn(
     records: readonly ParallelRecord[],
     batches = 16,
   ): () => Promise<{ loss: number; accuracy: number }> {
-    const { count, prepare } = this.#batches.ofOthers(records, batches);
+    const prepare = this.#batches.ofOthers(records, batches);
     return async () => {
       const mean = { loss: 0, accuracy: 0 };
-      for (let n = 0; n < count; n++) {
+      for (let n = 0; n < batches; n++) {
         const batch = await prepare(n);
         const { loss, accuracy } = await nativeCall(() =>
           this.#native.evaluate({ ...batch, step: n, learningRate: 0 }),
         );
-        mean.loss += loss / count;
-        mean.accuracy += accuracy / count;
+        mean.loss += loss / batches;
+        mean.accuracy += accuracy / batches;
       }
       return mean;
     };
@@ -288,6 +279,7 @@ export class Trainer {
   }
 
   #watch(validation: ValidationOptions | undefined): Watch | undefined {
+    if (this.#watched) checkSameWatch(this.#watched, validation?.watch);
     if (!validation?.watch) return undefined;
     const watch = new Watch(validation.watch);
     if (this.#watched) watch.restore(this.#watched);
@@ -349,18 +341,6 @@ function checkScores(records: readonly ParallelRecord[], options: TrainingOption
     `the loss ${options.loss} needs a teacher's scores, and no record has any`,
     'give the records positive_score and negative_scores',
   );
-}
-
-/**
- * Training compares as retrieval will: by cosine. The model's own head may not normalise, or is passed by; and the
- * first dimensions of a vector of length 1 are shorter.
- */
-function needsNormalization(
-  { head, similarity }: ModelDescription,
-  { embeddingLayer, matryoshkaSizes }: TrainingOptions,
-): boolean {
-  const normalized = head.at(-1)?.type === 'normalize' && embeddingLayer === undefined && !matryoshkaSizes;
-  return similarity === 'cosine' && !normalized;
 }
 
 function watchedValue(measures: Record<string, number>, name: string): number {

@@ -1,6 +1,10 @@
+import { XlembedError } from '../errors.js';
+
 /** A measure that decides which model is the best, and when to stop. */
 export interface WatchOptions {
   measure: string;
+  /** Name of the data that it is measured on: values on other data are not compared with it. */
+  task?: string | undefined;
   /** Evaluations in a row without a better value after which training stops; undefined: never. */
   patience?: number | undefined;
 }
@@ -9,6 +13,9 @@ export interface WatchOptions {
 export interface WatchState {
   best: { step: number; value: number } | null;
   evaluationsSinceBest: number;
+  /** What `best` is a value of; older checkpoints do not say it. */
+  measure?: string | undefined;
+  task?: string | undefined;
 }
 
 /** Of these a smaller value is better. */
@@ -16,16 +23,17 @@ const lowerIsBetter = (measure: string) => measure === 'loss' || measure === 'la
 
 /** Follows one measure over the evaluations of a run. */
 export class Watch {
-  #state: WatchState = { best: null, evaluationsSinceBest: 0 };
+  #state: Pick<WatchState, 'best' | 'evaluationsSinceBest'> = { best: null, evaluationsSinceBest: 0 };
 
   constructor(readonly options: WatchOptions) {}
 
   get state(): WatchState {
-    return { ...this.#state };
+    const { measure, task } = this.options;
+    return { ...this.#state, measure, task };
   }
 
-  restore(state: WatchState): void {
-    this.#state = { ...state };
+  restore({ best, evaluationsSinceBest }: WatchState): void {
+    this.#state = { best, evaluationsSinceBest };
   }
 
   get best(): WatchState['best'] {
@@ -48,4 +56,16 @@ export class Watch {
       : { best, evaluationsSinceBest: this.#state.evaluationsSinceBest + 1 };
     return better;
   }
+}
+
+/** Throws RESUME_REFUSED unless what is watched now is what has chosen the best model so far. */
+export function checkSameWatch(before: WatchState, now: WatchOptions | undefined): void {
+  if (before.measure === undefined) return;
+  if (before.measure === now?.measure && before.task === now.task) return;
+  const text = ({ measure, task }: WatchOptions) => (task === undefined ? measure : `${measure} on ${task}`);
+  throw new XlembedError(
+    'RESUME_REFUSED',
+    `the best model so far is that by ${text({ ...before, measure: before.measure })}, and now ${now ? text(now) : 'nothing'} is watched`,
+    'evaluate and watch what was watched before, or start anew with another output',
+  );
 }

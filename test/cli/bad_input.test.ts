@@ -102,6 +102,28 @@ test('options that cannot be', () => {
   refused(['train', '--model', MODEL, '--data', data, '--output', at('there')], 'FILE_EXISTS', /there/);
 });
 
+test('what the first step would refuse is refused before it, and the corrected command starts', () => {
+  const data = write('three.jsonl', `${RECORD}\n${SECOND}\n`);
+  const command = (...more: string[]) =>
+    train(data, '--sampler', 'monolingual', '--output', at('late'), ...more);
+  refused(command('--warmup-steps', '20'), 'INVALID_ARGUMENT', /from 0 to 2 for warmupSteps, received 20/);
+  refused(
+    command('--matryoshka', '24,64'),
+    'INVALID_ARGUMENT',
+    /from 1 to 24 for matryoshkaSizes, received 64/,
+  );
+  refused(
+    command('--embedding-layer', '9'),
+    'INVALID_ARGUMENT',
+    /from 0 to 2 for embeddingLayer, received 9/,
+  );
+  assert.ok(!existsSync(at('late.partial')));
+  // Left by a run that ended before its first checkpoint.
+  mkdirSync(join(at('late.partial'), 'checkpoints'), { recursive: true });
+  const { status, stderr } = xlembed(...command('--matryoshka', '24,8'));
+  assert.equal(status, 0, stderr);
+});
+
 test('malformed lines can be left out and are counted', () => {
   const data = write('some.jsonl', `${RECORD}\nnot json\n${SECOND}\n`);
   const { status, stderr } = xlembed(
@@ -109,6 +131,25 @@ test('malformed lines can be left out and are counted', () => {
   );
   assert.equal(status, 0, stderr);
   assert.match(stderr, /1 malformed/);
+});
+
+test('wrong usage: an option of training without what it needs', () => {
+  const orphans = [
+    [['--lora-alpha', '8'], '--lora-rank'],
+    [['--code-switch', '0.3'], '--lexicon'],
+    [['--switch-queries-to', 'de'], '--lexicon'],
+    [['--loss', 'triplet', '--symmetric'], '--loss info_nce'],
+    [['--loss', 'triplet', '--learn-temperature', '100'], '--loss info_nce'],
+    [['--margin', '0.2'], '--loss triplet'],
+    [['--pooling', 'first'], '--config'],
+    [['--eval-task', 'xquad-r'], '--eval-data'],
+    [['--watch', 'loss'], '--eval-records or --eval-task'],
+  ] as const;
+  for (const [flags, needs] of orphans) {
+    const { status, stderr } = xlembed(...train(at('nowhere.jsonl'), ...flags));
+    assert.equal(status, 2, stderr);
+    assert.ok(stderr.includes(`needs ${needs}\n`), stderr.slice(0, 200));
+  }
 });
 
 test('wrong usage: exit code 2 and the way to the help', () => {

@@ -9,6 +9,7 @@ import { openModel } from '#xlembed/models/open_model.js';
 import { readSafetensorsHeader } from '#xlembed/models/safetensors.js';
 import { saveModel } from '#xlembed/models/save_model.js';
 import { loadNative, type NativeEncoder } from '#xlembed/native.js';
+import type { TrainingOptions } from '#xlembed/training/options.js';
 import { Trainer } from '#xlembed/training/trainer.js';
 import { device } from '../device.js';
 import { largestDifference, packed } from '../encoding/goldens.js';
@@ -92,6 +93,72 @@ test('LASER-2: dropout lies between the layers, and repeats for a seed', async (
   assert.equal(losses[0], losses[1]);
   assert.equal(new Set(losses).size, 3);
   assert.ok(Math.abs(losses[3]! - laserGolden.training.losses[0]!) <= 2e-5 * losses[3]!);
+});
+
+const RECORDS: ParallelRecord[] = Array.from({ length: 10 }, (_, n) => ({
+  id: `r${n}`,
+  query: { a: laserGolden.texts[n]!.text },
+  positive: { a: `${laserGolden.texts[n]!.text} ${n}` },
+}));
+
+test('LASER-2: what an LSTM cannot do is refused before the first step', async () => {
+  const encoder = await Encoder.load(LASER, { device });
+  for (const option of [
+    { embeddingLayer: 1 },
+    { recomputeActivations: true },
+    { precision: 'bfloat16' },
+  ] as const) {
+    await assert.rejects(Trainer.create(encoder, RECORDS, { sampler: 'monolingual', ...option }), {
+      code: 'MODEL_UNSUPPORTED',
+    });
+  }
+  await encoder.dispose();
+});
+
+test('LASER-2: frozen embeddings and layers stay as they are, and a decayed rate moves a layer less', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'xlembed-'));
+  const given = {
+    sampler: 'monolingual',
+    batchSize: 5,
+    steps: 2,
+    warmupSteps: 0,
+    learningRate: 1e-2,
+  } as const;
+  const tensorsAfter = async (options: Partial<TrainingOptions>) => {
+    const encoder = await Encoder.load(LASER, { device });
+    const trainer = await Trainer.create(encoder, RECORDS, { ...given, ...options });
+    for await (const _ of trainer.run()) void _;
+    await encoder.save(folder, { overwrite: true });
+    await encoder.dispose();
+    const path = join(folder, 'model.safetensors');
+    const bytes = readFileSync(path);
+    return new Map(
+      readSafetensorsHeader(path).tensors.map(({ name, offset, shape }) => {
+        const count = shape.reduce((product, size) => product * size, 1);
+        return [name, Array.from({ length: count }, (_, i) => bytes.readFloatLE(offset + 4 * i))];
+      }),
+    );
+  };
+  const before = await tensorsAfter({ freezeLayers: 2, learningRate: 1e-30 });
+  const change = (after: Map<string, number[]>, name: string) =>
+    largestDifference(after.get(name)!, before.get(name)!);
+  const frozen = await tensorsAfter({ freezeEmbeddings: true, freezeLayers: 1 });
+  for (const name of before.keys()) {
+    assert.equal(change(frozen, name) > 0, name.includes('_l1'), name);
+  }
+  const decayed = await tensorsAfter({ layerDecay: 0.1 });
+  for (const [below, above] of [
+    ['embed_tokens.weight', 'lstm.weight_hh_l0'],
+    ['lstm.weight_hh_l0', 'lstm.weight_hh_l1'],
+    ['lstm.weight_ih_l0_reverse', 'lstm.weight_ih_l1_reverse'],
+  ] as const) {
+    assert.ok(change(decayed, below) < 0.5 * change(decayed, above), below);
+  }
+  await assert.rejects(tensorsAfter({ freezeEmbeddings: true, freezeLayers: 2 }), {
+    code: 'INVALID_ARGUMENT',
+    message: /every parameter is frozen/,
+  });
+  rmSync(folder, { recursive: true });
 });
 
 test('LASER-2: training from texts compares by cosine, learns, and is saved with what it learnt', async () => {

@@ -20,6 +20,8 @@ test('a wrong option is named with what was expected and received', () => {
   refused({ steps: 2.5 }, /steps/);
   refused({ sampler: 'mixed' }, /sampler.*"mixed" of type string/);
   refused({ learningrate: 1 }, /learningrate/);
+  refused({ loss: 'triplet', symmetric: true }, /false with the loss triplet for symmetric/);
+  refused({ steps: 10, warmupSteps: 20 }, /from 0 to 10 for warmupSteps, received 20/);
 });
 
 test('cosine and constant schedules are those of transformers', () => {

@@ -7,7 +7,8 @@ import { after, test } from 'node:test';
 import type { ParallelRecord } from '#xlembed/datasets/records.js';
 import { Encoder } from '#xlembed/encoding/encoder.js';
 import { Checkpoints } from '#xlembed/training/checkpoints.js';
-import type { TrainingOptions } from '#xlembed/training/options.js';
+import { resolveTrainingOptions, type TrainingOptions } from '#xlembed/training/options.js';
+import { RunBatches } from '#xlembed/training/run_batches.js';
 import type { StepEvent } from '#xlembed/training/step_event.js';
 import { type RunOptions, Trainer } from '#xlembed/training/trainer.js';
 import { folderOf } from '../encoding/goldens.js';
@@ -194,6 +195,29 @@ test('the best model is kept, training stops when patience ends, and a resume re
   assert.equal(rest.hash, atFour.hash);
 });
 
+test('a resume that watches another measure, or the same on other data, is refused; old checkpoints do not say', async () => {
+  const checkpoints = await fresh();
+  const watching = (measure: string, task?: string): RunOptions => ({
+    validation: {
+      every: 2,
+      measure: async (step) => ({ loss: 3 - step / 10, accuracy: step / 10 }),
+      watch: { measure, task },
+    },
+  });
+  await train(checkpoints, { run: watching('loss', 'one'), until: 4 });
+  const refused = (run: RunOptions, message: RegExp) =>
+    assert.rejects(train(checkpoints, { run }), { code: 'RESUME_REFUSED', message });
+  await refused(watching('accuracy', 'one'), /by loss on one, and now accuracy on one is watched/);
+  await refused(watching('loss', 'two'), /by loss on one, and now loss on two is watched/);
+  await refused({}, /now nothing is watched/);
+  const state = join(checkpoints.latest!, 'state.json');
+  const { watch, ...rest } = JSON.parse(readFileSync(state, 'utf8'));
+  const { best, evaluationsSinceBest } = watch;
+  writeFileSync(state, JSON.stringify({ ...rest, watch: { best, evaluationsSinceBest } }));
+  const last = await train(checkpoints, { run: watching('loss', 'two') });
+  assert.deepEqual([last.events.length, last.trainer.best?.step], [8, 12]);
+});
+
 test('a measure that no evaluation gives is refused by name', async () => {
   const run = validation([1]);
   run.validation!.watch = { measure: 'map' };
@@ -208,5 +232,66 @@ test('the loss on held-out records is the same at every call, and falls', async 
   assert.deepEqual(await measure(), before);
   for await (const _ of trainer.run()) void _;
   assert.ok((await measure()).loss < 0.8 * before.loss);
+  await encoder.dispose();
+});
+
+test('the loss on held-out records is in the training languages alone', async () => {
+  const encoder = await Encoder.fresh(MODEL, 1);
+  const held = RECORDS.slice(0, 10);
+  const other = held.map(({ id, query, positive }) => ({
+    id,
+    query: { ...query, b: `${query.b} w1` },
+    positive: { ...positive, b: `${positive.b} w77` },
+  }));
+  for (const zeroShot of [{ languages: ['a'] }, { holdOut: ['b'] }]) {
+    const trainer = await Trainer.create(encoder, RECORDS, {
+      ...OPTIONS,
+      sampler: 'monolingual',
+      ...zeroShot,
+    });
+    assert.deepEqual(await trainer.lossOn(other)(), await trainer.lossOn(held)());
+    trainer.dispose();
+  }
+  const pairs = [{ query: 'a', positive: 'b' }];
+  const trainer = await Trainer.create(encoder, RECORDS, {
+    ...OPTIONS,
+    sampler: 'cross_lingual',
+    languagePairs: pairs,
+  });
+  const swapped = held.map(({ query, positive, ...rest }) => ({
+    ...rest,
+    query: { ...query, b: `${query.b} w5` },
+    positive: { ...positive, a: `${positive.a} w6` },
+  }));
+  assert.deepEqual(await trainer.lossOn(swapped)(), await trainer.lossOn(held)());
+  await encoder.dispose();
+});
+
+test('batches of held-out records are of both kinds as often as alpha makes them so over the run', async () => {
+  const encoder = await Encoder.fresh(MODEL, 1);
+  const held = RECORDS.slice(0, 10);
+  const monolingual = async (
+    alpha: TrainingOptions['alpha'],
+    sampler: TrainingOptions['sampler'] = 'hybrid',
+  ) => {
+    const options = resolveTrainingOptions({ ...OPTIONS, steps: 1000, sampler, alpha });
+    const batches = new RunBatches(encoder.tokenizer, RECORDS, options, [], undefined);
+    const prepare = batches.ofOthers(held, 16);
+    const kinds = await Promise.all(Array.from({ length: 16 }, async (_, n) => (await prepare(n)).plan.kind));
+    return kinds.filter((kind) => kind === 'monolingual').length;
+  };
+  assert.equal(await monolingual(0.5), 8);
+  assert.equal(await monolingual({ from: 1, to: 0.5 }), 12);
+  assert.equal(
+    await monolingual([
+      { batch: 0, alpha: 1 },
+      { batch: 500, alpha: 0.5 },
+    ]),
+    12,
+  );
+  assert.equal(await monolingual(0.99), 15);
+  assert.equal(await monolingual(0.01), 1);
+  assert.equal(await monolingual(1), 16);
+  assert.equal(await monolingual(0.5, 'cross_lingual'), 0);
   await encoder.dispose();
 });

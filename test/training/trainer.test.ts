@@ -276,3 +276,27 @@ test('three steps in a row without a finite loss end the run, the batch on disk'
   await encoder.dispose();
   rmSync(folder, { recursive: true });
 });
+
+test('a trainer that is refused leaves the encoder without adapters', async () => {
+  const encoder = await Encoder.load(folderOf('bert'), { device });
+  const lora = { rank: 4, alpha: 8, dropout: 0, targets: ['query', 'value'], layers: [] };
+  const given = { batchSize: 4, steps: 2, learningRate: 1e-2, lora };
+  const before = (await encoder.encode(['w10 w11'])).data;
+  for (const wrong of [{ languages: ['zz'] }, { freezeEmbeddings: true, freezeLayers: 9 }]) {
+    await assert.rejects(Trainer.create(encoder, RECORDS, { ...given, ...wrong }), {
+      code: 'INVALID_ARGUMENT',
+    });
+  }
+  assert.deepEqual((await encoder.encode(['w10 w11'])).data, before);
+  const trainer = await Trainer.create(encoder, RECORDS, given);
+  for await (const _ of trainer.run()) void _;
+
+  // Adapters that nobody has merged would be trained in place of the weights.
+  for (const again of [given, { batchSize: 4, steps: 2 }]) {
+    await assert.rejects(Trainer.create(encoder, RECORDS, again), {
+      code: 'INVALID_ARGUMENT',
+      hint: /finishAdapters/,
+    });
+  }
+  await encoder.dispose();
+});
