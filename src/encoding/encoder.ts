@@ -7,7 +7,7 @@ import {
   type ModelDescription,
   openModel,
 } from '../models/open_model.js';
-import { promptFor, type Role } from '../models/prompts.js';
+import { defaultPromptOf, promptFor, type Role } from '../models/prompts.js';
 import { saveModel } from '../models/save_model.js';
 import {
   type EncoderDtype,
@@ -36,7 +36,7 @@ export interface EncoderOptions {
 export type LoadOptions = EncoderOptions & HubOptions;
 
 export interface EncodeOptions {
-  /** Applies the model's stored prompt for the role; none without a role. */
+  /** Applies the model's stored prompt for the role; without a role its default prompt, if it names one. */
   role?: Role | undefined;
   /** Put before each text instead of the stored prompt. */
   prompt?: string | undefined;
@@ -138,7 +138,8 @@ export class Encoder {
 
   /** The prompt that encode() puts before each text. */
   promptOf(options: Pick<EncodeOptions, 'role' | 'prompt'>): string {
-    return options.prompt ?? (options.role ? promptFor(this.model, options.role) : '');
+    const { prompt, role } = options;
+    return prompt ?? (role ? promptFor(this.model, role) : defaultPromptOf(this.model));
   }
 
   /** Embeds texts. An embedding does not depend on the texts beside it. Throws DISPOSED, OUT_OF_MEMORY. */

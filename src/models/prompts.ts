@@ -3,18 +3,29 @@ export type Role = 'query' | 'passage';
 /** Names under which models keep a role's prompt, in the order of preference. */
 const NAMES: Record<Role, string[]> = {
   query: ['query'],
-  passage: ['passage', 'document', 'corpus'],
+  passage: ['document', 'passage', 'corpus'],
 };
 
 /**
- * The text to put before inputs of a role: the role's own prompt (an empty one counts), else the default prompt,
- * else nothing; as sentence-transformers' encode_query and encode_document do.
+ * The text to put before inputs of a role: the role's own prompt (an empty one counts), else nothing, as
+ * sentence-transformers' encode_query and encode_document do, which never take the default prompt. Only an empty
+ * `document` beside a `passage` is passed over: sentence-transformers writes one into every model.
  */
-export function promptFor(
-  model: { prompts: Record<string, string>; defaultPrompt: string | null },
-  role: Role,
-): string {
-  const name =
-    NAMES[role].find((candidate) => Object.hasOwn(model.prompts, candidate)) ?? model.defaultPrompt;
-  return name === null ? '' : (model.prompts[name] ?? '');
+export function promptFor({ prompts }: { prompts: Record<string, string> }, role: Role): string {
+  const name = NAMES[role].find(
+    (candidate) => Object.hasOwn(prompts, candidate) && !isPlaceholder(prompts, candidate),
+  );
+  return name === undefined ? '' : prompts[name]!;
+}
+
+function isPlaceholder(prompts: Record<string, string>, name: string): boolean {
+  return name === 'document' && prompts[name] === '' && Object.hasOwn(prompts, 'passage');
+}
+
+/** The text to put before inputs of no particular role, as sentence-transformers' encode does. */
+export function defaultPromptOf(model: {
+  prompts: Record<string, string>;
+  defaultPrompt: string | null;
+}): string {
+  return model.defaultPrompt === null ? '' : (model.prompts[model.defaultPrompt] ?? '');
 }
