@@ -7,6 +7,7 @@ import { backboneLayout, headLayout, hiddenSizeOf, type Layout } from './layout.
 import { type ModelCard, modelCard } from './model_card.js';
 import type { ModelDescription } from './open_model.js';
 import { poolingConfig } from './pooling.js';
+import { promptFor } from './prompts.js';
 import { writeSafetensors } from './safetensors_writer.js';
 import { copyTokenizerFiles } from './tokenizer_files.js';
 import { writeFolderBeside } from './write_beside.js';
@@ -48,6 +49,7 @@ export async function saveModel(
   folder: string,
   options: SaveOptions = {},
 ): Promise<void> {
+  const prompts = savedPrompts(model);
   const backbone = backboneLayout(model.backbone);
   const layout = new Map([...backbone, ...headLayout(model.head)]);
   const parameters = checkParameters(encoder.parameters(), layout);
@@ -56,10 +58,10 @@ export async function saveModel(
     await weights.write(join(temporary, 'model.safetensors'), backbone, '');
     if (model.backbone.type === 'lstm') return writeLaserFiles(model, temporary);
     await writeJson(join(temporary, 'config.json'), savedConfig(model, weights.dtype));
-    await writeEncodingFiles(model, temporary);
+    await writeEncodingFiles({ ...model, prompts }, temporary);
     await writeModules(model, temporary, weights);
     await copyTokenizerFiles(model.tokenizerPath, temporary, model.maxTokens);
-    await writeFile(join(temporary, 'README.md'), modelCard(model, options.card));
+    await writeFile(join(temporary, 'README.md'), modelCard({ ...model, prompts }, options.card));
   });
 }
 
@@ -114,6 +116,12 @@ class WeightsWriter {
 function savedConfig(model: ModelDescription, dtype: Dtype): Record<string, unknown> {
   const { dtype: _newName, torch_dtype: _oldName, _name_or_path, ...kept } = model.hfConfig;
   return { ...kept, architectures: [ARCHITECTURES[model.modelType]], torch_dtype: dtype };
+}
+
+/** sentence-transformers' encode_document takes the prompt of passages from `document` alone, which is empty if absent. */
+function savedPrompts({ prompts }: ModelDescription): Record<string, string> {
+  const passage = promptFor({ prompts }, 'passage');
+  return passage === '' ? prompts : { ...prompts, document: passage };
 }
 
 async function writeEncodingFiles(model: ModelDescription, folder: string): Promise<void> {
