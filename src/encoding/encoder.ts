@@ -7,7 +7,7 @@ import {
   type ModelDescription,
   openModel,
 } from '../models/open_model.js';
-import { defaultPromptOf, promptFor, type Role } from '../models/prompts.js';
+import { defaultPromptOf, pooledPrompt, promptFor, type Role } from '../models/prompts.js';
 import { saveModel } from '../models/save_model.js';
 import {
   type EncoderDtype,
@@ -136,10 +136,11 @@ export class Encoder {
     }
   }
 
-  /** The prompt that encode() puts before each text. */
+  /** The prompt that encode() puts before each text. Throws MODEL_UNSUPPORTED for one that must not be pooled. */
   promptOf(options: Pick<EncodeOptions, 'role' | 'prompt'>): string {
     const { prompt, role } = options;
-    return prompt ?? (role ? promptFor(this.model, role) : defaultPromptOf(this.model));
+    const stored = role ? promptFor(this.model, role) : defaultPromptOf(this.model);
+    return pooledPrompt(this.model, prompt ?? stored);
   }
 
   /** Embeds texts. An embedding does not depend on the texts beside it. Throws DISPOSED, OUT_OF_MEMORY. */

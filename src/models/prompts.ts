@@ -1,3 +1,5 @@
+import { XlembedError } from '../errors.js';
+
 export type Role = 'query' | 'passage';
 
 /** Names under which models keep a role's prompt, in the order of preference. */
@@ -28,4 +30,14 @@ export function defaultPromptOf(model: {
   defaultPrompt: string | null;
 }): string {
   return model.defaultPrompt === null ? '' : (model.prompts[model.defaultPrompt] ?? '');
+}
+
+/** Gives the prompt back. Throws MODEL_UNSUPPORTED where pooling must leave its tokens out, which it cannot do here. */
+export function pooledPrompt({ includePrompt }: { includePrompt: boolean }, prompt: string): string {
+  if (includePrompt || prompt === '') return prompt;
+  throw new XlembedError(
+    'MODEL_UNSUPPORTED',
+    `the model leaves prompts out of pooling (include_prompt is false), received the prompt ${JSON.stringify(prompt.slice(0, 80))}`,
+    "give empty prompts, or say include_prompt: true in the pooling's config.json",
+  );
 }

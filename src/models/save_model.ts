@@ -148,7 +148,7 @@ async function writeModules(model: ModelDescription, folder: string, weights: We
     if (module.type === 'pool') {
       await writeJson(
         join(folder, path, 'config.json'),
-        poolingConfig(module.modes, hiddenSizeOf(model.backbone)),
+        poolingConfig(module.modes, hiddenSizeOf(model.backbone), model.includePrompt),
       );
     } else if (module.type === 'dense') {
       const { inFeatures, outFeatures, bias, activation } = module;

@@ -6,6 +6,7 @@ import type { Encoder } from '../encoding/encoder.js';
 import { XlembedError } from '../errors.js';
 import { saveAdapter } from '../models/adapter.js';
 import type { ModelDescription } from '../models/open_model.js';
+import { pooledPrompt } from '../models/prompts.js';
 import { loadNative, type NativeStepResult, type NativeTrainer, nativeCall } from '../native.js';
 import type { ProcessGroup } from '../processes/process_group.js';
 import { prefetch } from '../scheduling/read_ahead.js';
@@ -94,7 +95,8 @@ export class Trainer {
   }
 
   /**
-   * Throws INVALID_ARGUMENT for a wrong option, SAMPLER_IMPOSSIBLE when the records cannot make such batches, and what
+   * Throws INVALID_ARGUMENT for a wrong option, SAMPLER_IMPOSSIBLE when the records cannot make such batches,
+   * MODEL_UNSUPPORTED for prompts that the model does not pool, and what
    * readLexicon throws; in a process group PROCESSES_DIFFER unless options, records, model and weights are the same in
    * all of them, and PROCESS_LOST.
    */
@@ -106,6 +108,7 @@ export class Trainer {
   ): Promise<Trainer> {
     const options = resolveTrainingOptions(given);
     checkScores(records, options);
+    for (const prompt of [options.queryPrompt, options.passagePrompt]) pooledPrompt(encoder.model, prompt);
     const lexicons = await Promise.all((options.codeSwitching?.lexicons ?? []).map(readLexicon));
     const { lora, seed } = options;
     if (lora) await nativeCall(() => encoder.native.addAdapters({ ...lora, seed }));
