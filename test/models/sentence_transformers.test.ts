@@ -112,6 +112,14 @@ test('a model that pools without prompts opens, keeps saying so, and refuses pro
   await encoder.dispose();
 });
 
+test('a tokenizer that cuts texts on the left is refused', async () => {
+  await refusalOf(
+    open('bert-version-6', 'tokenizer_config.json', { truncation_side: 'left' }),
+    'MODEL_UNSUPPORTED',
+    /tokenizer_config\.json: truncation_side is "left", supported: "right"/,
+  );
+});
+
 test('the length file may have the name of any class that sentence-transformers had', async () => {
   const names = ['bert', 'roberta', 'distilbert', 'camembert', 'albert', 'xlm-roberta', 'xlnet'];
   for (const name of names) {
