@@ -81,10 +81,10 @@ export function addEncode(program: Command): void {
     .option('--dimensions <n>', 'first values kept of each embedding (Matryoshka)', positiveInteger)
     .option('--rows-per-shard <n>', 'input rows in one output file', positiveInteger, ROWS_PER_SHARD)
     .addOption(
-      new Option('--role <role>', "apply the model's prompt for it (default: none)").choices([
-        'query',
-        'passage',
-      ]),
+      new Option(
+        '--role <role>',
+        "apply the model's prompt for it (default: its default prompt, if any)",
+      ).choices(['query', 'passage']),
     )
     .option('--prompt <text>', 'put before each text instead')
     .option('--max-tokens <n>', 'tokens kept of each text (default: what the model takes)', positiveInteger)

@@ -30,6 +30,8 @@ interface EvaluateFlags extends ModelFlags {
   allPairs?: boolean;
   measures?: string[];
   languages?: string[];
+  queryPrompt?: string;
+  passagePrompt?: string;
   maxTokens?: number;
   device: string;
   dtype: EncoderDtype;
@@ -56,6 +58,8 @@ export function addEvaluate(program: Command): void {
     .option('--languages <list>', 'comma-separated (default: all that the data has)', list)
     .option('--all-pairs', "all pairs of a parallel bitext, not only English's")
     .option('--measures <list>', 'for retrieval, such as nDCG@10,AP,R@100 (default: the usual)', list)
+    .option('--query-prompt <text>', "before queries (default: the model's own)")
+    .option('--passage-prompt <text>', "before passages (default: the model's own)")
     .option('--max-tokens <n>', 'tokens kept of each text (default: what the model takes)', positiveInteger)
     .option('--device <name>', 'cpu, cuda or cuda:N', 'cpu')
     .addOption(dtypeOption())
@@ -77,12 +81,16 @@ async function evaluate(flags: EvaluateFlags): Promise<void> {
   const measures = measuresOf(flags);
   const task = await openTask(flags.task, flags);
   const encoder = await Encoder.load(await modelFolder(flags, console), { device, dtype, maxTokens });
+  const prompts = {
+    query: flags.queryPrompt ?? encoder.promptOf({ role: 'query' }),
+    passage: flags.passagePrompt ?? encoder.promptOf({ role: 'passage' }),
+  };
   const settings = {
     model: flags.model,
     revision: snapshotCommit(encoder.model.folder),
     data: flags.data,
     languages: flags.languages ?? [...task.languages],
-    prompts: { query: encoder.promptOf({ role: 'query' }), passage: encoder.promptOf({ role: 'passage' }) },
+    prompts,
     maxTokens: encoder.model.maxTokens,
     device,
     dtype,
@@ -92,10 +100,12 @@ async function evaluate(flags: EvaluateFlags): Promise<void> {
   const begun = performance.now();
   const result = await evaluateEncoder(encoder, task, console, {
     languages: flags.languages,
+    prompts,
     measures,
     keepQueryScores: flags.output !== undefined,
     allPairs: flags.allPairs,
-    cache: cache === undefined ? undefined : { folder: cache, identity: await modelIdentity(encoder) },
+    cache:
+      cache === undefined ? undefined : { folder: cache, identity: await modelIdentity(encoder, prompts) },
   });
   await encoder.dispose();
   const seconds = (performance.now() - begun) / 1000;

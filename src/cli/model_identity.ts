@@ -1,17 +1,30 @@
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
+import { createReadStream, existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import type { Encoder } from '../encoding/encoder.js';
+import type { Role } from '../models/prompts.js';
 
-/** What an encoder's embeddings depend on besides the texts: weights and tokenizer by their bytes, and how it is run. */
-export async function modelIdentity(encoder: Encoder): Promise<Record<string, unknown>> {
+/**
+ * What an encoder's embeddings depend on besides the texts: weights and tokenizer by their bytes, and how they are put
+ * together and run.
+ */
+export async function modelIdentity(
+  encoder: Encoder,
+  prompts: Record<Role, string>,
+): Promise<Record<string, unknown>> {
   const { model, dtype } = encoder;
-  const files = [...new Set([...model.sources.map(({ path }) => path), model.tokenizerPath])];
+  const { backbone, head, lowerCase, maxTokens, tokenizerPath, dictionary } = model;
+  const tokenizerConfig = join(dirname(tokenizerPath), 'tokenizer_config.json');
+  const tokenizer = existsSync(tokenizerConfig) ? [tokenizerPath, tokenizerConfig] : [tokenizerPath];
+  const weights = await digest([...new Set(model.sources.map(({ path }) => path))]);
   return {
-    weights: await digest(files),
-    head: model.head,
-    prompts: [encoder.promptOf({ role: 'query' }), encoder.promptOf({ role: 'passage' })],
-    maxTokens: model.maxTokens,
-    dtype,
+    ...{ weights, backbone, head },
+    tokenizer: await digest(tokenizer),
+    dictionary: createHash('sha256')
+      .update(JSON.stringify([...(dictionary ?? [])]))
+      .digest('hex'),
+    prompts: [prompts.query, prompts.passage, encoder.promptOf({})],
+    ...{ lowerCase, maxTokens, dtype },
   };
 }
 

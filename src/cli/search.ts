@@ -15,6 +15,7 @@ import { type ModelFlags, modelFolder, withModel } from './model_option.js';
 interface SearchFlags extends ModelFlags {
   index: string;
   query: string[];
+  queryPrompt?: string;
   k: number;
   device: string;
   memoryMap?: boolean;
@@ -33,7 +34,8 @@ export function addSearch(program: Command): void {
   withModel(program.command('search'), 'the model that made the embeddings')
     .description('Find the passages nearest to a query: exactly, or with a FAISS index approximately')
     .requiredOption('--index <dir>', 'folder written by xlembed encode or xlembed index')
-    .requiredOption('--query <text...>', 'one or more queries; the query prompt of the model is applied')
+    .requiredOption('--query <text...>', 'one or more queries')
+    .option('--query-prompt <text>', "before each query (default: the model's own)")
     .option('-k <n>', 'passages shown', positiveInteger, 10)
     .option('--device <name>', 'cpu, cuda or cuda:N', 'cpu')
     .option('--memory-map', 'leave the vectors in their file')
@@ -48,7 +50,7 @@ async function search(flags: SearchFlags): Promise<void> {
     ? await openFaiss(flags)
     : await openFlat(flags);
   const encoder = await Encoder.load(await modelFolder(flags, console), { device: flags.device });
-  const queries = await encoder.encode(flags.query, { role: 'query' });
+  const queries = await encoder.encode(flags.query, { role: 'query', prompt: flags.queryPrompt });
   const hits = await index.search(prepare(queries), flags.k);
   index.dispose();
   await encoder.dispose();

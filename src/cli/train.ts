@@ -170,7 +170,9 @@ async function finish(flags: TrainFlags, working: string, run: Finished): Promis
   const { trainer, encoder, settings, sampled, notes, totals } = run;
   const { queryPrompt, passagePrompt } = trainer.options;
   const folder = join(working, 'model');
-  const prompts = { ...encoder.model.prompts, query: queryPrompt, passage: passagePrompt };
+  // `document` would go before `passage`; saving writes it anew.
+  const { document: _base, ...others } = encoder.model.prompts;
+  const prompts = { ...others, query: queryPrompt, passage: passagePrompt };
   const adapter = join(working, 'adapter');
   const adapted = await trainer.finishAdapters(adapter);
   await encoder.save(folder, { prompts });

@@ -7,7 +7,7 @@ import {
   type ModelDescription,
   openModel,
 } from '../models/open_model.js';
-import { promptFor, type Role } from '../models/prompts.js';
+import { defaultPromptOf, pooledPrompt, promptFor, type Role } from '../models/prompts.js';
 import { saveModel } from '../models/save_model.js';
 import {
   type EncoderDtype,
@@ -36,7 +36,7 @@ export interface EncoderOptions {
 export type LoadOptions = EncoderOptions & HubOptions;
 
 export interface EncodeOptions {
-  /** Applies the model's stored prompt for the role; none without a role. */
+  /** Applies the model's stored prompt for the role; without a role its default prompt, if it names one. */
   role?: Role | undefined;
   /** Put before each text instead of the stored prompt. */
   prompt?: string | undefined;
@@ -136,9 +136,11 @@ export class Encoder {
     }
   }
 
-  /** The prompt that encode() puts before each text. */
+  /** The prompt that encode() puts before each text. Throws MODEL_UNSUPPORTED for one that must not be pooled. */
   promptOf(options: Pick<EncodeOptions, 'role' | 'prompt'>): string {
-    return options.prompt ?? (options.role ? promptFor(this.model, options.role) : '');
+    const { prompt, role } = options;
+    const stored = role ? promptFor(this.model, role) : defaultPromptOf(this.model);
+    return pooledPrompt(this.model, prompt ?? stored);
   }
 
   /** Embeds texts. An embedding does not depend on the texts beside it. Throws DISPOSED, OUT_OF_MEMORY. */

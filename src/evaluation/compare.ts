@@ -31,7 +31,8 @@ export interface CompareOptions extends BootstrapOptions {
 /**
  * Compares two models on one task and setting: confidence interval and significance of the difference between their
  * macro-averages. A question is one observation, with all its languages: they are not independent of each other. Both
- * results need keepQueryScores. Throws INVALID_ARGUMENT when they lack it or were not measured on the same queries.
+ * results need keepQueryScores. Throws INVALID_ARGUMENT when they lack it or were not measured on the same queries in
+ * the same languages.
  */
 export function compareResults(
   a: EvaluationResult,
@@ -39,6 +40,7 @@ export function compareResults(
   options: CompareOptions,
 ): Comparison {
   const { setting, measure } = options;
+  requireSameCells(a, b, setting);
   const first = questionScores(a, setting, measure);
   const second = questionScores(b, setting, measure);
   const shared = [...first.keys()].filter((id) => second.has(id)).length;
@@ -79,6 +81,23 @@ export function questionScores(
     });
   }
   return new Map([...shares].map(([id, share]) => [id, share * shares.size]));
+}
+
+/** Averages over other languages cannot be compared. Throws INVALID_ARGUMENT, naming those that only one side has. */
+export function requireSameCells(a: EvaluationResult, b: EvaluationResult, setting: Setting): void {
+  const [first, second] = [a, b].map((result) => new Set(cellsOf(result, setting).map(languagesOf)));
+  const alone = [...first!, ...second!].filter((cell) => !first!.has(cell) || !second!.has(cell));
+  if (alone.length === 0) return;
+  const more = alone.length > 10 ? ` and ${alone.length - 10} more` : '';
+  throw new XlembedError(
+    'INVALID_ARGUMENT',
+    `expected ${setting} results in the same languages, received in one of them alone: ${alone.slice(0, 10).join(', ')}${more}`,
+    'evaluate both with the same --languages, and bitext with or without --all-pairs',
+  );
+}
+
+function languagesOf(cell: GridCell | PoolRow): string {
+  return 'passageLanguage' in cell ? `${cell.queryLanguage}-${cell.passageLanguage}` : cell.queryLanguage;
 }
 
 /** The cells of the grid, or rows of the pool, that make up a kind of setting. */

@@ -1,4 +1,11 @@
-import { type Comparison, cellsOf, compareResults, questionScores, type Setting } from './compare.js';
+import {
+  type Comparison,
+  cellsOf,
+  compareResults,
+  questionScores,
+  requireSameCells,
+  type Setting,
+} from './compare.js';
 import type { EvaluationResult } from './results.js';
 import {
   type BootstrapOptions,
@@ -23,28 +30,34 @@ export interface ComparedModel {
   against: Comparison | undefined;
 }
 
-const shown: Record<EvaluationResult['kind'], readonly string[]> = {
-  retrieval: ['AP', 'nDCG@10', 'R@1', 'R@10'],
-  collection: ['nDCG@10', 'RR', 'R@100'],
-  bitext: ['Accuracy', 'MarginAccuracy', 'F1'],
-  similarity: ['Spearman', 'Pearson'],
-};
-
-/** A measure without scores by question, such as F1 or a correlation, has neither interval nor test. */
+/**
+ * Every measure that a result has. One without scores by question, such as F1 or a correlation, has neither interval nor
+ * test. Throws INVALID_ARGUMENT for results in other languages than the first, or on other queries.
+ */
 export function comparisonRows(
   results: readonly EvaluationResult[],
   options: BootstrapOptions & PermutationOptions = {},
 ): ComparisonRow[] {
   const [first] = results;
   const settings: Setting[] = ['monolingual', 'cross_lingual', 'multilingual'];
+  for (const setting of settings) {
+    for (const result of results) requireSameCells(first!, result, setting);
+  }
   return settings.flatMap((setting) =>
-    shown[first!.kind]
-      .filter((measure) => results.some((result) => averageOf(result, setting, measure) !== undefined))
-      .map((measure) => ({
-        setting,
-        measure,
-        models: results.map((result) => compared(first!, result, setting, measure, options)),
-      })),
+    measuresOf(results, setting).map((measure) => ({
+      setting,
+      measure,
+      models: results.map((result) => compared(first!, result, setting, measure, options)),
+    })),
+  );
+}
+
+/** Those that some result has in all its cells. */
+function measuresOf(results: readonly EvaluationResult[], setting: Setting): string[] {
+  const cells = results.flatMap((result) => cellsOf(result, setting));
+  const names = new Set(cells.flatMap(({ measures }) => Object.keys(measures)));
+  return [...names].filter((measure) =>
+    results.some((result) => averageOf(result, setting, measure) !== undefined),
   );
 }
 

@@ -18,11 +18,16 @@ export function validateEmbeddedTexts(name: string, texts: EmbeddedTexts, dimens
       `expected ${texts.ids.length} x ${dimensions} values for ${name}, received ${texts.embeddings.length}`,
     );
   }
-  const bad = texts.embeddings.findIndex((value) => !Number.isFinite(value));
+  requireFinite(texts.embeddings, (bad) => `${name}, id ${texts.ids[Math.floor(bad / dimensions)]}`);
+}
+
+/** Throws INVALID_ARGUMENT; `place` names where the value at an offset belongs. */
+export function requireFinite(embeddings: Float32Array, place: (offset: number) => string): void {
+  const bad = embeddings.findIndex((value) => !Number.isFinite(value));
   if (bad < 0) return;
   throw new XlembedError(
     'INVALID_ARGUMENT',
-    `expected finite embeddings for ${name}, received ${texts.embeddings[bad]} for id ${texts.ids[Math.floor(bad / dimensions)]}`,
+    `expected finite embeddings, received ${embeddings[bad]} for ${place(bad)}`,
     'the model overflows or its weights are damaged; try dtype float32',
   );
 }

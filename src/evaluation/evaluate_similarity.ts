@@ -60,7 +60,10 @@ export async function evaluateSimilarity(
   };
 }
 
-/** A cosine is 1 - |a - b|^2 / 2 of unit vectors: exactly 1 for equal ones, so that equal texts tie, as in mteb. */
+/**
+ * Without a correlation where similarities or grades are all equal. A cosine is 1 - |a - b|^2 / 2 of unit vectors:
+ * exactly 1 for equal ones, so that equal texts tie, as in mteb.
+ */
 function correlations(
   { grades }: GradedPairs,
   first: Float32Array,
@@ -73,5 +76,6 @@ function correlations(
       squares += (first[d]! - second[d]!) ** 2;
     return 1 - squares / 2;
   });
-  return { Spearman: spearman(similarities, grades), Pearson: pearson(similarities, grades) };
+  const measures = { Spearman: spearman(similarities, grades), Pearson: pearson(similarities, grades) };
+  return Object.fromEntries(Object.entries(measures).filter(([, value]) => !Number.isNaN(value)));
 }

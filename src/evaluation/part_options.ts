@@ -1,6 +1,6 @@
 import { XlembedError } from '../errors.js';
 import { FlatIndex } from '../search/flat_index.js';
-import { copyRow } from './embedded_texts.js';
+import { copyRow, requireFinite } from './embedded_texts.js';
 import type { Embed, EvaluationProgress, Role } from './evaluate.js';
 import type { FinishedParts } from './finished_parts.js';
 import type { RankingIndexFactory, Similarity } from './ranking_index.js';
@@ -33,6 +33,10 @@ export async function embedRows(
       `expected ${texts.length} embeddings, received ${rows} x ${dimensions} in ${data.length} values`,
     );
   }
+  requireFinite(
+    data,
+    (bad) => `the text ${JSON.stringify(texts[Math.floor(bad / dimensions)]!.slice(0, 80))}`,
+  );
   const vectors = new Float32Array(data.length);
   for (let row = 0; row < rows; row++) copyRow(data, row, vectors, row, dimensions, similarity);
   return { vectors, dimensions };

@@ -29,7 +29,7 @@ export interface GridCell {
   passageLanguage: string;
   /** Queries that have a relevant candidate in the passage language. */
   queries: number;
-  /** Means over those queries. */
+  /** Means over those queries; a correlation that is not defined is missing. */
   measures: Record<string, number>;
   /** Only when asked for: for paired tests and confidence intervals. */
   queryScores?: QueryScores;

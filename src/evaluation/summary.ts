@@ -3,7 +3,7 @@ import type { GridCell, GroupSummary, PoolRow } from './results.js';
 
 /**
  * Macro-averages, as in the paper: each setting (a cell of the grid, a row of the pool) counts once, however many
- * queries it has. A setting that the grid has no cell for has no key.
+ * queries it has. A setting that the grid has no cell for has no key, nor has a measure that a cell lacks.
  */
 export function summarize(
   grid: readonly GridCell[],
@@ -56,7 +56,9 @@ function settingMeans(
 ): Record<string, number> {
   if (cells.length === 0) return {};
   return Object.fromEntries(
-    measures.map(({ name, key }) => [`${setting}_${key}`, mean(cells.map((cell) => cell.measures[name]!))]),
+    measures
+      .filter(({ name }) => cells.every((cell) => name in cell.measures))
+      .map(({ name, key }) => [`${setting}_${key}`, mean(cells.map((cell) => cell.measures[name]!))]),
   );
 }
 

@@ -22,6 +22,8 @@ export interface Head {
   denseFolders: Map<number, string>;
   /** Length of an embedding. */
   dimensions: number;
+  /** Pooling sees the tokens of a prompt. */
+  includePrompt: boolean;
 }
 
 /**
@@ -29,7 +31,7 @@ export interface Head {
  * Throws MODEL_UNSUPPORTED, naming file and field, for what the native head does not compute; MODEL_INVALID.
  */
 export function readHead(modules: readonly ModuleEntry[], hiddenSize: number, hasPrompts: boolean): Head {
-  const head: Head = { modules: [], denseFolders: new Map(), dimensions: hiddenSize };
+  const head: Head = { modules: [], denseFolders: new Map(), dimensions: hiddenSize, includePrompt: true };
   for (const module of modules.slice(1)) {
     const path = join(module.folder, 'config.json');
     if (module.type === 'Pooling') addPooling(head, path, hasPrompts);
@@ -40,9 +42,10 @@ export function readHead(modules: readonly ModuleEntry[], hiddenSize: number, ha
 }
 
 function addPooling(head: Head, path: string, hasPrompts: boolean): void {
-  const { modes, dimension } = readPooling(path, hasPrompts);
+  const { modes, dimension, includePrompt } = readPooling(path, hasPrompts);
   checkDimension(path, 'embedding_dimension', dimension, head.dimensions);
   head.modules.push({ type: 'pool', modes });
+  head.includePrompt = includePrompt;
   head.dimensions *= modes.length;
 }
 

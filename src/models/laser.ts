@@ -85,6 +85,7 @@ export function openLaser(folder: string): ModelDescription {
     maxTokens: config.max_tokens,
     prompts: config.prompts,
     defaultPrompt: null,
+    includePrompt: true,
     similarity: config.similarity,
     modelType: MODEL_TYPE,
     initializerRange: 0.02,

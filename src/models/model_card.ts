@@ -69,7 +69,6 @@ function description(model: ModelDescription): string {
 
 function usage(model: ModelDescription): string {
   const prompt = (name: string) => (Object.hasOwn(model.prompts, name) ? `, prompt_name="${name}"` : '');
-  const passage = ['passage', 'document', 'corpus'].find((name) => Object.hasOwn(model.prompts, name)) ?? '';
   return [
     '## Usage',
     '',
@@ -78,7 +77,7 @@ function usage(model: ModelDescription): string {
     '',
     'model = SentenceTransformer("path/to/this/folder")',
     `queries = model.encode(["How far away is the moon?"]${prompt('query')})`,
-    `passages = model.encode(["Der Mond ist 384400 km entfernt."]${prompt(passage)})`,
+    `passages = model.encode(["Der Mond ist 384400 km entfernt."]${prompt('document')})`,
     'print(model.similarity(queries, passages))',
     '```',
   ].join('\n');

@@ -38,6 +38,8 @@ export interface ModelDescription {
   prompts: Record<string, string>;
   /** Name of the prompt for inputs of no particular role. */
   defaultPrompt: string | null;
+  /** Pooling sees the tokens of a prompt; where it must not, a prompt is refused (prompts.ts). */
+  includePrompt: boolean;
   similarity: Similarity;
   /** Hugging Face's model_type, or `laser2`. */
   modelType: string;
@@ -123,6 +125,7 @@ function describe(config: HuggingFaceConfig, head: Head, encoding: EncodingConfi
     initializerRange: config.initializerRange,
     hfConfig: config.raw,
     head: head.modules,
+    includePrompt: head.includePrompt,
     ...encoding,
   };
 }
@@ -130,7 +133,7 @@ function describe(config: HuggingFaceConfig, head: Head, encoding: EncodingConfi
 function plainHead(mode: 'mean' | 'first', normalize: boolean, dimensions: number): Head {
   const modules: HeadModule[] = [{ type: 'pool', modes: [mode] }];
   if (normalize) modules.push({ type: 'normalize' });
-  return { modules, denseFolders: new Map(), dimensions };
+  return { modules, denseFolders: new Map(), dimensions, includePrompt: true };
 }
 
 function findSources(folder: string, transformer: TransformerConfig, head: Head) {

@@ -30,11 +30,12 @@ const POOLING = z.looseObject({
 export function readPooling(
   path: string,
   hasPrompts: boolean,
-): { modes: PoolMode[]; dimension: number | undefined } {
+): { modes: PoolMode[]; dimension: number | undefined; includePrompt: boolean } {
   const fields = parseFields(POOLING, readJson(path), path);
   if (!fields.include_prompt && hasPrompts) throw unsupported(path, 'include_prompt', false, [true]);
   const modes = fields.pooling_mode ? namedModes(fields.pooling_mode, path) : flaggedModes(fields);
-  return { modes, dimension: fields.embedding_dimension ?? fields.word_embedding_dimension };
+  const dimension = fields.embedding_dimension ?? fields.word_embedding_dimension;
+  return { modes, dimension, includePrompt: fields.include_prompt };
 }
 
 function namedModes(names: string | string[], path: string): PoolMode[] {
@@ -62,12 +63,17 @@ function flaggedModes(fields: Record<string, unknown>): PoolMode[] {
  * 1_Pooling/config.json with flags, which all versions read. Modes in another order than the flags' have no such
  * spelling: they are written as version 6 does, and earlier versions refuse them.
  */
-export function poolingConfig(modes: readonly PoolMode[], dimension: number): Record<string, unknown> {
+export function poolingConfig(
+  modes: readonly PoolMode[],
+  dimension: number,
+  includePrompt: boolean,
+): Record<string, unknown> {
+  const prompt = { include_prompt: includePrompt };
   const flags = SPELLINGS.map(([mode, , flag]) => [flag, modes.includes(mode)] as const);
   const inOrder = SPELLINGS.filter(([mode]) => modes.includes(mode)).map(([mode]) => mode);
   if (inOrder.join() === modes.join()) {
-    return { word_embedding_dimension: dimension, ...Object.fromEntries(flags), include_prompt: true };
+    return { word_embedding_dimension: dimension, ...Object.fromEntries(flags), ...prompt };
   }
   const names = modes.map((mode) => SPELLINGS.find(([known]) => known === mode)![1]);
-  return { embedding_dimension: dimension, pooling_mode: names, include_prompt: true };
+  return { embedding_dimension: dimension, pooling_mode: names, ...prompt };
 }

@@ -7,6 +7,7 @@ import { backboneLayout, headLayout, hiddenSizeOf, type Layout } from './layout.
 import { type ModelCard, modelCard } from './model_card.js';
 import type { ModelDescription } from './open_model.js';
 import { poolingConfig } from './pooling.js';
+import { promptFor } from './prompts.js';
 import { writeSafetensors } from './safetensors_writer.js';
 import { copyTokenizerFiles } from './tokenizer_files.js';
 import { writeFolderBeside } from './write_beside.js';
@@ -48,6 +49,7 @@ export async function saveModel(
   folder: string,
   options: SaveOptions = {},
 ): Promise<void> {
+  const prompts = savedPrompts(model);
   const backbone = backboneLayout(model.backbone);
   const layout = new Map([...backbone, ...headLayout(model.head)]);
   const parameters = checkParameters(encoder.parameters(), layout);
@@ -56,10 +58,10 @@ export async function saveModel(
     await weights.write(join(temporary, 'model.safetensors'), backbone, '');
     if (model.backbone.type === 'lstm') return writeLaserFiles(model, temporary);
     await writeJson(join(temporary, 'config.json'), savedConfig(model, weights.dtype));
-    await writeEncodingFiles(model, temporary);
+    await writeEncodingFiles({ ...model, prompts }, temporary);
     await writeModules(model, temporary, weights);
     await copyTokenizerFiles(model.tokenizerPath, temporary, model.maxTokens);
-    await writeFile(join(temporary, 'README.md'), modelCard(model, options.card));
+    await writeFile(join(temporary, 'README.md'), modelCard({ ...model, prompts }, options.card));
   });
 }
 
@@ -116,6 +118,12 @@ function savedConfig(model: ModelDescription, dtype: Dtype): Record<string, unkn
   return { ...kept, architectures: [ARCHITECTURES[model.modelType]], torch_dtype: dtype };
 }
 
+/** sentence-transformers' encode_document takes the prompt of passages from `document` alone, which is empty if absent. */
+function savedPrompts({ prompts }: ModelDescription): Record<string, string> {
+  const passage = promptFor({ prompts }, 'passage');
+  return passage === '' ? prompts : { ...prompts, document: passage };
+}
+
 async function writeEncodingFiles(model: ModelDescription, folder: string): Promise<void> {
   await writeJson(join(folder, 'config_sentence_transformers.json'), {
     model_type: 'SentenceTransformer',
@@ -140,7 +148,7 @@ async function writeModules(model: ModelDescription, folder: string, weights: We
     if (module.type === 'pool') {
       await writeJson(
         join(folder, path, 'config.json'),
-        poolingConfig(module.modes, hiddenSizeOf(model.backbone)),
+        poolingConfig(module.modes, hiddenSizeOf(model.backbone), model.includePrompt),
       );
     } else if (module.type === 'dense') {
       const { inFeatures, outFeatures, bias, activation } = module;

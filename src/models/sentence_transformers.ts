@@ -64,6 +64,7 @@ const ENCODING = z.object({
   prompts: z.record(z.string(), z.string()).nullish(),
   default_prompt_name: z.string().nullish(),
   similarity_fn_name: z.string().nullish(),
+  truncate_dim: z.int().positive().nullish(),
 });
 
 /** Prompts and similarity; the file is optional. Throws MODEL_INVALID, MODEL_UNSUPPORTED. */
@@ -75,6 +76,13 @@ export function readEncodingConfig(folder: string): EncodingConfig {
   const modelType = fields.model_type ?? 'SentenceTransformer';
   if (modelType !== 'SentenceTransformer')
     throw unsupported(path, 'model_type', modelType, ['SentenceTransformer']);
+  if (fields.truncate_dim) {
+    throw new XlembedError(
+      'MODEL_UNSUPPORTED',
+      `${path}: truncate_dim is ${fields.truncate_dim}, supported: null`,
+      `remove it for whole embeddings; xlembed encode --dimensions ${fields.truncate_dim} keeps their first values`,
+    );
+  }
   if (defaultPrompt !== null && !Object.hasOwn(prompts, defaultPrompt)) {
     const hint = `name one of: ${Object.keys(prompts).join(', ')}`;
     throw new XlembedError(
@@ -93,7 +101,7 @@ function checkSimilarity(name: string, path: string): Similarity {
 }
 
 // Versions before 3 name the file after the model's class.
-const LENGTH_FILES = ['bert', 'roberta', 'camembert', 'xlm-roberta'].map(
+const LENGTH_FILES = ['bert', 'roberta', 'distilbert', 'camembert', 'albert', 'xlm-roberta', 'xlnet'].map(
   (type) => `sentence_${type}_config.json`,
 );
 

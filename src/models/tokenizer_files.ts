@@ -4,17 +4,26 @@ import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { loadTokenizer } from '../tokenizers/load_tokenizer.js';
 import { parseFields, readJson, readJsonObject, readOptionalJson } from './json_file.js';
+import { unsupported } from './sentence_transformers.js';
 import { type SpecialTokens, specialTokens } from './special_tokens.js';
 
 // transformers writes 1e30 for "no limit".
 const NO_LIMIT = 1e9;
 
-const MAX_LENGTH = z.object({ model_max_length: z.number().positive().nullish() });
+const MAX_LENGTH = z.object({
+  model_max_length: z.number().positive().nullish(),
+  truncation_side: z.string().nullish(),
+});
 
-/** Tokens per input by tokenizer_config.json; undefined when it does not say. */
+/** Tokens per input by tokenizer_config.json; undefined when it does not say. Throws MODEL_INVALID, MODEL_UNSUPPORTED. */
 export function readModelMaxLength(folder: string): number | undefined {
   const path = join(folder, 'tokenizer_config.json');
-  const { model_max_length: length } = parseFields(MAX_LENGTH, readOptionalJson(path) ?? {}, path);
+  const { model_max_length: length, truncation_side: side } = parseFields(
+    MAX_LENGTH,
+    readOptionalJson(path) ?? {},
+    path,
+  );
+  if ((side ?? 'right') !== 'right') throw unsupported(path, 'truncation_side', side, ['right']);
   return length && length < NO_LIMIT ? Math.floor(length) : undefined;
 }
 

@@ -12,7 +12,7 @@ import {
   type TokenizerInfo,
   type TokenizerJson,
 } from './tokenizer_json.js';
-import { type WordPieceConfig, wordPieceTokenizer } from './word_piece.js';
+import { configureBert, type WordPieceConfig, wordPieceTokenizer } from './word_piece.js';
 
 export interface LoadedTokenizer {
   /** The file that was read. */
@@ -30,14 +30,16 @@ const fileNames = ['tokenizer.json', 'sentencepiece.bpe.model', 'vocab.txt'];
 
 /**
  * Reads a tokenizer: a folder, a tokenizer.json, a sentencepiece.bpe.model (XLM-R's pipeline) or a vocab.txt (BERT's
- * pipeline, as tokenizer_config.json beside it says). With `lowerCase` its normaliser lower-cases first. Throws FILE_NOT_FOUND, FILE_READ_FAILED, TOKENIZER_INVALID.
+ * pipeline). What tokenizer_config.json beside it says of BERT's normaliser holds, as in transformers. With `lowerCase`
+ * the normaliser lower-cases first. Throws FILE_NOT_FOUND, FILE_READ_FAILED, TOKENIZER_INVALID.
  */
 export async function loadTokenizer(path: string, lowerCase = false): Promise<LoadedTokenizer> {
   const file = await locate(path);
   const text = file.endsWith('.json') ? await readText(file) : undefined;
   const json = text === undefined ? await loadVocabulary(file) : parseTokenizerJson(text, file);
+  const configured = text !== undefined && configureBert(json, await readConfig(file));
   if (lowerCase) json.normalizer = lowerCaseFirst(json.normalizer);
-  return loaded(file, json, lowerCase || text === undefined ? JSON.stringify(json) : text);
+  return loaded(file, json, lowerCase || configured || text === undefined ? JSON.stringify(json) : text);
 }
 
 async function loadVocabulary(file: string): Promise<TokenizerJson> {
@@ -103,9 +105,13 @@ async function isFile(path: string): Promise<boolean> {
 }
 
 async function loadWordPiece(file: string): Promise<TokenizerJson> {
-  const configFile = join(dirname(file), 'tokenizer_config.json');
-  const config = (await isFile(configFile)) ? parseConfig(await readText(configFile), configFile) : {};
-  return wordPieceTokenizer(await readText(file), config, file);
+  return wordPieceTokenizer(await readText(file), await readConfig(file), file);
+}
+
+/** tokenizer_config.json beside the tokenizer's file. */
+async function readConfig(file: string): Promise<WordPieceConfig> {
+  const path = join(dirname(file), 'tokenizer_config.json');
+  return (await isFile(path)) ? parseConfig(await readText(path), path) : {};
 }
 
 function parseConfig(text: string, path: string): WordPieceConfig {

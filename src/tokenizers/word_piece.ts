@@ -3,6 +3,7 @@ import type { AddedTokenJson, TokenizerJson } from './tokenizer_json.js';
 
 /** What tokenizer_config.json says about a BERT vocabulary; a special token may be an object with `content`. */
 export interface WordPieceConfig {
+  tokenizer_class?: string | null;
   do_lower_case?: boolean;
   strip_accents?: boolean | null;
   tokenize_chinese_chars?: boolean;
@@ -52,6 +53,20 @@ export function wordPieceTokenizer(vocabulary: string, config: WordPieceConfig, 
       vocab: Object.fromEntries(ids),
     },
   };
+}
+
+/** Gives a tokenizer.json's normaliser what the config says of it, where transformers would; true if it said anything. */
+export function configureBert({ normalizer }: TokenizerJson, config: WordPieceConfig): boolean {
+  const isBert = /^BertTokenizer(Fast)?$/.test(config.tokenizer_class ?? '');
+  if (!isBert || normalizer?.type !== 'BertNormalizer') return false;
+  const given = {
+    lowercase: config.do_lower_case,
+    strip_accents: config.strip_accents,
+    handle_chinese_chars: config.tokenize_chinese_chars,
+  };
+  const said = Object.entries(given).filter(([, value]) => value !== undefined);
+  Object.assign(normalizer, Object.fromEntries(said));
+  return said.length > 0;
 }
 
 /** Pieces may hold any other white space: lines end with LF (or CRLF) alone. */

@@ -5,6 +5,7 @@ import type { ParallelRecord } from '../datasets/records.js';
 import type { Encoder } from '../encoding/encoder.js';
 import { XlembedError } from '../errors.js';
 import { saveAdapter } from '../models/adapter.js';
+import { pooledPrompt } from '../models/prompts.js';
 import { type NativeStepResult, type NativeTrainer, nativeCall } from '../native.js';
 import type { ProcessGroup } from '../processes/process_group.js';
 import { prefetch } from '../scheduling/read_ahead.js';
@@ -94,8 +95,8 @@ export class Trainer {
   }
 
   /**
-   * Throws INVALID_ARGUMENT for a wrong option, MODEL_UNSUPPORTED for one that this model does not know,
-   * SAMPLER_IMPOSSIBLE when the records cannot make such batches, and what
+   * Throws INVALID_ARGUMENT for a wrong option, MODEL_UNSUPPORTED for one that this model does not know and for
+   * prompts that it does not pool, SAMPLER_IMPOSSIBLE when the records cannot make such batches, and what
    * readLexicon throws; in a process group PROCESSES_DIFFER unless options, records, model and weights are the same in
    * all of them, and PROCESS_LOST.
    */
@@ -108,6 +109,7 @@ export class Trainer {
     const options = resolveTrainingOptions(given);
     checkModel(encoder, options);
     checkScores(records, options);
+    for (const prompt of [options.queryPrompt, options.passagePrompt]) pooledPrompt(encoder.model, prompt);
     const lexicons = await Promise.all((options.codeSwitching?.lexicons ?? []).map(readLexicon));
     const batches = new RunBatches(encoder.tokenizer, records, options, lexicons, processGroup);
     const identity = new RunIdentity(encoder, records, options);

@@ -3,6 +3,9 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
+import { modelIdentity } from '#xlembed/cli/model_identity.js';
+import { Encoder } from '#xlembed/encoding/encoder.js';
+import { changedModel } from '../models/support.js';
 import { temporaryFolder, xlembed } from './run.js';
 
 const folder = temporaryFolder();
@@ -30,6 +33,43 @@ test('an evaluation leaves its result, MTEB’s file and a cache; a second one e
   assert.deepEqual(readdirSync(at('cache/embeddings')), kept);
   const { measures } = JSON.parse(second.stdout);
   for (const [name, value] of Object.entries(measures)) assert.equal(value, stored.measures[name], name);
+});
+
+test('prompts can be given; with others, embeddings in the cache are others', () => {
+  const prompts = ['--query-prompt', 'query: ', '--passage-prompt', ''];
+  const task = ['--task', 'xquad-r', '--data', data, '--cache', at('cache')];
+  const { status, stdout, stderr } = xlembed(...model('labse-version-5'), ...task, ...prompts, '--json');
+  assert.equal(status, 0, stderr);
+  assert.deepEqual(JSON.parse(stdout).settings.prompts, { query: 'query: ', passage: '' });
+  assert.equal(readdirSync(at('cache/embeddings')).length, 12);
+});
+
+test('the same weights are another model with another configuration', async () => {
+  const identity = async (folder: string, change: (model: Encoder['model']) => void = () => {}) => {
+    const encoder = await Encoder.load(folder, { tokenizerThreads: 1 });
+    change(encoder.model);
+    const found = await modelIdentity(encoder, { query: '', passage: '' });
+    await encoder.dispose();
+    return JSON.stringify(found);
+  };
+  const bert = 'test/reference/models/bert-version-6';
+  const plain = await identity(bert);
+  assert.equal(await identity(bert), plain);
+  const others = [
+    await identity(changedModel('bert-version-6', 'config.json', { layer_norm_eps: 0.1 })),
+    await identity(changedModel('bert-version-6', 'config.json', { num_attention_heads: 4 })),
+    await identity(changedModel('bert-version-6', 'sentence_bert_config.json', { do_lower_case: true })),
+    await identity(changedModel('bert-version-6', 'tokenizer_config.json', { do_lower_case: false })),
+    await identity(bert, (changed) => {
+      changed.defaultPrompt = 'query';
+    }),
+  ];
+  assert.equal(new Set([plain, ...others]).size, 6);
+  const laser = 'test/reference/laser/model';
+  const swapped = await identity(laser, (changed) => {
+    changed.dictionary = new Map([...changed.dictionary!].reverse());
+  });
+  assert.notEqual(await identity(laser), swapped);
 });
 
 test('results are compared: a table, a report and CSV beside it', () => {

@@ -83,7 +83,7 @@ test('train from scratch, encode, search, evaluate', () => {
   assert.equal(stored.settings.prompts.query, 'Query: ');
 });
 
-test('training again gives the same bits; a fine-tuned model keeps its prompts', () => {
+test('training again gives the same bits; a fine-tuned model keeps its prompts, or has new ones', () => {
   const outputs = ['again1', 'again2'].map(at);
   for (const output of outputs) {
     const args = ['--data', at('parallel.jsonl'), ...SMALL, '--output', output];
@@ -91,18 +91,16 @@ test('training again gives the same bits; a fine-tuned model keeps its prompts',
   }
   const [first, second] = outputs.map((output) => readFileSync(join(output, 'model.safetensors')));
   assert.ok(first!.equals(second!));
-  const tuned = xlembed(
-    'train',
-    '--model',
-    outputs[0]!,
-    '--data',
-    at('parallel.jsonl'),
-    ...SMALL,
-    '--output',
-    at('tuned'),
-  );
-  assert.equal(tuned.status, 0, tuned.stderr);
-  assert.equal(json(join(at('tuned'), 'config_sentence_transformers.json')).prompts.passage, 'Passage: ');
+  const tune = (base: string, output: string, ...more: string[]) => {
+    const args = ['--model', base, '--data', at('parallel.jsonl'), ...SMALL, '--output', output, ...more];
+    const { status, stderr } = xlembed('train', ...args);
+    assert.equal(status, 0, stderr);
+    return json(join(output, 'config_sentence_transformers.json')).prompts;
+  };
+  const kept = { query: 'Query: ', passage: 'Passage: ', document: 'Passage: ' };
+  assert.deepEqual(tune(outputs[0]!, at('tuned')), kept);
+  const other = tune(at('tuned'), at('prompted'), '--passage-prompt', 'Text: ');
+  assert.deepEqual(other, { query: 'Query: ', passage: 'Text: ', document: 'Text: ' });
 });
 
 test('a plain text file: a row for each line, empty ones counted', () => {

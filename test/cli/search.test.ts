@@ -62,6 +62,15 @@ test('mapped embeddings and exhaustive FAISS indexes give the hits of an exact s
   }
 });
 
+test('a prompt is put before each query', () => {
+  const hits = (...queries: string[]) =>
+    JSON.parse(
+      xlembed('search', '--model', MODEL, '--index', at('embeddings'), '--json', '--query', ...queries)
+        .stdout,
+    ).map((result: { hits: unknown }) => result.hits);
+  assert.deepEqual(hits('w12', 'w8', '--query-prompt', 'w5 '), hits('w5 w12', 'w5 w8'));
+});
+
 test('encode --faiss builds the index beside the embeddings, and --resume leaves both as they are', () => {
   const both = encode('both', '--faiss', 'Flat');
   if (!hasFaiss) {

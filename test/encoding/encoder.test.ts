@@ -116,6 +116,10 @@ test('save and load: the same vectors', async () => {
   assert.deepEqual((await again.encode(['w9'])).data, (await encoder.encode(['w9'])).data);
   assert.equal(again.promptOf({ role: 'query' }), 'w8 ');
   assert.equal(again.promptOf({ role: 'passage' }), '');
+  assert.equal(again.promptOf({}), '');
+  again.model.defaultPrompt = 'query';
+  const prompted = await again.encode(['w8 w9'], { prompt: '' });
+  assert.deepEqual((await again.encode(['w9'])).data, prompted.data);
   await Promise.all([encoder.dispose(), again.dispose()]);
   rmSync(join(folder, '..'), { recursive: true });
 });

@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { evaluationText } from '#xlembed/cli/evaluation_text.js';
 import { pearson, spearman } from '#xlembed/evaluation/correlation.js';
 import type { Embed } from '#xlembed/evaluation/evaluate.js';
 import { evaluateBitext } from '#xlembed/evaluation/evaluate_bitext.js';
@@ -159,4 +160,41 @@ test('a similarity task correlates cosines with grades', async () => {
   const { grid, measures } = await evaluateTask(graded, embedRow);
   assert.ok(Math.abs(grid[0]!.measures.Spearman! - spearman(cosines, golden.grades)) < 1e-6);
   assert.equal(measures.cross_lingual_cosine_spearman, grid[0]!.measures.Spearman);
+});
+
+const gradedBy = (grades: number[]): SimilarityTask => ({
+  kind: 'similarity',
+  name: 'sts',
+  languages: ['de'],
+  sets: [
+    {
+      source: 'de',
+      target: 'de',
+      read: async () => ({ first: texts('source'), second: texts('target'), grades }),
+    },
+  ],
+});
+
+test('a correlation that is not defined is left out, from the cache as well', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'xlembed-similarity-'));
+  after(() => rmSync(folder, { recursive: true }));
+  const run = () => evaluateTask(gradedBy(ids.map(() => 3)), embedRow, { cache: { folder, identity: 1 } });
+  const first = await run();
+  assert.deepEqual([first.grid[0]!.measures, first.measures], [{}, {}]);
+  assert.deepEqual(await run(), first);
+  assert.match(evaluationText({ ...first, seconds: 1 }), /^de +- +-$/m);
+});
+
+test('embeddings that are not finite are refused in every kind of task', async () => {
+  const overflowing: Embed = async (texts, role) => {
+    const rows = await embedRow(texts, role);
+    rows.data[dimensions] = Number.NaN;
+    return rows;
+  };
+  for (const each of [task, gradedBy(golden.grades)]) {
+    await assert.rejects(evaluateTask(each, overflowing), {
+      code: 'INVALID_ARGUMENT',
+      message: /finite embeddings, received NaN for the text "source 1"/,
+    });
+  }
 });

@@ -101,6 +101,26 @@ test('a query that is a passage does not find itself, where its task says so', a
   assert.equal((await evaluateCollections(own, embedNumbers, { depth: 57 })).grid[0]!.measures['R@100'], 0);
 });
 
+test('a query without a relevant passage counts as 0', async () => {
+  const measured = async (irrelevant: ReadonlyMap<string, Map<string, number>>) =>
+    (
+      await evaluateCollections(
+        {
+          ...task,
+          open: async (language) => ({
+            ...(await task.open(language)),
+            qrels: new Map([...qrels, ...irrelevant]),
+          }),
+        },
+        embedNumbers,
+      )
+    ).grid[0]!;
+  const all = await measured(new Map());
+  const fewer = await measured(new Map([['q0', new Map([['p0', 0]])]]));
+  assert.deepEqual([all.queries, fewer.queries], [9, 9]);
+  assert.ok(fewer.measures['R@100']! <= 8 / 9 && all.measures['R@100'] === 1);
+});
+
 test('what is finished is not done again; what changed is', async () => {
   const cache = { folder: join(folder, 'cache'), identity: 'model 1' };
   const run = async (options: object = {}) => {

@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { compareResults, questionScores, type Setting } from '#xlembed/evaluation/compare.js';
+import { comparisonRows } from '#xlembed/evaluation/comparison_table.js';
 import { evaluateGrid } from '#xlembed/evaluation/grid.js';
+import { ndcg } from '#xlembed/evaluation/measures/ndcg.js';
+import { precision } from '#xlembed/evaluation/measures/precision.js';
 import { BruteForceIndex } from './brute_force_index.js';
 import { problem } from './random_problem.js';
 
@@ -74,4 +77,42 @@ test('results that cannot be compared are refused with the remedy', async () => 
   );
   assert.throws(() => compareResults(a, a, { ...map, measure: 'AP@3' }), /one of AP, RR/);
   assert.throws(() => compareResults(alone, alone, { ...map, setting: 'cross_lingual' }), /cross_lingual/);
+});
+
+test('results over other languages are refused, whatever the questions', async () => {
+  const input = problem(1);
+  const all = await evaluateGrid(input, options);
+  const some = await evaluateGrid({ ...input, languages: input.languages.slice(0, 2) }, options);
+  const [first, second, third] = input.languages.map(({ language }) => language);
+  for (const compare of [
+    () => compareResults(all, some, { setting: 'monolingual', measure: 'AP' }),
+    () => comparisonRows([all, some], { resamples: 10, permutations: 10 }),
+  ]) {
+    assert.throws(compare, {
+      code: 'INVALID_ARGUMENT',
+      message: new RegExp(`one of them alone: ${third}-${third}`),
+      hint: /--languages/,
+    });
+  }
+  assert.throws(
+    () => compareResults(all, some, { setting: 'cross_lingual', measure: 'AP' }),
+    new RegExp(`alone: .*${first}-${third}.*${third}-${second}`),
+  );
+  assert.throws(
+    () => compareResults(some, all, { setting: 'multilingual', measure: 'AP' }),
+    new RegExp(`alone: ${third}$`),
+  );
+});
+
+test('a comparison has a row for every measure that was chosen', async () => {
+  const result = await evaluateGrid(problem(1), { ...options, measures: [precision(5), ndcg(3)] });
+  const rows = comparisonRows([result, { ...result }], { resamples: 10, permutations: 10 });
+  assert.deepEqual(
+    rows.map(({ setting, measure }) => `${setting} ${measure}`),
+    ['monolingual', 'cross_lingual', 'multilingual'].flatMap((setting) => [
+      `${setting} P@5`,
+      `${setting} nDCG@3`,
+    ]),
+  );
+  assert.equal(rows[0]!.models[1]!.against!.test.pValue, 1);
 });

@@ -61,6 +61,9 @@ def check_sentence_transformer(folder: Path, tokenizer) -> np.ndarray:
     check(f"max_seq_length is {length}", model.max_seq_length == length)
     check("prompts are those of the file", settings["prompts"].items() <= dict(model.prompts).items())
     check(f"similarity is {settings['similarity_fn_name']}", model.similarity_fn_name == settings["similarity_fn_name"])
+    document = next((settings["prompts"][name] for name in ["passage", "document", "corpus"] if name in settings["prompts"]), "")
+    check(f"encode_document puts {document!r} before texts",
+          bool(np.array_equal(model.encode_document(TEXTS), model.encode(TEXTS, prompt=document))))
     lower = json.loads((folder / "sentence_bert_config.json").read_text())["do_lower_case"]
     texts = [text.lower() for text in TEXTS] if lower else TEXTS
     same_ids = [model.tokenizer(text)["input_ids"] for text in TEXTS] == [tokenizer(text)["input_ids"] for text in texts]

@@ -3,7 +3,7 @@ import { cpSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { test } from 'node:test';
 import { describeFreshModel, openModel } from '#xlembed/models/open_model.js';
-import { promptFor } from '#xlembed/models/prompts.js';
+import { defaultPromptOf, promptFor } from '#xlembed/models/prompts.js';
 import {
   changedModel,
   expectedTensors,
@@ -225,7 +225,7 @@ test('a folder may keep its transformer in a subfolder', async () => {
   assert.equal(model.tokenizerPath, join(folder, '0_Transformer/tokenizer.json'));
 });
 
-test('a role has its own prompt, else the default one, else none', () => {
+test('a role has its own prompt or none, as in sentence-transformers; the default prompt is for inputs of no role', () => {
   const model = (prompts: Record<string, string>, defaultPrompt: string | null = null) => ({
     prompts,
     defaultPrompt,
@@ -235,6 +235,11 @@ test('a role has its own prompt, else the default one, else none', () => {
   assert.equal(promptFor(model({ document: 'd: ' }), 'passage'), 'd: ');
   assert.equal(promptFor(model({ corpus: 'c: ' }), 'passage'), 'c: ');
   assert.equal(promptFor(model({ document: 'd: ' }), 'query'), '');
-  assert.equal(promptFor(model({ x: 'x: ' }, 'x'), 'query'), 'x: ');
-  assert.equal(promptFor(model({ query: '', x: 'x: ' }, 'x'), 'query'), '');
+  assert.equal(promptFor(model({ document: 'd: ', passage: 'p: ', corpus: 'c: ' }), 'passage'), 'd: ');
+  assert.equal(promptFor(model({ passage: 'p: ', corpus: 'c: ' }), 'passage'), 'p: ');
+  assert.equal(promptFor(model({ document: '', passage: 'p: ' }), 'passage'), 'p: ');
+  assert.equal(promptFor(model({ document: '', corpus: 'c: ' }), 'passage'), '');
+  const withDefault = model({ x: 'x: ' }, 'x');
+  assert.deepEqual([promptFor(withDefault, 'query'), promptFor(withDefault, 'passage')], ['', '']);
+  assert.deepEqual([defaultPromptOf(withDefault), defaultPromptOf(e5)], ['x: ', '']);
 });

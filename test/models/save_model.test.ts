@@ -122,6 +122,19 @@ test('the model card has front matter, architecture and use', async () => {
   assert.match(readme, /prompt_name="query"\)[\s\S]*prompt_name="document"\)/);
 });
 
+test('the prompt of passages is written where sentence-transformers looks for it', async () => {
+  const model = await openModel(join(REFERENCE, 'bert-version-6'));
+  const saved = async (name: string, prompts: Record<string, string>) => {
+    await saveModel({ ...model, prompts }, encoderOf(model), join(scratch, name));
+    return readJson(scratch, name, 'config_sentence_transformers.json').prompts;
+  };
+  const e5 = { query: 'q: ', passage: 'p: ' };
+  assert.deepEqual(await saved('passage', e5), { ...e5, document: 'p: ' });
+  assert.deepEqual(await saved('empty', { ...e5, document: '' }), { ...e5, document: 'p: ' });
+  assert.deepEqual(await saved('own', { ...e5, document: 'd: ' }), { ...e5, document: 'd: ' });
+  assert.deepEqual(await saved('none', { query: 'q: ' }), { query: 'q: ' });
+});
+
 test('an existing folder stays, unless it may be overwritten', async () => {
   const model = await openModel(join(REFERENCE, 'bert-version-6'));
   const folder = join(scratch, 'existing');
@@ -194,7 +207,7 @@ test('a fresh model is saved with the element type asked for', async () => {
   };
   await saveModel(fresh, encoder, join(scratch, 'fresh'), { dtype: 'bfloat16' });
   const model = await openModel(join(scratch, 'fresh'));
-  assert.deepEqual([model.maxTokens, model.prompts], [12, { query: 'q: ', passage: 'p: ' }]);
+  assert.deepEqual([model.maxTokens, model.prompts], [12, { query: 'q: ', passage: 'p: ', document: 'p: ' }]);
   assert.deepEqual(new Set([...written, ...model.sources.map(({ dtype }) => dtype)]), new Set(['bfloat16']));
 });
 

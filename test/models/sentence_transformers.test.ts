@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { Encoder } from '#xlembed/encoding/encoder.js';
 import { openModel } from '#xlembed/models/open_model.js';
-import { changedModel, putJson, refusalOf } from './support.js';
+import { saveModel } from '#xlembed/models/save_model.js';
+import { Trainer } from '#xlembed/training/trainer.js';
+import { changedModel, encoderOf, putJson, refusalOf, temporaryFolder } from './support.js';
 
 const open = (model: string, file: string, changes: Record<string, unknown>) => () =>
   openModel(changedModel(model, file, changes));
@@ -90,8 +94,40 @@ test('pooling that the head does not compute is refused by its field', async () 
   );
 });
 
-test('without prompts it does not matter whether pooling includes them', async () => {
-  assert.equal((await pooling({ include_prompt: false })()).head.length, 3);
+test('a model that pools without prompts opens, keeps saying so, and refuses prompts', async () => {
+  const model = await pooling({ include_prompt: false })();
+  assert.deepEqual([model.head.length, model.includePrompt], [3, false]);
+  const folder = join(temporaryFolder(), 'saved');
+  await saveModel(model, encoderOf(model), folder);
+  const encoder = await Encoder.load(folder, { tokenizerThreads: 1 });
+  assert.equal((await encoder.encode(['a'], { role: 'query' })).rows, 1);
+  await refusalOf(
+    () => encoder.encode(['a'], { prompt: 'q: ' }),
+    'MODEL_UNSUPPORTED',
+    /include_prompt is false/,
+  );
+  const records = [0, 1].map((n) => ({ id: `${n}`, query: { en: `q${n}` }, positive: { en: `p${n}` } }));
+  const train = () => Trainer.create(encoder, records, { queryPrompt: 'q: ' });
+  await refusalOf(train, 'MODEL_UNSUPPORTED', /received the prompt "q: "/);
+  await encoder.dispose();
+});
+
+test('a tokenizer that cuts texts on the left is refused', async () => {
+  await refusalOf(
+    open('bert-version-6', 'tokenizer_config.json', { truncation_side: 'left' }),
+    'MODEL_UNSUPPORTED',
+    /tokenizer_config\.json: truncation_side is "left", supported: "right"/,
+  );
+});
+
+test('the length file may have the name of any class that sentence-transformers had', async () => {
+  const names = ['bert', 'roberta', 'distilbert', 'camembert', 'albert', 'xlm-roberta', 'xlnet'];
+  for (const name of names) {
+    const folder = changedModel('labse-version-5', 'config.json', {});
+    rmSync(join(folder, 'sentence_bert_config.json'));
+    putJson(join(folder, `sentence_${name}_config.json`), { max_seq_length: 7 });
+    assert.equal((await openModel(folder)).maxTokens, 7, name);
+  }
 });
 
 test('dense modules: every activation, and what is refused', async () => {
@@ -172,6 +208,12 @@ test('prompts, similarity and lower-casing', async () => {
     'MODEL_UNSUPPORTED',
     /similarity_fn_name is "maxsim"/,
   );
+  const truncated = await refusalOf(
+    encoding({ truncate_dim: 4 }),
+    'MODEL_UNSUPPORTED',
+    /truncate_dim is 4, supported: null/,
+  );
+  assert.match(truncated.hint!, /--dimensions 4/);
   await refusalOf(
     encoding({ model_type: 'SparseEncoder' }),
     'MODEL_UNSUPPORTED',

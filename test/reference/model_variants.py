@@ -61,6 +61,13 @@ def variants() -> dict[str, dict]:
             },
         },
     }
+    bert = {"tokenizer_class": "BertTokenizer", "model_max_length": 16}
+    for name, config in {"cased": {"do_lower_case": False}, "accents kept": {"strip_accents": False},
+                         "Chinese in one piece": {"tokenize_chinese_chars": False}}.items():
+        found[f"a BERT tokenizer's configuration: {name}"] = {
+            "base": "bert-version-6", "texts": ["A cat", "the caf\u00e9", "a\u4e2db"],
+            "files": {"tokenizer_config.json": bert | config},
+        }
     return found
 
 

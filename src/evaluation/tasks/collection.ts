@@ -17,7 +17,8 @@ export interface CollectionFiles {
 
 /**
  * A collection whose passages are JSON lines `{<id>, title, text}`; a title stands before its text, with a space
- * between, as BEIR and MTEB embed them. Queries without a relevant passage are not asked.
+ * between, as BEIR and MTEB embed them. Queries without a judgement are not asked; one whose passages are all judged not
+ * relevant scores 0, as in pytrec_eval and MTEB.
  */
 export function jsonCollection({
   queries,
@@ -27,9 +28,7 @@ export function jsonCollection({
   published,
   ignoreOwnId = false,
 }: CollectionFiles): Collection {
-  const asked = queries.filter((query) =>
-    [...(qrels.get(query.id)?.values() ?? [])].some((grade) => grade > 0),
-  );
+  const asked = queries.filter(({ id }) => qrels.has(id));
   if (asked.length === 0) {
     throw new XlembedError('TASK_DATA_INVALID', `expected judged queries for ${files[0]}, received none`);
   }

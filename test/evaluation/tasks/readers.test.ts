@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
-import { openTask, taskEntries, taskNames } from '#xlembed/evaluation/tasks/registry.js';
+import { openTask, taskEntries, taskEntry, taskNames } from '#xlembed/evaluation/tasks/registry.js';
 import type { BitextTask, CollectionTask, SimilarityTask } from '#xlembed/evaluation/tasks/task.js';
 
 const root = mkdtempSync(join(tmpdir(), 'xlembed-tasks-'));
@@ -94,6 +94,7 @@ test('MKQA: equal answers are one candidate; questions without a short answer ar
   );
   assert.deepEqual([...task.qrels.get('1')!.keys()], ['en-0', 'en-1', 'zh-cn-0']);
   assert.deepEqual([...task.qrels.get('2')!.keys()], ['en-0']);
+  assert.equal(taskEntry('mkqa').mteb, undefined, 'MTEB merges equal questions');
 });
 
 test('MKQA as its authors publish it', async () => {
@@ -121,18 +122,21 @@ async function passagesOf(task: CollectionTask, language: string) {
   return { ...collection, passages };
 }
 
-test('BEIR: titles stand before texts, unjudged queries are not asked', async () => {
+test('BEIR: titles stand before texts; queries are asked where they are judged, if only not relevant', async () => {
   const data = folder({
     'corpus.jsonl':
       json({ _id: 'd1', title: 'Bees', text: 'They fly.' }) + json({ _id: 'd2', title: '', text: 'Mills.' }),
-    'queries.jsonl': json({ _id: 'q1', text: 'what flies' }) + json({ _id: 'q2', text: 'unjudged' }),
-    'qrels/test.tsv': 'query-id\tcorpus-id\tscore\nq1\td1\t1\n',
+    'queries.jsonl': ['q1', 'q2', 'q3'].map((_id) => json({ _id, text: `text of ${_id}` })).join(''),
+    'qrels/test.tsv': 'query-id\tcorpus-id\tscore\nq1\td1\t1\nq3\td2\t0\n',
   });
   const { queries, passages, ignoreOwnId } = await passagesOf(
     (await openTask('beir', { data })) as CollectionTask,
     'en',
   );
-  assert.deepEqual(queries, [{ id: 'q1', text: 'what flies' }]);
+  assert.deepEqual(queries, [
+    { id: 'q1', text: 'text of q1' },
+    { id: 'q3', text: 'text of q3' },
+  ]);
   assert.deepEqual(passages, [
     { id: 'd1', text: 'Bees They fly.' },
     { id: 'd2', text: 'Mills.' },
