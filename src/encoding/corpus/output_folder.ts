@@ -2,8 +2,15 @@ import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { XlembedError } from '../../errors.js';
-import { removeLeftovers, syncPath, writeError, writeFileBeside } from '../../models/write_beside.js';
+import { STDIN } from '../../datasets/bytes.js';
+import { invalidArgument, XlembedError } from '../../errors.js';
+import {
+  isWithin,
+  removeLeftovers,
+  syncPath,
+  writeError,
+  writeFileBeside,
+} from '../../models/write_beside.js';
 import type { TextCounts } from '../encoder.js';
 import { hashedIds } from './duplicate_ids.js';
 import type { CorpusSettings } from './options.js';
@@ -56,7 +63,7 @@ export class OutputFolder {
 
   /**
    * Makes the folder ready for a run. With `resume`, what a run with the same settings has finished stays. Throws
-   * FILE_EXISTS, RESUME_REFUSED, FILE_WRITE_FAILED.
+   * FILE_EXISTS, RESUME_REFUSED, FILE_WRITE_FAILED, and INVALID_ARGUMENT for inputs that would be replaced.
    */
   async prepare({ resume, overwrite }: { resume: boolean; overwrite: boolean }): Promise<void> {
     const entries = existsSync(this.folder) ? await readdir(this.folder) : [];
@@ -64,6 +71,7 @@ export class OutputFolder {
     if (begun) requireSame(this.folder, this.settings, begun);
     else if (entries.some((name) => name !== PROGRESS) || (entries.length > 0 && !resume)) {
       if (!overwrite || !entries.every(isOurs)) throw folderExists(this.folder, entries);
+      await this.#requireInputsApart();
       for (const name of entries) await rm(join(this.folder, name), { recursive: true, force: true });
     }
     await this.#writing(async () => {
@@ -148,6 +156,13 @@ export class OutputFolder {
       await this.#writeJson(join(this.folder, MANIFEST), manifest);
       await rm(this.#progress, { recursive: true, force: true });
     });
+  }
+
+  async #requireInputsApart(): Promise<void> {
+    for (const { path } of this.settings.inputs) {
+      if (path === STDIN || !(await isWithin(this.folder, path))) continue;
+      throw invalidArgument('inputs', `files outside of ${this.folder}, which is to be replaced,`, path);
+    }
   }
 
   #recordPath(shard: number): string {

@@ -177,6 +177,17 @@ test('a folder of other things is never overwritten', async () => {
   await assert.rejects(run(folder, { resume: true }), { code: 'FILE_EXISTS' });
 });
 
+test('a run that reads what it would replace is refused', async () => {
+  const output = newOutput();
+  await run(output);
+  const before = contentOf(output);
+  await assert.rejects(run(output, { overwrite: true }, join(output, 'shard-00000.ids.jsonl')), {
+    code: 'INVALID_ARGUMENT',
+    message: /files outside of .*shard-00000/,
+  });
+  assert.deepEqual(contentOf(output), before);
+});
+
 test('malformed lines are counted with the first one named; empty texts are embedded and counted', async () => {
   const input = join(folder, 'odd.jsonl');
   await writeFile(input, '{"text":"w9"}\n{"text":5}\n\n{"text":""}\nno json\n');
