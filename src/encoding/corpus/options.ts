@@ -41,7 +41,7 @@ export interface CorpusOptions extends Omit<EncodeOptions, 'onProgress'> {
   onNote?: ((note: string) => void) | undefined;
 }
 
-/** What the bytes of the output depend on: a run resumes only where these are as they were. */
+/** What the bytes of the output depend on: a run resumes only where these are as they were (same_settings.ts). */
 export interface CorpusSettings extends ShardLayout {
   /** Folder of the model, as it was given. */
   model: string | null;

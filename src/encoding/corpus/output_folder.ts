@@ -15,6 +15,7 @@ import type { TextCounts } from '../encoder.js';
 import { hashedIds } from './duplicate_ids.js';
 import type { CorpusSettings } from './options.js';
 import type { EncodedWindow } from './pipeline.js';
+import { requireSame } from './same_settings.js';
 import { type ShardWriter, shardFormat } from './shard_format.js';
 
 export const MANIFEST = 'manifest.json';
@@ -84,7 +85,7 @@ export class OutputFolder {
       for (const name of await readdir(this.#progress)) {
         if (name.startsWith(STAGING)) await rm(join(this.#progress, name), { recursive: true, force: true });
       }
-      if (!begun) await this.#writeJson(join(this.#progress, JOB), this.settings);
+      await this.#writeJson(join(this.#progress, JOB), this.settings);
     });
   }
 
@@ -277,21 +278,6 @@ function folderExists(folder: string, entries: string[]): XlembedError {
     unfinished
       ? 'go on with it (resume), or replace it (overwrite)'
       : 'choose another folder, or overwrite it',
-  );
-}
-
-function requireSame(folder: string, settings: CorpusSettings, begun: CorpusSettings): void {
-  const changed = (Object.keys(settings) as (keyof CorpusSettings)[]).filter(
-    (name) => JSON.stringify(settings[name]) !== JSON.stringify(begun[name]),
-  );
-  if (changed.length === 0) return;
-  const shown = changed.map(
-    (name) => `${name} was ${JSON.stringify(begun[name])} and is ${JSON.stringify(settings[name])}`,
-  );
-  throw new XlembedError(
-    'RESUME_REFUSED',
-    `${folder} was begun with other settings: ${shown.join('; ').slice(0, 1000)}`,
-    'resume with the settings and files of the first run, or start again with overwrite',
   );
 }
 

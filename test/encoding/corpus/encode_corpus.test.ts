@@ -5,7 +5,8 @@ import { test } from 'node:test';
 import type { Worker } from 'node:worker_threads';
 import { TextInput } from '#xlembed/datasets/texts.js';
 import { writeLanceTable } from '#xlembed/encoding/corpus/lance_table.js';
-import type { CorpusOptions } from '#xlembed/encoding/corpus/options.js';
+import { type CorpusOptions, resolveSettings } from '#xlembed/encoding/corpus/options.js';
+import { requireSame } from '#xlembed/encoding/corpus/same_settings.js';
 import { readShards } from '#xlembed/encoding/corpus/shards_folder.js';
 import { openEmbeddingsFolder } from '#xlembed/encoding/embeddings_folder.js';
 import { Encoder } from '#xlembed/encoding/encoder.js';
@@ -203,6 +204,37 @@ test('malformed lines are counted with the first one named; empty texts are embe
   const [, empties] = [0, await encoder.encode([''])];
   assert.ok(largestDifference((await vectorsOf(output)).subarray(24), empties.data) <= 1e-6);
   await assert.rejects(run(newOutput(), {}, input), { code: 'MALFORMED_LINE', message: /line 2/ });
+});
+
+test('a run that a malformed line has ended goes on without such lines, and only so', async () => {
+  const input = join(folder, 'broken.jsonl');
+  await writeCorpus(input, 700);
+  await writeFile(input, '{"text":5}\n', { flag: 'a' });
+  const output = newOutput();
+  const resume = async (onMalformed: 'fail' | 'skip', options: CorpusOptions = {}) =>
+    encoder.encodeCorpus(await TextInput.open(input, { onMalformed }), output, {
+      ...{ rowsPerShard: 300, resume: true },
+      ...options,
+    });
+  await assert.rejects(resume('fail'), { code: 'MALFORMED_LINE', message: /line 701/ });
+  const stop = new AbortController();
+  stop.abort();
+  assert.equal((await resume('skip', { signal: stop.signal })).complete, false);
+  await assert.rejects(resume('fail'), { code: 'RESUME_REFUSED', message: /malformed was "skip"/ });
+  const { rows, skippedLines, figures } = await resume('skip');
+  assert.deepEqual([rows, skippedLines, figures.documents], [700, 1, 100]);
+});
+
+test('the number of a device may change between two runs, its kind may not', async () => {
+  const settings = resolveSettings(encoder, await TextInput.open(corpus), {});
+  requireSame('output', { ...settings, device: 'cuda:1' }, { ...settings, device: 'cuda' });
+  assert.throws(
+    () => requireSame('output', { ...settings, device: 'cuda' }, { ...settings, device: 'cpu' }),
+    {
+      code: 'RESUME_REFUSED',
+      message: /device was "cpu" and is "cuda"/,
+    },
+  );
 });
 
 test('an id that occurs twice, in other shards too: refused at the end or counted; nothing is lost', async () => {
