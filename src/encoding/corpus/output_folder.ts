@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { STDIN } from '../../datasets/bytes.js';
 import { invalidArgument, XlembedError } from '../../errors.js';
@@ -116,9 +116,9 @@ export class OutputFolder {
   }
 
   async begin(shard: number): Promise<ShardInProgress> {
-    const staging = join(this.#progress, `${STAGING}${process.pid}-${shardStem(shard)}`);
     return this.#writing(async () => {
-      await mkdir(staging);
+      // Processes in containers may have the same number.
+      const staging = await mkdtemp(join(this.#progress, `${STAGING}${process.pid}-${shardStem(shard)}-`));
       const { format, precision } = this.settings;
       const writer = await shardFormat(format, precision).create(staging, shardStem(shard), this.settings);
       return new ShardInProgress(shard, staging, writer);

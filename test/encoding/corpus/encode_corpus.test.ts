@@ -6,6 +6,7 @@ import type { Worker } from 'node:worker_threads';
 import { TextInput } from '#xlembed/datasets/texts.js';
 import { writeLanceTable } from '#xlembed/encoding/corpus/lance_table.js';
 import { type CorpusOptions, resolveSettings } from '#xlembed/encoding/corpus/options.js';
+import { OutputFolder } from '#xlembed/encoding/corpus/output_folder.js';
 import { requireSame } from '#xlembed/encoding/corpus/same_settings.js';
 import { readShards } from '#xlembed/encoding/corpus/shards_folder.js';
 import { openEmbeddingsFolder } from '#xlembed/encoding/embeddings_folder.js';
@@ -176,6 +177,17 @@ test('a folder of other things is never overwritten', async () => {
     message: /no file of embeddings/,
   });
   await assert.rejects(run(folder, { resume: true }), { code: 'FILE_EXISTS' });
+});
+
+test('two processes with one number may write the same shard', async () => {
+  const output = new OutputFolder(newOutput(), resolveSettings(encoder, await TextInput.open(corpus), {}));
+  await output.prepare({ resume: false, overwrite: false });
+  const parts = [await output.begin(0), await output.begin(0)];
+  for (const part of parts) await output.commit(part);
+  assert.deepEqual(
+    (await output.records()).map(({ shard }) => shard),
+    [0],
+  );
 });
 
 test('a run that reads what it would replace is refused', async () => {
