@@ -12,6 +12,7 @@ import { type CorpusManifest, checkDuplicates, describeRun } from './manifest.js
 import { type CorpusOptions, type CorpusSettings, resolveSettings } from './options.js';
 import { OutputFolder, type ShardInProgress } from './output_folder.js';
 import { encodedWindows, type PipelineParts } from './pipeline.js';
+import { timeless } from './same_settings.js';
 import { ShardReader } from './shard_reader.js';
 import { SharedCrew } from './shared_crew.js';
 
@@ -21,7 +22,8 @@ export type { CorpusOptions } from './options.js';
 /**
  * Embeds a corpus into a folder of immutable shards, each a pure function of its rows and the settings, so that neither
  * interruptions nor the number of processes change a byte; `manifest.json` is written last. Throws what reading and
- * encoding throw, FILE_EXISTS, FILE_WRITE_FAILED, RESUME_REFUSED, DUPLICATE_ID, PROCESS_LOST.
+ * encoding throw, FILE_EXISTS, FILE_WRITE_FAILED, RESUME_REFUSED, DUPLICATE_ID, PROCESS_LOST,
+ * PROCESSES_DIFFER.
  *
  * With WORLD_SIZE above 1 in the environment (torchrun) the processes take shards from a shared counter; the folder must
  * be one that all of them see.
@@ -43,6 +45,7 @@ export async function encodeCorpus(
   const crew = launch ? await SharedCrew.join(launch, jobName(folder, settings), options) : new Alone();
   try {
     await crew.prepare(() => output.prepare({ resume, overwrite }));
+    if (crew.rank !== 0) await output.requireAgreement();
     const ended = await output.manifest<CorpusManifest>();
     return ended ?? (await new CorpusRun(encoder, input, settings, output, crew, options).run());
   } finally {
@@ -53,7 +56,7 @@ export async function encodeCorpus(
 /** The same in all processes of a job. */
 function jobName(folder: string, settings: CorpusSettings): string {
   return createHash('sha256')
-    .update(JSON.stringify([folder, settings.inputs]))
+    .update(JSON.stringify([folder, timeless(settings).inputs]))
     .digest('hex')
     .slice(0, 16);
 }
@@ -156,6 +159,7 @@ class CorpusRun {
   }
 
   async #describe(complete: boolean): Promise<CorpusManifest> {
-    return describeRun(this.settings, await this.output.records(), this.#figures.now(), complete);
+    const settings = (await this.output.job()) ?? this.settings;
+    return describeRun(settings, await this.output.records(), this.#figures.now(), complete);
   }
 }

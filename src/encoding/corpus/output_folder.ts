@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { STDIN } from '../../datasets/bytes.js';
+import { fileError } from '../../datasets/file_error.js';
 import { invalidArgument, XlembedError } from '../../errors.js';
 import {
   isWithin,
@@ -15,7 +16,7 @@ import type { TextCounts } from '../encoder.js';
 import { hashedIds } from './duplicate_ids.js';
 import type { CorpusSettings } from './options.js';
 import type { EncodedWindow } from './pipeline.js';
-import { requireSame } from './same_settings.js';
+import { requireAgreement, requireSame } from './same_settings.js';
 import { type ShardWriter, shardFormat } from './shard_format.js';
 
 export const MANIFEST = 'manifest.json';
@@ -68,7 +69,7 @@ export class OutputFolder {
    */
   async prepare({ resume, overwrite }: { resume: boolean; overwrite: boolean }): Promise<void> {
     const entries = existsSync(this.folder) ? await readdir(this.folder) : [];
-    const begun = resume ? await this.#readSettings() : undefined;
+    const begun = resume ? await this.#begunWith() : undefined;
     if (begun) requireSame(this.folder, this.settings, begun);
     else if (entries.some((name) => name !== PROGRESS) || (entries.length > 0 && !resume)) {
       if (!overwrite || !entries.every(isOurs)) throw folderExists(this.folder, entries);
@@ -87,6 +88,17 @@ export class OutputFolder {
       }
       await this.#writeJson(join(this.#progress, JOB), this.settings);
     });
+  }
+
+  /** The settings of a run that has not ended, as the process that made the folder ready has them. */
+  async job(): Promise<CorpusSettings | undefined> {
+    return readJsonIfThere<CorpusSettings>(join(this.#progress, JOB));
+  }
+
+  /** Of a folder that another process has made ready. Throws PROCESSES_DIFFER. */
+  async requireAgreement(): Promise<void> {
+    const begun = await this.#begunWith();
+    if (begun) requireAgreement(this.settings, begun);
   }
 
   /** The manifest of a run that has ended. */
@@ -170,11 +182,9 @@ export class OutputFolder {
     return join(this.#progress, `${shardStem(shard)}.json`);
   }
 
-  async #readSettings(): Promise<CorpusSettings | undefined> {
-    return (
-      (await this.manifest<CorpusSettings>()) ??
-      (await readJsonIfThere<CorpusSettings>(join(this.#progress, JOB)))
-    );
+  async #begunWith(): Promise<CorpusSettings | undefined> {
+    // In this order: when another process takes the job away, the manifest is there.
+    return (await this.job()) ?? (await this.manifest<CorpusSettings>());
   }
 
   async #writeJson(path: string, value: unknown): Promise<void> {
@@ -247,10 +257,14 @@ async function describeFile(folder: string, name: string): Promise<StoredFile> {
 }
 
 async function readJsonIfThere<T>(path: string): Promise<T | undefined> {
-  if (!existsSync(path)) return undefined;
   try {
     return JSON.parse(await readFile(path, 'utf8')) as T;
   } catch (cause) {
+    if (!(cause instanceof SyntaxError)) {
+      const error = fileError(path, cause);
+      if (error.code === 'FILE_NOT_FOUND') return undefined;
+      throw error;
+    }
     throw new XlembedError('MALFORMED_FILE', `${path} is not JSON`, 'start again with overwrite', { cause });
   }
 }

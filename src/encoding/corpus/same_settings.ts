@@ -9,13 +9,36 @@ export function requireSame(folder: string, settings: CorpusSettings, begun: Cor
   );
   if (changed.length === 0) return;
   const shown = changed.map(
-    (name) => `${name} was ${JSON.stringify(begun[name])} and is ${JSON.stringify(settings[name])}`,
+    (name) => `${name} was ${shownAs(begun[name])} and is ${shownAs(settings[name])}`,
   );
   throw new XlembedError(
     'RESUME_REFUSED',
-    `${folder} was begun with other settings: ${shown.join('; ').slice(0, 1000)}`,
+    `${folder} was begun with other settings: ${shown.join('; ')}`,
     'resume with the settings and files of the first run, or start again with overwrite',
   );
+}
+
+/** The same for the processes of one job, whose machines may have copies of the files. Throws PROCESSES_DIFFER. */
+export function requireAgreement(settings: CorpusSettings, leader: CorpusSettings): void {
+  const changed = differing(timeless(comparable(settings)), timeless(comparable(leader)));
+  if (changed.length === 0) return;
+  const shown = changed.map(
+    (name) => `${name} is ${shownAs(leader[name])} in the process of rank 0, here ${shownAs(settings[name])}`,
+  );
+  throw new XlembedError(
+    'PROCESSES_DIFFER',
+    `expected the same settings in all processes: ${shown.join('; ')}`,
+    'start all of them with the same command, model and inputs',
+  );
+}
+
+/** Without the times of files. */
+export function timeless(settings: CorpusSettings): CorpusSettings {
+  return {
+    ...settings,
+    modelFiles: settings.modelFiles.map((file) => file.replace(/ \d+$/, '')),
+    inputs: settings.inputs.map((input) => ({ ...input, modified_ms: null })),
+  };
 }
 
 /** Each process of a job has a device of its own: its kind is what counts. */
@@ -26,4 +49,8 @@ function comparable(settings: CorpusSettings): CorpusSettings {
 function differing(a: CorpusSettings, b: CorpusSettings): (keyof CorpusSettings)[] {
   const names = Object.keys(a) as (keyof CorpusSettings)[];
   return names.filter((name) => JSON.stringify(a[name]) !== JSON.stringify(b[name]));
+}
+
+function shownAs(value: unknown): string {
+  return JSON.stringify(value).slice(0, 300);
 }
