@@ -60,6 +60,9 @@ test('files that are missing or wrong', () => {
   refused(train(write('empty.jsonl', '\n')), 'EMPTY_DATASET', /empty\.jsonl/);
   refused(train(write('blank.jsonl', `${RECORD}\n{"query": "", "positive": "w9"}`)), 'MALFORMED_LINE', /2/);
   refused(encode(at('nowhere.txt')), 'FILE_NOT_FOUND', /nowhere\.txt/);
+  refused(encode(join(write('file.txt', 'w9\n'), 'a.txt')), 'FILE_NOT_FOUND', /file\.txt/);
+  refused(encode(`${'a'.repeat(300)}.txt`), 'FILE_READ_FAILED', /name too long/);
+  refused([...encode(at('file.txt')).slice(0, -1), at('file.txt')], 'FILE_EXISTS', /is no folder/);
   refused(encode(write('texts.doc', 'a')), 'INVALID_ARGUMENT', /texts\.doc/);
   refused(
     ['search', '--model', MODEL, '--index', at('nowhere'), '--query', 'a'],

@@ -68,7 +68,7 @@ export class OutputFolder {
    * FILE_EXISTS, RESUME_REFUSED, FILE_WRITE_FAILED, and INVALID_ARGUMENT for inputs that would be replaced.
    */
   async prepare({ resume, overwrite }: { resume: boolean; overwrite: boolean }): Promise<void> {
-    const entries = existsSync(this.folder) ? await readdir(this.folder) : [];
+    const entries = await entriesOf(this.folder);
     const begun = resume ? await this.#begunWith() : undefined;
     if (begun) requireSame(this.folder, this.settings, begun);
     else if (entries.some((name) => name !== PROGRESS) || (entries.length > 0 && !resume)) {
@@ -266,6 +266,17 @@ async function readJsonIfThere<T>(path: string): Promise<T | undefined> {
       throw error;
     }
     throw new XlembedError('MALFORMED_FILE', `${path} is not JSON`, 'start again with overwrite', { cause });
+  }
+}
+
+async function entriesOf(folder: string): Promise<string[]> {
+  try {
+    return await readdir(folder);
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    if (code === 'ENOENT') return [];
+    if (code !== 'ENOTDIR') throw writeError(folder, cause);
+    throw new XlembedError('FILE_EXISTS', `${folder} is no folder`, 'choose another folder', { cause });
   }
 }
 
