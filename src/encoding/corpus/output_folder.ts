@@ -14,16 +14,14 @@ import {
 } from '../../models/write_beside.js';
 import type { TextCounts } from '../encoder.js';
 import { hashedIds } from './duplicate_ids.js';
+import { entriesOf, folderExists, isOurs, MANIFEST, PROGRESS, requireFiles } from './folder_entries.js';
 import type { CorpusSettings } from './options.js';
 import type { EncodedWindow } from './pipeline.js';
 import { requireAgreement, requireSame } from './same_settings.js';
 import { type ShardWriter, shardFormat } from './shard_format.js';
 
-export const MANIFEST = 'manifest.json';
 /** The manifest of a run that was interrupted: what is there so far. */
 const INCOMPLETE_MANIFEST = 'manifest.incomplete.json';
-/** Holds what a run needs to go on; gone when the manifest is there. */
-export const PROGRESS = '.progress';
 const JOB = 'job.json';
 const STAGING = 'writing-';
 
@@ -65,7 +63,8 @@ export class OutputFolder {
 
   /**
    * Makes the folder ready for a run. With `resume`, what a run with the same settings has finished stays. Throws
-   * FILE_EXISTS, RESUME_REFUSED, FILE_WRITE_FAILED, and INVALID_ARGUMENT for inputs that would be replaced.
+   * FILE_EXISTS, RESUME_REFUSED, FILE_WRITE_FAILED, INVALID_ARGUMENT for inputs that would be replaced, and
+   * MALFORMED_FILE for a folder that is complete but for lost files.
    */
   async prepare({ resume, overwrite }: { resume: boolean; overwrite: boolean }): Promise<void> {
     const entries = await entriesOf(this.folder);
@@ -76,10 +75,12 @@ export class OutputFolder {
       await this.#requireInputsApart();
       for (const name of entries) await rm(join(this.folder, name), { recursive: true, force: true });
     }
+    const ended = begun && (await this.manifest<{ shards: ShardRecord[] }>());
+    if (ended) await requireFiles(this.folder, ended.shards);
     await this.#writing(async () => {
       // What a run that was killed, maybe behind its last step, has left.
       if (begun) await removeLeftovers(this.folder);
-      if (begun && this.isComplete()) return rm(this.#progress, { recursive: true, force: true });
+      if (ended) return rm(this.#progress, { recursive: true, force: true });
       await mkdir(this.#progress, { recursive: true });
       await rm(join(this.folder, INCOMPLETE_MANIFEST), { force: true });
       await removeLeftovers(this.#progress);
@@ -267,43 +268,6 @@ async function readJsonIfThere<T>(path: string): Promise<T | undefined> {
     }
     throw new XlembedError('MALFORMED_FILE', `${path} is not JSON`, 'start again with overwrite', { cause });
   }
-}
-
-async function entriesOf(folder: string): Promise<string[]> {
-  try {
-    return await readdir(folder);
-  } catch (cause) {
-    const { code } = cause as NodeJS.ErrnoException;
-    if (code === 'ENOENT') return [];
-    if (code !== 'ENOTDIR') throw writeError(folder, cause);
-    throw new XlembedError('FILE_EXISTS', `${folder} is no folder`, 'choose another folder', { cause });
-  }
-}
-
-/** What xlembed writes into a folder of embeddings. */
-function isOurs(name: string): boolean {
-  return /^(manifest\.json|manifest\.incomplete\.json|\.progress|shard-\d{5,}\..*|embeddings\.npy|ids\.jsonl|index\.faiss|faiss|faiss\.building)$/.test(
-    name,
-  );
-}
-
-function folderExists(folder: string, entries: string[]): XlembedError {
-  const foreign = entries.find((name) => !isOurs(name));
-  if (foreign !== undefined) {
-    return new XlembedError(
-      'FILE_EXISTS',
-      `${folder} exists and holds ${foreign}, which is no file of embeddings`,
-      'choose another folder',
-    );
-  }
-  const unfinished = entries.includes(PROGRESS) && !entries.includes(MANIFEST);
-  return new XlembedError(
-    'FILE_EXISTS',
-    unfinished ? `${folder} holds a run that has not ended` : `${folder} exists`,
-    unfinished
-      ? 'go on with it (resume), or replace it (overwrite)'
-      : 'choose another folder, or overwrite it',
-  );
 }
 
 function resumable(error: XlembedError): XlembedError {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { Worker } from 'node:worker_threads';
@@ -235,6 +235,22 @@ test('a run that a malformed line has ended goes on without such lines, and only
   await assert.rejects(resume('fail'), { code: 'RESUME_REFUSED', message: /malformed was "skip"/ });
   const { rows, skippedLines, figures } = await resume('skip');
   assert.deepEqual([rows, skippedLines, figures.documents], [700, 1, 100]);
+});
+
+test('a complete folder that has lost files is not said to be done', async () => {
+  const output = newOutput();
+  await run(output);
+  await rm(join(output, 'shard-00001.npy'));
+  await truncate(join(output, 'shard-00002.npy'), 100);
+  await assert.rejects(run(output, { resume: true }), {
+    code: 'MALFORMED_FILE',
+    message: /shard-00001\.npy is missing; shard-00002\.npy has 100 bytes of \d+$/,
+    hint: /overwrite/,
+  });
+  // As a run leaves it that is killed while it writes the manifest.
+  await rename(join(output, 'manifest.json'), join(output, '.manifest.json.0123456789ab.tmp'));
+  assert.equal((await run(output, { overwrite: true })).rows, COUNT);
+  assert.equal((await readdir(output)).filter((name) => name.endsWith('.tmp')).length, 0);
 });
 
 test('the number of a device may change between two runs, its kind may not', async () => {
