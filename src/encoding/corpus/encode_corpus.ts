@@ -50,6 +50,7 @@ export async function encodeCorpus(
     return ended ?? (await new CorpusRun(encoder, input, settings, output, crew, options).run());
   } finally {
     await crew.leave();
+    await output.leave();
   }
 }
 

@@ -17,12 +17,14 @@ import { hashedIds } from './duplicate_ids.js';
 import { entriesOf, folderExists, isOurs, MANIFEST, PROGRESS, requireFiles } from './folder_entries.js';
 import type { CorpusSettings } from './options.js';
 import type { EncodedWindow } from './pipeline.js';
+import { RunLock } from './run_lock.js';
 import { requireAgreement, requireSame } from './same_settings.js';
 import { type ShardWriter, shardFormat } from './shard_format.js';
 
 /** The manifest of a run that was interrupted: what is there so far. */
 const INCOMPLETE_MANIFEST = 'manifest.incomplete.json';
 const JOB = 'job.json';
+const LOCK = 'lock';
 const STAGING = 'writing-';
 
 export interface StoredFile {
@@ -53,12 +55,14 @@ export function shardStem(shard: number): string {
  */
 export class OutputFolder {
   readonly #progress: string;
+  readonly #lock: RunLock;
 
   constructor(
     readonly folder: string,
     private readonly settings: CorpusSettings,
   ) {
     this.#progress = join(folder, PROGRESS);
+    this.#lock = new RunLock(folder, join(this.#progress, LOCK));
   }
 
   /**
@@ -68,6 +72,7 @@ export class OutputFolder {
    */
   async prepare({ resume, overwrite }: { resume: boolean; overwrite: boolean }): Promise<void> {
     const entries = await entriesOf(this.folder);
+    await this.#lock.requireFree();
     const begun = resume ? await this.#begunWith() : undefined;
     if (begun) requireSame(this.folder, this.settings, begun);
     else if (entries.some((name) => name !== PROGRESS) || (entries.length > 0 && !resume)) {
@@ -82,6 +87,7 @@ export class OutputFolder {
       if (begun) await removeLeftovers(this.folder);
       if (ended) return rm(this.#progress, { recursive: true, force: true });
       await mkdir(this.#progress, { recursive: true });
+      await this.#lock.take();
       await rm(join(this.folder, INCOMPLETE_MANIFEST), { force: true });
       await removeLeftovers(this.#progress);
       for (const name of await readdir(this.#progress)) {
@@ -89,6 +95,11 @@ export class OutputFolder {
       }
       await this.#writeJson(join(this.#progress, JOB), this.settings);
     });
+  }
+
+  /** Lets other runs work in the folder. */
+  async leave(): Promise<void> {
+    await this.#lock.release();
   }
 
   /** The settings of a run that has not ended, as the process that made the folder ready has them. */

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readdir, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { Worker } from 'node:worker_threads';
@@ -251,6 +251,24 @@ test('a complete folder that has lost files is not said to be done', async () =>
   await rename(join(output, 'manifest.json'), join(output, '.manifest.json.0123456789ab.tmp'));
   assert.equal((await run(output, { overwrite: true })).rows, COUNT);
   assert.equal((await readdir(output)).filter((name) => name.endsWith('.tmp')).length, 0);
+});
+
+test('a second run in one folder is refused while the first works, and not for a process that is gone', async () => {
+  const output = newOutput();
+  let second: Promise<unknown> | undefined;
+  await run(output, {
+    onProgress: () => {
+      second ??= Promise.allSettled([run(output, { resume: true }), run(output, { overwrite: true })]);
+    },
+  });
+  for (const { reason } of (await second) as PromiseRejectedResult[]) {
+    assert.equal(reason.code, 'FILE_EXISTS');
+    assert.match(reason.message, new RegExp(`at work .*process ${process.pid}$`));
+  }
+  const left = newOutput();
+  await mkdir(join(left, '.progress'), { recursive: true });
+  await writeFile(join(left, '.progress', 'lock'), `${process.pid} 1`);
+  assert.equal((await run(left, { resume: true })).rows, COUNT);
 });
 
 test('the number of a device may change between two runs, its kind may not', async () => {
