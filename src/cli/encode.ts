@@ -14,7 +14,7 @@ import type { Role } from '../models/prompts.js';
 import type { EncoderDtype } from '../native.js';
 import { readLaunch } from '../processes/launch.js';
 import { buildFaissIndex } from '../search/build_faiss.js';
-import { requireFactory } from '../search/faiss_index.js';
+import { FaissIndex, requireFactory } from '../search/faiss_index.js';
 import { positiveInteger } from './arguments.js';
 import { faissProgressLine } from './build_index.js';
 import { type Console, createConsole, settingsLines } from './console.js';
@@ -113,6 +113,7 @@ async function encode(flags: EncodeFlags): Promise<void> {
   if (flags.lancedb) findLance();
   if (flags.faiss !== undefined) requireFactory(flags.faiss);
   requireLengths(flags);
+  requireDistinctIds(flags);
   const input = await TextInput.open(flags.input, {
     format: flags.inputFormat,
     idColumn: flags.idColumn,
@@ -127,6 +128,7 @@ async function encode(flags: EncodeFlags): Promise<void> {
     maxTokens,
     tokenizerThreads,
   });
+  if (flags.faiss !== undefined) await requireFit(flags.faiss, flags.dimensions ?? encoder.dimensions);
   const prompt = encoder.promptOf(flags);
   console.info(`settings\n${settingsLines({ ...flags, prompt, maxTokens: encoder.model.maxTokens })}`);
   for (const note of encoder.model.notes) console.info(`note: ${note}`);
@@ -179,6 +181,17 @@ function requireLengths({ precision, faiss, lancedb }: EncodeFlags): void {
   const wants = faiss !== undefined ? '--faiss' : lancedb !== undefined ? '--lancedb' : undefined;
   if (precision !== 'binary' || wants === undefined) return;
   throw invalidArgument('--precision', `float32, float16 or int8 with ${wants}`, precision);
+}
+
+/** An index names each vector once. */
+function requireDistinctIds({ duplicates, faiss }: EncodeFlags): void {
+  if (faiss === undefined || duplicates === 'fail') return;
+  throw invalidArgument('--duplicates', 'fail with --faiss, as an index names each vector once,', duplicates);
+}
+
+/** FAISS says whether a factory suits the dimensions when it makes an index. */
+async function requireFit(factory: string, dimensions: number): Promise<void> {
+  (await FaissIndex.create({ dimensions, factory })).dispose();
 }
 
 function progressLine(figures: CorpusFigures): string {

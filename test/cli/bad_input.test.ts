@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { loadNative } from '#xlembed/native.js';
 import { temporaryFolder, xlembed } from './run.js';
 
 const MODEL = 'test/reference/encoder/xlm-roberta';
@@ -76,6 +77,15 @@ test('files that are missing or wrong', () => {
     /nowhere/,
   );
   assert.ok(!existsSync(at('out')), 'nothing half-written');
+});
+
+test('an index that cannot be made of the embeddings is refused before they are made', () => {
+  const texts = write('indexed.txt', 'w9\n');
+  refused([...encode(texts), '--faiss', 'IVF0,Flat'], 'INVALID_ARGUMENT', /factory/);
+  refused([...encode(texts), '--faiss', 'Flat', '--duplicates', 'count'], 'INVALID_ARGUMENT', /--duplicates/);
+  if (loadNative().info().faiss !== '')
+    refused([...encode(texts), '--faiss', 'PQ32'], 'INVALID_ARGUMENT', /no index of PQ32.*dimension/);
+  assert.ok(!existsSync(at('out')));
 });
 
 test('models that do not fit together', () => {
