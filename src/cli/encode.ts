@@ -163,7 +163,8 @@ async function copy(flags: EncodeFlags, console: Console, signal: AbortSignal): 
   const { output, lancedb, table, faiss, resume } = flags;
   if (lancedb) {
     console.info(`writing the LanceDB table ${table} at ${lancedb}`);
-    await writeLanceTable(output, lancedb, table, { overwrite: true });
+    const rows = await writeLanceTable(output, lancedb, table, { overwrite: true });
+    if (rows === 0) console.info('note: without embeddings there is no table');
   }
   if (faiss === undefined) return true;
   const status = console.status();
