@@ -5,7 +5,7 @@ import { TextInput } from '../datasets/texts.js';
 import type { CorpusFigures } from '../encoding/corpus/figures.js';
 import { findLance, writeLanceTable } from '../encoding/corpus/lance_table.js';
 import type { CorpusManifest } from '../encoding/corpus/manifest.js';
-import { ROWS_PER_SHARD } from '../encoding/corpus/options.js';
+import { ROWS_PER_SHARD, readsStdin } from '../encoding/corpus/options.js';
 import type { Precision } from '../encoding/corpus/precision.js';
 import { type ShardFormatName, shardFormatNames } from '../encoding/corpus/shard_format.js';
 import { Encoder } from '../encoding/encoder.js';
@@ -226,5 +226,7 @@ function resultLine(output: string, manifest: CorpusManifest): string {
   const { seconds, encoderBusy } = manifest.figures;
   const took = `${seconds.toFixed(1)} s, encoder busy ${(100 * encoderBusy).toFixed(0)} %`;
   const text = `${rows} embeddings of ${dimensions} dimensions in ${output} (${took}${oddities})`;
-  return manifest.complete ? text : `interrupted: ${text}; go on with --resume`;
+  if (manifest.complete) return text;
+  const remedy = readsStdin(manifest) ? 'start again with --overwrite' : 'go on with --resume';
+  return `interrupted: ${text}; ${remedy}`;
 }

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { STDIN } from '../../datasets/bytes.js';
 import type { TextInput } from '../../datasets/texts.js';
-import { invalidArgument } from '../../errors.js';
+import { invalidArgument, XlembedError } from '../../errors.js';
 import { readLaunch } from '../../processes/launch.js';
 import { TokenBudget } from '../encode_sequences.js';
 import type { Encoder } from '../encoder.js';
@@ -9,7 +9,7 @@ import { Alone, type Crew } from './crew.js';
 import { FigureCounter } from './figures.js';
 import { FlatMemory } from './flat_memory.js';
 import { type CorpusManifest, checkDuplicates, describeRun } from './manifest.js';
-import { type CorpusOptions, type CorpusSettings, resolveSettings } from './options.js';
+import { type CorpusOptions, type CorpusSettings, readsStdin, resolveSettings } from './options.js';
 import { OutputFolder, type ShardInProgress } from './output_folder.js';
 import { encodedWindows, type PipelineParts } from './pipeline.js';
 import { timeless } from './same_settings.js';
@@ -38,7 +38,7 @@ export async function encodeCorpus(
   const output = new OutputFolder(folder, settings);
   const { resume = false, overwrite = false } = options;
   const launch = readLaunch();
-  if ((resume || launch) && input.files.some(({ path }) => path === STDIN)) {
+  if ((resume || launch) && readsStdin(settings)) {
     const why = resume ? 'as a run resumes' : 'as several processes read them';
     throw invalidArgument('inputs', `files, ${why},`, STDIN, 'the standard input is read once');
   }
@@ -97,6 +97,7 @@ class CorpusRun {
 
   async run(): Promise<CorpusManifest> {
     using memory = new FlatMemory();
+    this.options.signal?.addEventListener('abort', () => this.#closeStdin(), { once: true });
     await this.#encode(this.#untaken(), memory);
     while (!this.#interrupted) {
       const shards = await this.crew.takeOver(() => this.#unfinished());
@@ -145,18 +146,31 @@ class CorpusRun {
     try {
       for await (const encoded of encodedWindows(this.#reader.windows(shards), this.#parts)) {
         const { shard, last } = encoded.window;
-        part ??= await this.output.begin(shard);
-        await this.output.append(part, encoded);
-        if (!last) continue;
-        await this.output.commit(part);
+        try {
+          part ??= await this.output.begin(shard);
+          await this.output.append(part, encoded);
+          if (!last) continue;
+          await this.output.commit(part);
+        } catch (error) {
+          this.#closeStdin();
+          throw error;
+        }
         part = undefined;
         this.#figures.shardDone();
         await memory.settle();
         this.#parts.onProgress();
       }
+    } catch (error) {
+      const wasClosed = error instanceof XlembedError && error.code === 'FILE_READ_FAILED';
+      if (!(wasClosed && this.#interrupted && readsStdin(this.settings))) throw error;
     } finally {
       await part?.abort();
     }
+  }
+
+  /** Whoever writes to it may be idle: a run that ends waits for no further line. */
+  #closeStdin(): void {
+    if (readsStdin(this.settings)) process.stdin.destroy();
   }
 
   async #describe(complete: boolean): Promise<CorpusManifest> {

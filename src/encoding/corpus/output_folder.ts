@@ -15,7 +15,7 @@ import {
 import type { TextCounts } from '../encoder.js';
 import { hashedIds } from './duplicate_ids.js';
 import { entriesOf, folderExists, isOurs, MANIFEST, PROGRESS, requireFiles } from './folder_entries.js';
-import type { CorpusSettings } from './options.js';
+import { type CorpusSettings, readsStdin } from './options.js';
 import type { EncodedWindow } from './pipeline.js';
 import { RunLock } from './run_lock.js';
 import { requireAgreement, requireSame } from './same_settings.js';
@@ -208,8 +208,14 @@ export class OutputFolder {
     try {
       return await write();
     } catch (cause) {
-      throw resumable(writeError(this.folder, cause));
+      throw this.#resumable(writeError(this.folder, cause));
     }
+  }
+
+  #resumable(error: XlembedError): XlembedError {
+    if (error.code !== 'FILE_WRITE_FAILED' || readsStdin(this.settings)) return error;
+    const hint = `${error.hint}; finished shards are kept: then run again with resume`;
+    return new XlembedError(error.code, error.message, hint, { cause: error.cause });
   }
 }
 
@@ -279,10 +285,4 @@ async function readJsonIfThere<T>(path: string): Promise<T | undefined> {
     }
     throw new XlembedError('MALFORMED_FILE', `${path} is not JSON`, 'start again with overwrite', { cause });
   }
-}
-
-function resumable(error: XlembedError): XlembedError {
-  if (error.code !== 'FILE_WRITE_FAILED') return error;
-  const hint = `${error.hint}; finished shards are kept: then run again with resume`;
-  return new XlembedError(error.code, error.message, hint, { cause: error.cause });
 }
