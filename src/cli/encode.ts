@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { type TextFormatName, textFormatNames } from '../datasets/text_formats.js';
 import { TextInput } from '../datasets/texts.js';
@@ -98,7 +98,7 @@ export function addEncode(program: Command): void {
     )
     .option(
       '--lancedb <uri>',
-      'copy the result into a LanceDB table too (needs: npm install @lancedb/lancedb)',
+      'copy the result into a LanceDB table too, outside of the output (needs: npm install @lancedb/lancedb)',
     )
     .option('--table <name>', 'of the LanceDB table; replaced if it is there', 'embeddings')
     .option('--resume', 'go on with an interrupted run in the output folder')
@@ -110,10 +110,11 @@ export function addEncode(program: Command): void {
 
 async function encode(flags: EncodeFlags): Promise<void> {
   const console = createConsole(flags);
-  if (flags.lancedb) findLance();
   if (flags.faiss !== undefined) requireFactory(flags.faiss);
   requireLengths(flags);
   requireDistinctIds(flags);
+  requireTableApart(flags);
+  if (flags.lancedb) findLance();
   const input = await TextInput.open(flags.input, {
     format: flags.inputFormat,
     idColumn: flags.idColumn,
@@ -188,6 +189,13 @@ function requireLengths({ precision, faiss, lancedb }: EncodeFlags): void {
 function requireDistinctIds({ duplicates, faiss }: EncodeFlags): void {
   if (faiss === undefined || duplicates === 'fail') return;
   throw invalidArgument('--duplicates', 'fail with --faiss, as an index names each vector once,', duplicates);
+}
+
+/** A folder of embeddings holds nothing else: --overwrite would refuse it. */
+function requireTableApart({ lancedb, output }: EncodeFlags): void {
+  if (lancedb === undefined || lancedb.includes('://')) return;
+  if (!`${resolve(lancedb)}/`.startsWith(`${resolve(output)}/`)) return;
+  throw invalidArgument('--lancedb', 'a place outside of the output folder', lancedb);
 }
 
 /** FAISS says whether a factory suits the dimensions when it makes an index. */

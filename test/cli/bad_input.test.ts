@@ -88,6 +88,16 @@ test('an index that cannot be made of the embeddings is refused before they are 
   assert.ok(!existsSync(at('out')));
 });
 
+test('a table inside of the embeddings, which could not be overwritten then, is refused', () => {
+  const texts = write('tabled.txt', 'w9\n');
+  for (const place of [at('out'), join(at('out'), 'tables')])
+    refused(
+      [...encode(texts), '--lancedb', place],
+      'INVALID_ARGUMENT',
+      /--lancedb.*outside|outside.*--lancedb/,
+    );
+});
+
 test('models that do not fit together', () => {
   const texts = write('texts.txt', 'w9\n');
   refused(encode(texts, at('nowhere')), 'FILE_NOT_FOUND', /nowhere/);
