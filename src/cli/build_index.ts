@@ -26,7 +26,7 @@ export function addIndex(program: Command): void {
       new Option('--metric <name>', 'nearest by').choices(['inner_product', 'l2']).default('inner_product'),
     )
     .option('--training-rows <n>', 'rows that the index learns from, at most', positiveInteger, TRAINING_ROWS)
-    .option('--overwrite', 'replace the output folder')
+    .option('--overwrite', 'replace the index in the output folder')
     .option('--resume', 'go on with an interrupted build of the same index')
     .option('--json', 'print the result as JSON')
     .action(buildIndex);

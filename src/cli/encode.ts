@@ -1,11 +1,11 @@
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { type TextFormatName, textFormatNames } from '../datasets/text_formats.js';
 import { TextInput } from '../datasets/texts.js';
 import type { CorpusFigures } from '../encoding/corpus/figures.js';
 import { findLance, writeLanceTable } from '../encoding/corpus/lance_table.js';
 import type { CorpusManifest } from '../encoding/corpus/manifest.js';
-import { ROWS_PER_SHARD } from '../encoding/corpus/options.js';
+import { ROWS_PER_SHARD, readsStdin } from '../encoding/corpus/options.js';
 import type { Precision } from '../encoding/corpus/precision.js';
 import { type ShardFormatName, shardFormatNames } from '../encoding/corpus/shard_format.js';
 import { Encoder } from '../encoding/encoder.js';
@@ -14,7 +14,7 @@ import type { Role } from '../models/prompts.js';
 import type { EncoderDtype } from '../native.js';
 import { readLaunch } from '../processes/launch.js';
 import { buildFaissIndex } from '../search/build_faiss.js';
-import { requireFactory } from '../search/faiss_index.js';
+import { FaissIndex, requireFactory } from '../search/faiss_index.js';
 import { positiveInteger } from './arguments.js';
 import { faissProgressLine } from './build_index.js';
 import { type Console, createConsole, settingsLines } from './console.js';
@@ -98,7 +98,7 @@ export function addEncode(program: Command): void {
     )
     .option(
       '--lancedb <uri>',
-      'copy the result into a LanceDB table too (needs: npm install @lancedb/lancedb)',
+      'copy the result into a LanceDB table too, outside of the output (needs: npm install @lancedb/lancedb)',
     )
     .option('--table <name>', 'of the LanceDB table; replaced if it is there', 'embeddings')
     .option('--resume', 'go on with an interrupted run in the output folder')
@@ -110,9 +110,11 @@ export function addEncode(program: Command): void {
 
 async function encode(flags: EncodeFlags): Promise<void> {
   const console = createConsole(flags);
-  if (flags.lancedb) findLance();
   if (flags.faiss !== undefined) requireFactory(flags.faiss);
   requireLengths(flags);
+  requireDistinctIds(flags);
+  requireTableApart(flags);
+  if (flags.lancedb) findLance();
   const input = await TextInput.open(flags.input, {
     format: flags.inputFormat,
     idColumn: flags.idColumn,
@@ -127,6 +129,7 @@ async function encode(flags: EncodeFlags): Promise<void> {
     maxTokens,
     tokenizerThreads,
   });
+  if (flags.faiss !== undefined) await requireFit(flags.faiss, flags.dimensions ?? encoder.dimensions);
   const prompt = encoder.promptOf(flags);
   console.info(`settings\n${settingsLines({ ...flags, prompt, maxTokens: encoder.model.maxTokens })}`);
   for (const note of encoder.model.notes) console.info(`note: ${note}`);
@@ -161,7 +164,8 @@ async function copy(flags: EncodeFlags, console: Console, signal: AbortSignal): 
   const { output, lancedb, table, faiss, resume } = flags;
   if (lancedb) {
     console.info(`writing the LanceDB table ${table} at ${lancedb}`);
-    await writeLanceTable(output, lancedb, table, { overwrite: true });
+    const rows = await writeLanceTable(output, lancedb, table, { overwrite: true });
+    if (rows === 0) console.info('note: without embeddings there is no table');
   }
   if (faiss === undefined) return true;
   const status = console.status();
@@ -179,6 +183,24 @@ function requireLengths({ precision, faiss, lancedb }: EncodeFlags): void {
   const wants = faiss !== undefined ? '--faiss' : lancedb !== undefined ? '--lancedb' : undefined;
   if (precision !== 'binary' || wants === undefined) return;
   throw invalidArgument('--precision', `float32, float16 or int8 with ${wants}`, precision);
+}
+
+/** An index names each vector once. */
+function requireDistinctIds({ duplicates, faiss }: EncodeFlags): void {
+  if (faiss === undefined || duplicates === 'fail') return;
+  throw invalidArgument('--duplicates', 'fail with --faiss, as an index names each vector once,', duplicates);
+}
+
+/** A folder of embeddings holds nothing else: --overwrite would refuse it. */
+function requireTableApart({ lancedb, output }: EncodeFlags): void {
+  if (lancedb === undefined || lancedb.includes('://')) return;
+  if (!`${resolve(lancedb)}/`.startsWith(`${resolve(output)}/`)) return;
+  throw invalidArgument('--lancedb', 'a place outside of the output folder', lancedb);
+}
+
+/** FAISS says whether a factory suits the dimensions when it makes an index. */
+async function requireFit(factory: string, dimensions: number): Promise<void> {
+  (await FaissIndex.create({ dimensions, factory })).dispose();
 }
 
 function progressLine(figures: CorpusFigures): string {
@@ -212,5 +234,7 @@ function resultLine(output: string, manifest: CorpusManifest): string {
   const { seconds, encoderBusy } = manifest.figures;
   const took = `${seconds.toFixed(1)} s, encoder busy ${(100 * encoderBusy).toFixed(0)} %`;
   const text = `${rows} embeddings of ${dimensions} dimensions in ${output} (${took}${oddities})`;
-  return manifest.complete ? text : `interrupted: ${text}; go on with --resume`;
+  if (manifest.complete) return text;
+  const remedy = readsStdin(manifest) ? 'start again with --overwrite' : 'go on with --resume';
+  return `interrupted: ${text}; ${remedy}`;
 }

@@ -3,7 +3,7 @@ import { XlembedError } from '../errors.js';
 /** A failed read as FILE_NOT_FOUND or FILE_READ_FAILED, naming the path; coded errors pass as they are. */
 export function fileError(path: string, cause: unknown): XlembedError {
   if (cause instanceof XlembedError) return cause;
-  if ((cause as NodeJS.ErrnoException).code === 'ENOENT') {
+  if (['ENOENT', 'ENOTDIR'].includes((cause as NodeJS.ErrnoException).code ?? '')) {
     return new XlembedError('FILE_NOT_FOUND', `no file at ${path}`, 'check the path', { cause });
   }
   const hint = /\.(gz|zst)$/.test(path) ? 'the archive may be damaged or cut short' : '';

@@ -1,4 +1,4 @@
-import { existsSync, statSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { invalidArgument } from '../errors.js';
 import type { ReadProgress } from './bytes.js';
@@ -71,8 +71,4 @@ export function beirFile(folder: string, role: 'query' | 'passage'): string {
     folder,
     'name the files of another folder, for example: folder/*.jsonl',
   );
-}
-
-export function isFolder(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
 }

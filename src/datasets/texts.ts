@@ -1,10 +1,11 @@
-import { statSync } from 'node:fs';
-import { basename } from 'node:path';
+import { existsSync, type Stats, statSync } from 'node:fs';
+import { basename, isAbsolute } from 'node:path';
 import { glob, isDynamicPattern } from 'tinyglobby';
 import { invalidArgument, XlembedError } from '../errors.js';
 import { type ReadProgress, STDIN } from './bytes.js';
+import { fileError } from './file_error.js';
 import { type MalformedPolicy, malformed, parseId, placeOf } from './malformed.js';
-import { beirFile, formatOf, isFolder, type Row, readRows, type TextFormatName } from './text_formats.js';
+import { beirFile, formatOf, type Row, readRows, type TextFormatName } from './text_formats.js';
 
 export interface TextRecord {
   id: string;
@@ -139,9 +140,8 @@ export class TextInput implements AsyncIterable<TextRecord> {
 }
 
 async function expand(input: string): Promise<string[]> {
-  if (input === STDIN || statSync(input, { throwIfNoEntry: false }) || !isDynamicPattern(input))
-    return [input];
-  const found = await glob(input, { absolute: false, expandDirectories: false });
+  if (input === STDIN || !isDynamicPattern(input) || existsSync(input)) return [input];
+  const found = await glob(input, { absolute: isAbsolute(input), expandDirectories: false });
   if (found.length === 0)
     throw new XlembedError('FILE_NOT_FOUND', `no file matches ${input}`, 'check the pattern');
   return found.sort();
@@ -160,10 +160,9 @@ function describe(given: string, idPrefix: string, options: TextOptions): InputF
     const textColumns = options.textColumns ?? ['text'];
     return { path: given, format, bytes: null, modified_ms: null, idColumn, textColumns, idPrefix };
   }
-  const folder = isFolder(given);
+  const folder = statOf(given).isDirectory();
   const path = folder ? beirFile(given, role ?? 'passage') : given;
-  const stats = statSync(path, { throwIfNoEntry: false });
-  if (!stats) throw new XlembedError('FILE_NOT_FOUND', `no file at ${path}`, 'check the path');
+  const stats = statOf(path);
   return {
     path,
     format: format ?? formatOf(path),
@@ -173,6 +172,14 @@ function describe(given: string, idPrefix: string, options: TextOptions): InputF
     textColumns: options.textColumns ?? (folder && role !== 'query' ? ['title', 'text'] : ['text']),
     idPrefix,
   };
+}
+
+function statOf(path: string): Stats {
+  try {
+    return statSync(path);
+  } catch (cause) {
+    throw fileError(path, cause);
+  }
 }
 
 function recordOf(fields: Record<string, unknown>, file: InputFile, number: number): TextRecord {

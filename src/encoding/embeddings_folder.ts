@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { NpyWriter, readNpyHeader, readNpyRows } from '../datasets/npy.js';
 import { XlembedError } from '../errors.js';
 import { writeFolderBeside } from '../models/write_beside.js';
-import { MANIFEST, PROGRESS } from './corpus/output_folder.js';
+import { MANIFEST, PROGRESS } from './corpus/folder_entries.js';
 import { readIdLines } from './corpus/shard_ids.js';
 import { describeShards, type NamedVectors, openShards, readShards } from './corpus/shards_folder.js';
 

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
+import { mkdir, open, readdir, realpath, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join, resolve, sep } from 'node:path';
 import { XlembedError } from '../errors.js';
 
 /** A name in the same folder, so that the rename stays on one file system. */
@@ -9,11 +9,15 @@ function siblingOf(path: string): string {
   return join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`);
 }
 
+/** The name of a sibling that a process which was killed has left. */
+export function isLeftover(name: string): boolean {
+  return /^\..+\.[0-9a-f]{12}\.tmp$/.test(name);
+}
+
 /** Removes what processes that were killed have left of siblings in a folder; nobody may be writing there. */
 export async function removeLeftovers(folder: string): Promise<void> {
-  const leftover = /^\..+\.[0-9a-f]{12}\.tmp$/;
   for (const name of await readdir(folder)) {
-    if (leftover.test(name)) await rm(join(folder, name), { recursive: true, force: true });
+    if (isLeftover(name)) await rm(join(folder, name), { recursive: true, force: true });
   }
 }
 
@@ -75,6 +79,12 @@ export async function replaceFolder(temporary: string, target: string): Promise<
   }
   await syncPath(dirname(target));
   if (old) await rm(old, { recursive: true, force: true });
+}
+
+/** Whether `path` is `folder` or lies in it, links followed: it would go with the folder. Both are there. */
+export async function isWithin(folder: string, path: string): Promise<boolean> {
+  const [outer, inner] = [await realpath(folder), await realpath(path)];
+  return inner === outer || inner.startsWith(outer.endsWith(sep) ? outer : outer + sep);
 }
 
 async function syncTree(folder: string): Promise<void> {

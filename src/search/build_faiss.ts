@@ -12,7 +12,7 @@ export interface FaissBuildOptions {
   metric?: 'inner_product' | 'l2' | undefined;
   /** Rows that the index learns from, at even distances, at most; default 262,144. */
   trainingRows?: number | undefined;
-  /** Replace the output folder. Default false. */
+  /** Replace the index in the output folder. Default false. */
   overwrite?: boolean | undefined;
   /** Go on with a build that was interrupted, and leave one that has ended as it is. Default false. */
   resume?: boolean | undefined;
@@ -59,6 +59,7 @@ export async function buildFaissIndex(
   const { rows, dimensions } = source;
   const job: FaissJob = { factory, metric, trainingRows, rows, dimensions, source: source.fingerprint };
   const folder = new FaissBuildFolder(output, job);
+  await folder.requireApart(embeddings);
   if (!(await folder.prepare(options))) return { complete: true, rows, dimensions };
   return new FaissBuild(embeddings, job, folder, options).run();
 }

@@ -1,8 +1,15 @@
 import { existsSync } from 'node:fs';
-import { mkdir, open, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { XlembedError } from '../errors.js';
-import { replaceFolder, syncPath, writeError, writeFileBeside } from '../models/write_beside.js';
+import { invalidArgument, XlembedError } from '../errors.js';
+import {
+  isLeftover,
+  isWithin,
+  replaceFolder,
+  syncPath,
+  writeError,
+  writeFileBeside,
+} from '../models/write_beside.js';
 import { idLine } from './faiss_folder.js';
 
 /** What the bytes of an index depend on. */
@@ -54,6 +61,14 @@ export class FaissBuildFolder {
     return this.#checkpoint && join(this.#building, this.#checkpoint.index);
   }
 
+  /** Throws INVALID_ARGUMENT where the output would take the place of the embeddings. */
+  async requireApart(embeddings: string): Promise<void> {
+    for (const folder of [this.#output, this.#building]) {
+      if (!existsSync(folder) || !(await isWithin(folder, embeddings))) continue;
+      throw invalidArgument('output', 'a folder that does not hold the embeddings', this.name);
+    }
+  }
+
   /** False when there is nothing left to do. Throws FILE_EXISTS and FILE_WRITE_FAILED. */
   async prepare({
     resume = false,
@@ -66,6 +81,7 @@ export class FaissBuildFolder {
       if (existsSync(this.#output)) {
         if (resume && (await this.#isOf(this.#output))) return false;
         if (!overwrite) throw exists(this.name);
+        await this.#requireIndex();
       }
       if (resume && (await this.#isOf(this.#building))) await this.#openCheckpoint();
       if (!this.#checkpoint) {
@@ -120,6 +136,17 @@ export class FaissBuildFolder {
     });
   }
 
+  /** What is replaced holds an index and nothing else. */
+  async #requireIndex(): Promise<void> {
+    const foreign = (await readdir(this.#output)).find((name) => !isOurs(name));
+    if (foreign === undefined) return;
+    throw new XlembedError(
+      'FILE_EXISTS',
+      `${this.name} exists and holds ${foreign}, which is no file of an index`,
+      'choose another folder',
+    );
+  }
+
   async #openCheckpoint(): Promise<void> {
     const checkpoint = await readJson<Checkpoint>(join(this.#building, 'checkpoint.json'));
     if (!checkpoint || !existsSync(this.#result)) return;
@@ -163,10 +190,15 @@ async function readJson<T>(path: string): Promise<T | undefined> {
   }
 }
 
+/** What a folder with an index holds. */
+function isOurs(name: string): boolean {
+  return ['index.faiss', 'ids.jsonl', 'job.json'].includes(name) || isLeftover(name);
+}
+
 function exists(folder: string): XlembedError {
   return new XlembedError(
     'FILE_EXISTS',
     `${folder} exists, and is no index of these embeddings and settings`,
-    'choose another folder, or overwrite it',
+    'xlembed index writes into another folder, or replaces this one with --overwrite',
   );
 }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { loadNative } from '#xlembed/native.js';
 import { temporaryFolder, xlembed } from './run.js';
 
 const MODEL = 'test/reference/encoder/xlm-roberta';
@@ -60,6 +61,9 @@ test('files that are missing or wrong', () => {
   refused(train(write('empty.jsonl', '\n')), 'EMPTY_DATASET', /empty\.jsonl/);
   refused(train(write('blank.jsonl', `${RECORD}\n{"query": "", "positive": "w9"}`)), 'MALFORMED_LINE', /2/);
   refused(encode(at('nowhere.txt')), 'FILE_NOT_FOUND', /nowhere\.txt/);
+  refused(encode(join(write('file.txt', 'w9\n'), 'a.txt')), 'FILE_NOT_FOUND', /file\.txt/);
+  refused(encode(`${'a'.repeat(300)}.txt`), 'FILE_READ_FAILED', /name too long/);
+  refused([...encode(at('file.txt')).slice(0, -1), at('file.txt')], 'FILE_EXISTS', /is no folder/);
   refused(encode(write('texts.doc', 'a')), 'INVALID_ARGUMENT', /texts\.doc/);
   refused(
     ['search', '--model', MODEL, '--index', at('nowhere'), '--query', 'a'],
@@ -73,6 +77,25 @@ test('files that are missing or wrong', () => {
     /nowhere/,
   );
   assert.ok(!existsSync(at('out')), 'nothing half-written');
+});
+
+test('an index that cannot be made of the embeddings is refused before they are made', () => {
+  const texts = write('indexed.txt', 'w9\n');
+  refused([...encode(texts), '--faiss', 'IVF0,Flat'], 'INVALID_ARGUMENT', /factory/);
+  refused([...encode(texts), '--faiss', 'Flat', '--duplicates', 'count'], 'INVALID_ARGUMENT', /--duplicates/);
+  if (loadNative().info().faiss !== '')
+    refused([...encode(texts), '--faiss', 'PQ32'], 'INVALID_ARGUMENT', /no index of PQ32.*dimension/);
+  assert.ok(!existsSync(at('out')));
+});
+
+test('a table inside of the embeddings, which could not be overwritten then, is refused', () => {
+  const texts = write('tabled.txt', 'w9\n');
+  for (const place of [at('out'), join(at('out'), 'tables')])
+    refused(
+      [...encode(texts), '--lancedb', place],
+      'INVALID_ARGUMENT',
+      /--lancedb.*outside|outside.*--lancedb/,
+    );
 });
 
 test('models that do not fit together', () => {

@@ -164,6 +164,16 @@ test('several files and globs in the order of their names; line numbers tell the
   await assert.rejects(readAll(join(folder, 'many', '*.csv')), { code: 'FILE_NOT_FOUND' });
 });
 
+test('a glob from the root gives names from the root, wherever the process is', async () => {
+  await mkdir(join(folder, 'root'));
+  await write('root/a.txt', 'A\n');
+  const { files } = await TextInput.open(join(folder, 'root', '*.txt'));
+  assert.deepEqual(
+    files.map(({ path }) => path),
+    [join(folder, 'root', 'a.txt')],
+  );
+});
+
 test('another kind of file is refused before it is opened, unless its format is named', async () => {
   const path = await write('corpus.doc', 'one\n');
   await assert.rejects(TextInput.open(path), {

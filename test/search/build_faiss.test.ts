@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
+import { mkdir, rename, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { TextInput } from '#xlembed/datasets/texts.js';
@@ -152,6 +152,41 @@ test('a plain folder of embeddings is a source, too, from any row on', withFaiss
   for await (const { ids } of readEmbeddings(embeddings, 1950)) found.push(...ids);
   assert.deepEqual([found.length, found[0]], [50, 'd1950']);
 });
+
+test(
+  'to overwrite is to replace an index: embeddings and whatever else is there stay',
+  withFaiss,
+  async () => {
+    const [source, outer] = [await embedded(), newFolder()];
+    const before = contentOf(source);
+    const flat: FaissBuildOptions = { factory: 'Flat', overwrite: true };
+    await mkdir(outer);
+    const inner = join(outer, 'inner');
+    await rename(source, inner);
+    await symlink(inner, source);
+    for (const output of [source, inner, outer])
+      await assert.rejects(
+        buildFaissIndex(source, output, flat),
+        coded('INVALID_ARGUMENT', /does not hold the embeddings/),
+      );
+    await assert.rejects(buildFaissIndex(source, inner, { factory: 'Flat' }), coded('INVALID_ARGUMENT'));
+    assert.deepEqual(contentOf(source), before);
+    const precious = newFolder();
+    await mkdir(join(precious, 'sub'), { recursive: true });
+    await assert.rejects(
+      buildFaissIndex(source, precious, flat),
+      coded('FILE_EXISTS', /holds sub, which is no file of an index/),
+    );
+    assert.deepEqual(readdirSync(precious), ['sub']);
+    const within = join(source, 'faiss');
+    await buildFaissIndex(source, within, flat);
+    await buildFaissIndex(source, within, flat);
+    await assert.rejects(buildFaissIndex(source, within, recipe), {
+      code: 'FILE_EXISTS',
+      hint: /xlembed index .*--overwrite/,
+    });
+  },
+);
 
 test('what has no index is refused before any work', withFaiss, async () => {
   const output = newFolder();

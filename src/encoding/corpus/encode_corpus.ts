@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { STDIN } from '../../datasets/bytes.js';
 import type { TextInput } from '../../datasets/texts.js';
-import { invalidArgument } from '../../errors.js';
+import { invalidArgument, XlembedError } from '../../errors.js';
 import { readLaunch } from '../../processes/launch.js';
 import { TokenBudget } from '../encode_sequences.js';
 import type { Encoder } from '../encoder.js';
@@ -9,9 +9,10 @@ import { Alone, type Crew } from './crew.js';
 import { FigureCounter } from './figures.js';
 import { FlatMemory } from './flat_memory.js';
 import { type CorpusManifest, checkDuplicates, describeRun } from './manifest.js';
-import { type CorpusOptions, type CorpusSettings, resolveSettings } from './options.js';
+import { type CorpusOptions, type CorpusSettings, readsStdin, resolveSettings } from './options.js';
 import { OutputFolder, type ShardInProgress } from './output_folder.js';
 import { encodedWindows, type PipelineParts } from './pipeline.js';
+import { timeless } from './same_settings.js';
 import { ShardReader } from './shard_reader.js';
 import { SharedCrew } from './shared_crew.js';
 
@@ -21,7 +22,8 @@ export type { CorpusOptions } from './options.js';
 /**
  * Embeds a corpus into a folder of immutable shards, each a pure function of its rows and the settings, so that neither
  * interruptions nor the number of processes change a byte; `manifest.json` is written last. Throws what reading and
- * encoding throw, FILE_EXISTS, FILE_WRITE_FAILED, RESUME_REFUSED, DUPLICATE_ID, PROCESS_LOST.
+ * encoding throw, FILE_EXISTS, FILE_WRITE_FAILED, RESUME_REFUSED, DUPLICATE_ID, PROCESS_LOST,
+ * PROCESSES_DIFFER.
  *
  * With WORLD_SIZE above 1 in the environment (torchrun) the processes take shards from a shared counter; the folder must
  * be one that all of them see.
@@ -36,24 +38,26 @@ export async function encodeCorpus(
   const output = new OutputFolder(folder, settings);
   const { resume = false, overwrite = false } = options;
   const launch = readLaunch();
-  if ((resume || launch) && input.files.some(({ path }) => path === STDIN)) {
+  if ((resume || launch) && readsStdin(settings)) {
     const why = resume ? 'as a run resumes' : 'as several processes read them';
     throw invalidArgument('inputs', `files, ${why},`, STDIN, 'the standard input is read once');
   }
   const crew = launch ? await SharedCrew.join(launch, jobName(folder, settings), options) : new Alone();
   try {
     await crew.prepare(() => output.prepare({ resume, overwrite }));
+    if (crew.rank !== 0) await output.requireAgreement();
     const ended = await output.manifest<CorpusManifest>();
     return ended ?? (await new CorpusRun(encoder, input, settings, output, crew, options).run());
   } finally {
     await crew.leave();
+    await output.leave();
   }
 }
 
 /** The same in all processes of a job. */
 function jobName(folder: string, settings: CorpusSettings): string {
   return createHash('sha256')
-    .update(JSON.stringify([folder, settings.inputs]))
+    .update(JSON.stringify([folder, timeless(settings).inputs]))
     .digest('hex')
     .slice(0, 16);
 }
@@ -93,6 +97,7 @@ class CorpusRun {
 
   async run(): Promise<CorpusManifest> {
     using memory = new FlatMemory();
+    this.options.signal?.addEventListener('abort', () => this.#closeStdin(), { once: true });
     await this.#encode(this.#untaken(), memory);
     while (!this.#interrupted) {
       const shards = await this.crew.takeOver(() => this.#unfinished());
@@ -141,21 +146,35 @@ class CorpusRun {
     try {
       for await (const encoded of encodedWindows(this.#reader.windows(shards), this.#parts)) {
         const { shard, last } = encoded.window;
-        part ??= await this.output.begin(shard);
-        await this.output.append(part, encoded);
-        if (!last) continue;
-        await this.output.commit(part);
+        try {
+          part ??= await this.output.begin(shard);
+          await this.output.append(part, encoded);
+          if (!last) continue;
+          await this.output.commit(part);
+        } catch (error) {
+          this.#closeStdin();
+          throw error;
+        }
         part = undefined;
         this.#figures.shardDone();
         await memory.settle();
         this.#parts.onProgress();
       }
+    } catch (error) {
+      const wasClosed = error instanceof XlembedError && error.code === 'FILE_READ_FAILED';
+      if (!(wasClosed && this.#interrupted && readsStdin(this.settings))) throw error;
     } finally {
       await part?.abort();
     }
   }
 
+  /** Whoever writes to it may be idle: a run that ends waits for no further line. */
+  #closeStdin(): void {
+    if (readsStdin(this.settings)) process.stdin.destroy();
+  }
+
   async #describe(complete: boolean): Promise<CorpusManifest> {
-    return describeRun(this.settings, await this.output.records(), this.#figures.now(), complete);
+    const settings = (await this.output.job()) ?? this.settings;
+    return describeRun(settings, await this.output.records(), this.#figures.now(), complete);
   }
 }

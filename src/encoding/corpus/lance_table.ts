@@ -13,6 +13,8 @@ interface Row {
 interface Lance {
   connect(uri: string): Promise<{
     createTable(name: string, rows: Row[], options: { mode: 'overwrite' | 'create' }): Promise<LanceTable>;
+    tableNames(): Promise<string[]>;
+    dropTable(name: string): Promise<void>;
   }>;
 }
 
@@ -25,28 +27,31 @@ const ROWS_AT_ONCE = 4096;
 
 /**
  * Copies a complete folder of embeddings into a LanceDB table with the columns `id`, `text` (where texts are kept) and
- * `vector`. Throws PACKAGE_MISSING, FILE_EXISTS for a table that is there (unless `overwrite`), FILE_WRITE_FAILED, and
- * what reading the folder throws.
+ * `vector`, and returns their number. Without rows there is no table, nor the one that it would replace. Throws
+ * PACKAGE_MISSING, FILE_EXISTS for a table that is there (unless `overwrite`), FILE_WRITE_FAILED, and what reading the
+ * folder throws.
  */
 export async function writeLanceTable(
   folder: string,
   uri: string,
   name: string,
   { overwrite = false }: { overwrite?: boolean } = {},
-): Promise<void> {
+): Promise<number> {
   const lance = await loadLance();
-  let table: LanceTable | undefined;
-  for await (const rows of rowsOf(folder)) {
-    try {
+  let count = 0;
+  try {
+    const database = await lance.connect(uri);
+    let table: LanceTable | undefined;
+    for await (const rows of rowsOf(folder)) {
       if (table) await table.add(rows);
-      else {
-        const database = await lance.connect(uri);
-        table = await database.createTable(name, rows, { mode: overwrite ? 'overwrite' : 'create' });
-      }
-    } catch (cause) {
-      throw tableError(uri, name, cause);
+      else table = await database.createTable(name, rows, { mode: overwrite ? 'overwrite' : 'create' });
+      count += rows.length;
     }
+    if (!table && overwrite && (await database.tableNames()).includes(name)) await database.dropTable(name);
+  } catch (cause) {
+    throw tableError(uri, name, cause);
   }
+  return count;
 }
 
 /** Path of the package. Throws PACKAGE_MISSING. */
@@ -73,6 +78,7 @@ async function* rowsOf(folder: string): AsyncGenerator<Row[]> {
 }
 
 function tableError(uri: string, name: string, cause: unknown): XlembedError {
+  if (cause instanceof XlembedError) return cause;
   const { message } = cause as Error;
   const exists = /already exists/.test(message);
   return new XlembedError(

@@ -1,5 +1,6 @@
 import { statSync } from 'node:fs';
 import { basename } from 'node:path';
+import { STDIN } from '../../datasets/bytes.js';
 import type { TextInput } from '../../datasets/texts.js';
 import { invalidArgument } from '../../errors.js';
 import { defaultTokenBudget } from '../encode_sequences.js';
@@ -32,7 +33,7 @@ export interface CorpusOptions extends Omit<EncodeOptions, 'onProgress'> {
   /** Several processes: how long to wait for the one of rank 0; default 5 minutes. */
   connect_ms?: number;
   /**
-   * Ends the run with the shard under way; the manifest that is returned then says `complete: false`, and is left as
+   * Ends the run with the shard under way, one that reads the standard input at once; the manifest that is returned then says `complete: false`, and is left as
    * `manifest.incomplete.json` beside the shards that are there.
    */
   signal?: AbortSignal | undefined;
@@ -41,7 +42,7 @@ export interface CorpusOptions extends Omit<EncodeOptions, 'onProgress'> {
   onNote?: ((note: string) => void) | undefined;
 }
 
-/** What the bytes of the output depend on: a run resumes only where these are as they were. */
+/** What the bytes of the output depend on: a run resumes only where these are as they were (same_settings.ts). */
 export interface CorpusSettings extends ShardLayout {
   /** Folder of the model, as it was given. */
   model: string | null;
@@ -109,6 +110,11 @@ export function resolveSettings(encoder: Encoder, input: TextInput, options: Cor
       columns: [idColumn ?? '', ...textColumns].join(','),
     })),
   };
+}
+
+/** Such a run cannot go on: what was read is gone. */
+export function readsStdin({ inputs }: CorpusSettings): boolean {
+  return inputs.some(({ path }) => path === STDIN);
 }
 
 function filesOf(paths: string[]): string[] {

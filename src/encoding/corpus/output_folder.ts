@@ -1,21 +1,30 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { XlembedError } from '../../errors.js';
-import { removeLeftovers, syncPath, writeError, writeFileBeside } from '../../models/write_beside.js';
+import { STDIN } from '../../datasets/bytes.js';
+import { fileError } from '../../datasets/file_error.js';
+import { invalidArgument, XlembedError } from '../../errors.js';
+import {
+  isWithin,
+  removeLeftovers,
+  syncPath,
+  writeError,
+  writeFileBeside,
+} from '../../models/write_beside.js';
 import type { TextCounts } from '../encoder.js';
 import { hashedIds } from './duplicate_ids.js';
-import type { CorpusSettings } from './options.js';
+import { entriesOf, folderExists, isOurs, MANIFEST, PROGRESS, requireFiles } from './folder_entries.js';
+import { type CorpusSettings, readsStdin } from './options.js';
 import type { EncodedWindow } from './pipeline.js';
+import { RunLock } from './run_lock.js';
+import { requireAgreement, requireSame } from './same_settings.js';
 import { type ShardWriter, shardFormat } from './shard_format.js';
 
-export const MANIFEST = 'manifest.json';
 /** The manifest of a run that was interrupted: what is there so far. */
 const INCOMPLETE_MANIFEST = 'manifest.incomplete.json';
-/** Holds what a run needs to go on; gone when the manifest is there. */
-export const PROGRESS = '.progress';
 const JOB = 'job.json';
+const LOCK = 'lock';
 const STAGING = 'writing-';
 
 export interface StoredFile {
@@ -46,38 +55,62 @@ export function shardStem(shard: number): string {
  */
 export class OutputFolder {
   readonly #progress: string;
+  readonly #lock: RunLock;
 
   constructor(
     readonly folder: string,
     private readonly settings: CorpusSettings,
   ) {
     this.#progress = join(folder, PROGRESS);
+    this.#lock = new RunLock(folder, join(this.#progress, LOCK));
   }
 
   /**
    * Makes the folder ready for a run. With `resume`, what a run with the same settings has finished stays. Throws
-   * FILE_EXISTS, RESUME_REFUSED, FILE_WRITE_FAILED.
+   * FILE_EXISTS, RESUME_REFUSED, FILE_WRITE_FAILED, INVALID_ARGUMENT for inputs that would be replaced, and
+   * MALFORMED_FILE for a folder that is complete but for lost files.
    */
   async prepare({ resume, overwrite }: { resume: boolean; overwrite: boolean }): Promise<void> {
-    const entries = existsSync(this.folder) ? await readdir(this.folder) : [];
-    const begun = resume ? await this.#readSettings() : undefined;
+    const entries = await entriesOf(this.folder);
+    await this.#lock.requireFree();
+    const begun = resume ? await this.#begunWith() : undefined;
     if (begun) requireSame(this.folder, this.settings, begun);
     else if (entries.some((name) => name !== PROGRESS) || (entries.length > 0 && !resume)) {
       if (!overwrite || !entries.every(isOurs)) throw folderExists(this.folder, entries);
+      await this.#requireInputsApart();
       for (const name of entries) await rm(join(this.folder, name), { recursive: true, force: true });
     }
+    const ended = begun && (await this.manifest<{ shards: ShardRecord[] }>());
+    if (ended) await requireFiles(this.folder, ended.shards);
     await this.#writing(async () => {
       // What a run that was killed, maybe behind its last step, has left.
       if (begun) await removeLeftovers(this.folder);
-      if (begun && this.isComplete()) return rm(this.#progress, { recursive: true, force: true });
+      if (ended) return rm(this.#progress, { recursive: true, force: true });
       await mkdir(this.#progress, { recursive: true });
+      await this.#lock.take();
       await rm(join(this.folder, INCOMPLETE_MANIFEST), { force: true });
       await removeLeftovers(this.#progress);
       for (const name of await readdir(this.#progress)) {
         if (name.startsWith(STAGING)) await rm(join(this.#progress, name), { recursive: true, force: true });
       }
-      if (!begun) await this.#writeJson(join(this.#progress, JOB), this.settings);
+      await this.#writeJson(join(this.#progress, JOB), this.settings);
     });
+  }
+
+  /** Lets other runs work in the folder. */
+  async leave(): Promise<void> {
+    await this.#lock.release();
+  }
+
+  /** The settings of a run that has not ended, as the process that made the folder ready has them. */
+  async job(): Promise<CorpusSettings | undefined> {
+    return readJsonIfThere<CorpusSettings>(join(this.#progress, JOB));
+  }
+
+  /** Of a folder that another process has made ready. Throws PROCESSES_DIFFER. */
+  async requireAgreement(): Promise<void> {
+    const begun = await this.#begunWith();
+    if (begun) requireAgreement(this.settings, begun);
   }
 
   /** The manifest of a run that has ended. */
@@ -107,9 +140,9 @@ export class OutputFolder {
   }
 
   async begin(shard: number): Promise<ShardInProgress> {
-    const staging = join(this.#progress, `${STAGING}${process.pid}-${shardStem(shard)}`);
     return this.#writing(async () => {
-      await mkdir(staging);
+      // Processes in containers may have the same number.
+      const staging = await mkdtemp(join(this.#progress, `${STAGING}${process.pid}-${shardStem(shard)}-`));
       const { format, precision } = this.settings;
       const writer = await shardFormat(format, precision).create(staging, shardStem(shard), this.settings);
       return new ShardInProgress(shard, staging, writer);
@@ -150,15 +183,20 @@ export class OutputFolder {
     });
   }
 
+  async #requireInputsApart(): Promise<void> {
+    for (const { path } of this.settings.inputs) {
+      if (path === STDIN || !(await isWithin(this.folder, path))) continue;
+      throw invalidArgument('inputs', `files outside of ${this.folder}, which is to be replaced,`, path);
+    }
+  }
+
   #recordPath(shard: number): string {
     return join(this.#progress, `${shardStem(shard)}.json`);
   }
 
-  async #readSettings(): Promise<CorpusSettings | undefined> {
-    return (
-      (await this.manifest<CorpusSettings>()) ??
-      (await readJsonIfThere<CorpusSettings>(join(this.#progress, JOB)))
-    );
+  async #begunWith(): Promise<CorpusSettings | undefined> {
+    // In this order: when another process takes the job away, the manifest is there.
+    return (await this.job()) ?? (await this.manifest<CorpusSettings>());
   }
 
   async #writeJson(path: string, value: unknown): Promise<void> {
@@ -170,8 +208,14 @@ export class OutputFolder {
     try {
       return await write();
     } catch (cause) {
-      throw resumable(writeError(this.folder, cause));
+      throw this.#resumable(writeError(this.folder, cause));
     }
+  }
+
+  #resumable(error: XlembedError): XlembedError {
+    if (error.code !== 'FILE_WRITE_FAILED' || readsStdin(this.settings)) return error;
+    const hint = `${error.hint}; finished shards are kept: then run again with resume`;
+    return new XlembedError(error.code, error.message, hint, { cause: error.cause });
   }
 }
 
@@ -231,57 +275,14 @@ async function describeFile(folder: string, name: string): Promise<StoredFile> {
 }
 
 async function readJsonIfThere<T>(path: string): Promise<T | undefined> {
-  if (!existsSync(path)) return undefined;
   try {
     return JSON.parse(await readFile(path, 'utf8')) as T;
   } catch (cause) {
+    if (!(cause instanceof SyntaxError)) {
+      const error = fileError(path, cause);
+      if (error.code === 'FILE_NOT_FOUND') return undefined;
+      throw error;
+    }
     throw new XlembedError('MALFORMED_FILE', `${path} is not JSON`, 'start again with overwrite', { cause });
   }
-}
-
-/** What xlembed writes into a folder of embeddings. */
-function isOurs(name: string): boolean {
-  return /^(manifest\.json|manifest\.incomplete\.json|\.progress|shard-\d{5,}\..*|embeddings\.npy|ids\.jsonl|index\.faiss|faiss|faiss\.building)$/.test(
-    name,
-  );
-}
-
-function folderExists(folder: string, entries: string[]): XlembedError {
-  const foreign = entries.find((name) => !isOurs(name));
-  if (foreign !== undefined) {
-    return new XlembedError(
-      'FILE_EXISTS',
-      `${folder} exists and holds ${foreign}, which is no file of embeddings`,
-      'choose another folder',
-    );
-  }
-  const unfinished = entries.includes(PROGRESS) && !entries.includes(MANIFEST);
-  return new XlembedError(
-    'FILE_EXISTS',
-    unfinished ? `${folder} holds a run that has not ended` : `${folder} exists`,
-    unfinished
-      ? 'go on with it (resume), or replace it (overwrite)'
-      : 'choose another folder, or overwrite it',
-  );
-}
-
-function requireSame(folder: string, settings: CorpusSettings, begun: CorpusSettings): void {
-  const changed = (Object.keys(settings) as (keyof CorpusSettings)[]).filter(
-    (name) => JSON.stringify(settings[name]) !== JSON.stringify(begun[name]),
-  );
-  if (changed.length === 0) return;
-  const shown = changed.map(
-    (name) => `${name} was ${JSON.stringify(begun[name])} and is ${JSON.stringify(settings[name])}`,
-  );
-  throw new XlembedError(
-    'RESUME_REFUSED',
-    `${folder} was begun with other settings: ${shown.join('; ').slice(0, 1000)}`,
-    'resume with the settings and files of the first run, or start again with overwrite',
-  );
-}
-
-function resumable(error: XlembedError): XlembedError {
-  if (error.code !== 'FILE_WRITE_FAILED') return error;
-  const hint = `${error.hint}; finished shards are kept: then run again with resume`;
-  return new XlembedError(error.code, error.message, hint, { cause: error.cause });
 }

@@ -7,8 +7,9 @@ import { type NpyHeader, readNpyHeader, readRowsAt } from '../../datasets/npy.js
 import { invalidArgument, XlembedError } from '../../errors.js';
 import { readSafetensorsHeader } from '../../models/safetensors.js';
 import type { EmbeddingsFolder, EmbeddingsSource } from '../embeddings_folder.js';
+import { MANIFEST } from './folder_entries.js';
 import type { CorpusManifest } from './manifest.js';
-import { MANIFEST, type ShardRecord } from './output_folder.js';
+import type { ShardRecord } from './output_folder.js';
 import { type RowNames, readShardIds } from './shard_ids.js';
 
 /**

@@ -59,7 +59,7 @@ export class SharedCrew implements Crew {
         throw new XlembedError(
           'PROCESS_LOST',
           'the process of rank 0 has ended before it made the output folder ready',
-          'its own error says why',
+          'its own error says why; it may have been given another folder or other inputs',
         );
       }
       await sleep(POLL_MS);

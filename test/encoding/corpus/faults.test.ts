@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
@@ -96,4 +97,34 @@ test('SIGINT: the shard is finished, exit code 130, and --resume goes on; a seco
   assert.deepEqual((await once(twice, 'close'))[0], 130);
   const last = start('--resume');
   assert.deepEqual(await once(last, 'close'), [0, null]);
+});
+
+test('the standard input may be idle: SIGINT and a full disk end the run at once', async () => {
+  const lines = readFileSync(corpus, 'utf8').split('\n');
+  const start = (output: string, rows: number, shell = '') => {
+    const argv = ['dist/cli/main.js', 'encode', '--model', MODEL, '--input', '-', '--input-format', 'jsonl'];
+    const settings = ['--output', output, '--rows-per-shard', '300', '--tokenizer-threads', '1'];
+    const child = spawn('bash', ['-c', `${shell} exec "$@"`, 'bash', process.execPath, ...argv, ...settings]);
+    let printed = '';
+    for (const stream of [child.stdout, child.stderr])
+      stream.on('data', (chunk) => {
+        printed += chunk;
+      });
+    child.stdin.on('error', () => {});
+    child.stdin.write(`${lines.slice(0, rows).join('\n')}\n`);
+    return { child, ended: once(child, 'close').then(([status]) => ({ status, printed })) };
+  };
+  const output = join(folder, 'idle');
+  const { child, ended } = start(output, ROWS);
+  // Then the run waits for the next shard's rows.
+  await until(() => shardsIn(output) === 6);
+  child.kill('SIGINT');
+  const { status, printed } = await ended;
+  assert.equal(status, 130, printed);
+  assert.match(printed, /interrupted: 1800 .*start again with --overwrite/);
+
+  const full = await start(join(folder, 'idle and full'), 400, "trap '' XFSZ; ulimit -f 20;").ended;
+  assert.equal(full.status, 1, full.printed);
+  assert.match(full.printed, /FILE_WRITE_FAILED/);
+  assert.doesNotMatch(full.printed, /resume/);
 });

@@ -2,8 +2,11 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
+import { TextInput } from '#xlembed/datasets/texts.js';
+import { resolveSettings } from '#xlembed/encoding/corpus/options.js';
+import { requireAgreement } from '#xlembed/encoding/corpus/same_settings.js';
 import { SharedCrew } from '#xlembed/encoding/corpus/shared_crew.js';
-import { contentOf, temporaryFolder, writeCorpus } from './corpus.js';
+import { contentOf, sharedEncoder, temporaryFolder, writeCorpus } from './corpus.js';
 import { freePort, isWriting, startEncoding, until } from './processes.js';
 
 const folder = await temporaryFolder();
@@ -17,7 +20,9 @@ before(async () => {
   assert.equal((await startEncoding(corpus, whole, options).ended).status, 0);
 });
 
-async function startAll(count: number, output: string, more: Record<string, unknown> = {}) {
+type More = Record<string, unknown>;
+
+async function startAll(count: number, output: string, more: More | ((rank: number) => More) = {}) {
   const port = await freePort();
   return Array.from({ length: count }, (_, rank) => {
     const launch = {
@@ -26,7 +31,12 @@ async function startAll(count: number, output: string, more: Record<string, unkn
       MASTER_ADDR: '127.0.0.1',
       MASTER_PORT: `${port}`,
     };
-    return startEncoding(corpus, output, { ...options, ...more }, { environment: launch });
+    return startEncoding(
+      corpus,
+      output,
+      { ...options, ...(typeof more === 'function' ? more(rank) : more) },
+      { environment: launch },
+    );
   });
 }
 
@@ -75,6 +85,35 @@ test('when the process with the counter is killed the others end with a code, an
     [0, 0],
   );
   assert.deepEqual(contentOf(output), contentOf(whole));
+});
+
+test('a process with other settings ends, and the embeddings are those of rank 0', async () => {
+  const output = join(folder, 'mixed');
+  const [first, second] = await startAll(2, output, (rank) =>
+    rank === 1 ? { dimensions: 8, prompt: 'w9 ' } : {},
+  );
+  const { status, result } = await second!.ended;
+  assert.deepEqual([status, result.code], [1, 'PROCESSES_DIFFER']);
+  assert.match(
+    result.message ?? '',
+    /prompt is "" in the process of rank 0, here "w9 "; dimensions is 24 .*here 8/,
+  );
+  assert.equal((await first!.ended).status, 0);
+  assert.deepEqual(contentOf(output), contentOf(whole));
+});
+
+test('copies of a file have times of their own: a process may read such a one', async () => {
+  const settings = resolveSettings(await sharedEncoder(), await TextInput.open(corpus), {});
+  const copied = {
+    ...settings,
+    modelFiles: settings.modelFiles.map((file) => `${file}1`),
+    inputs: settings.inputs.map((input) => ({ ...input, modified_ms: 1 })),
+  };
+  requireAgreement(copied, settings);
+  assert.throws(() => requireAgreement({ ...copied, modelFiles: ['model.safetensors 1 1'] }, settings), {
+    code: 'PROCESSES_DIFFER',
+    message: /modelFiles/,
+  });
 });
 
 test('an error of rank 0 ends the others too', async () => {
