@@ -135,6 +135,28 @@ test('.parquet: columns by name, several row groups, ids where there are some', 
   await assert.rejects(read('b.parquet', 'no table'), { code: 'MALFORMED_FILE' });
 });
 
+test('.parquet: 64-bit integers are ids, and no texts', async () => {
+  const numbers = [2n, -3n, 2n ** 63n - 1n];
+  const bytes = parquetWriteBuffer({
+    columnData: [
+      { name: 'id', data: numbers, type: 'INT64' },
+      { name: 'text', data: ['a', 'b', 'c'], type: 'STRING' },
+    ],
+  });
+  const { all } = await read('int64.parquet', new Uint8Array(bytes));
+  assert.deepEqual(
+    all.map(([id]) => id),
+    ['2', '-3', '9223372036854775807'],
+  );
+  const path = join(folder, 'int64.parquet');
+  await assert.rejects(readAll(path, { textColumns: ['id'] }), {
+    code: 'MALFORMED_LINE',
+    message: /a text for id .* line 1, received "2" of type bigint/,
+  });
+  const { counts } = await readAll(path, { textColumns: ['id'], onMalformed: 'skip' });
+  assert.equal(counts.skipped, 3);
+});
+
 test('a BEIR folder: title and text of the corpus, or the queries, by role', async () => {
   const beir = join(folder, 'beir');
   await mkdir(beir);
