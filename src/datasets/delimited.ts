@@ -32,6 +32,8 @@ export async function* readDelimitedRows(
   const parser = parse({
     delimiter,
     quote,
+    // All of them, whichever the first line has: files are put together of others.
+    record_delimiter: ['\r\n', '\n', '\r'],
     bom: true,
     info: true,
     relax_column_count: true,

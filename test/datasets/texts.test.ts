@@ -98,6 +98,17 @@ test('.csv: a row with other values than the header, or a quote that is never cl
   assert.equal(counts.skipped, 2);
 });
 
+test('.csv and .tsv: rows may end in other ways than the header', async () => {
+  const rows = [
+    ['1', 'a'],
+    ['2', 'b'],
+    ['3', 'c'],
+  ];
+  assert.deepEqual((await read('lf.csv', 'id,text\n1,a\r\n2,b\r\n3,c\r\n')).all, rows);
+  assert.deepEqual((await read('crlf.csv', 'id,text\r\n1,a\n2,b\n3,c\n')).all, rows);
+  assert.deepEqual((await read('cr.tsv', 'id\ttext\n1\ta\r2\tb\r\n3\tc')).all, rows);
+});
+
 test('.tsv: quotes are characters', async () => {
   const { all } = await read('a.tsv', 'id\ttext\n1\t"so" he said\n2\t"\n');
   assert.deepEqual(all, [
