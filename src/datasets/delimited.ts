@@ -3,6 +3,7 @@ import { type CsvError, parse } from 'csv-parse';
 import { invalidArgument } from '../errors.js';
 import { readBytes } from './bytes.js';
 import { fileError } from './file_error.js';
+import { decodeStrictly } from './lines.js';
 import { malformed, placeOf } from './malformed.js';
 import type { Row, RowsRequest } from './text_formats.js';
 
@@ -15,14 +16,17 @@ interface Dialect {
 /** So that a quote that is never closed cannot fill the memory. */
 const MAX_RECORD_CHARACTERS = 2 ** 28;
 
+const BYTE_ORDER_MARK = Buffer.from('\uFEFF');
+
 interface Parsed {
-  record: string[];
+  /** Bytes; decoded already where the file begins with UTF-16's byte order mark. */
+  record: (Uint8Array | string)[];
   info: { lines: number };
 }
 
 /**
- * The rows of a table whose first row names the columns. A row with another number of values is malformed, and so is one
- * whose quote is never closed; the others go on. Throws INVALID_ARGUMENT when a column that is asked for is missing.
+ * The rows of a table whose first row names the columns, in UTF-8, or in UTF-16 behind its byte order mark. A row with
+ * another number of values is malformed, and so is one that is not UTF-8 or whose quote is never closed; the others go on. Throws INVALID_ARGUMENT when a column that is asked for is missing.
  */
 export async function* readDelimitedRows(
   { path, columns, progress }: RowsRequest,
@@ -35,6 +39,7 @@ export async function* readDelimitedRows(
     // All of them, whichever the first line has: files are put together of others.
     record_delimiter: ['\r\n', '\n', '\r'],
     bom: true,
+    encoding: null,
     info: true,
     relax_column_count: true,
     // As in Python's csv: after "fo"ur the next line is a row again, not the rest of this one.
@@ -47,7 +52,7 @@ export async function* readDelimitedRows(
       return undefined;
     },
   });
-  const bytes = Readable.from(readBytes(path, progress), { objectMode: false });
+  const bytes = Readable.from(withoutByteOrderMark(readBytes(path, progress)), { objectMode: false });
   bytes.on('error', (error) => parser.destroy(error));
   let header: string[] | undefined;
   try {
@@ -55,7 +60,7 @@ export async function* readDelimitedRows(
       // The parser is ahead of this loop: broken rows wait for their place among the others.
       while (broken[0] && broken[0].number < info.lines) yield broken.shift()!;
       if (header) yield new DelimitedRow(path, info.lines, header, record);
-      else header = checkedHeader(path, record, columns);
+      else header = checkedHeader(path, decoded(path, info.lines, record), columns);
     }
     yield* broken;
   } catch (cause) {
@@ -71,16 +76,47 @@ class DelimitedRow implements Row {
     /** The last of its lines, where quoted values hold line ends. */
     readonly number: number,
     private readonly header: readonly string[],
-    private readonly record: readonly string[],
+    private readonly record: Parsed['record'],
   ) {}
 
   fields(): Record<string, unknown> {
-    const { header, record } = this;
-    if (record.length !== header.length) {
-      throw malformed(placeOf(this.path, this.number), 'the row', `${header.length} values`, record);
+    const { path, number, header, record } = this;
+    const values = decoded(path, number, record);
+    if (values.length !== header.length) {
+      throw malformed(placeOf(path, number), 'the row', `${header.length} values`, values);
     }
-    return Object.fromEntries(header.map((name, column) => [name, record[column]]));
+    return Object.fromEntries(header.map((name, column) => [name, values[column]]));
   }
+}
+
+/** Throws MALFORMED_LINE. */
+function decoded(path: string, line: number, record: Parsed['record']): string[] {
+  return record.map((value) => {
+    const text = typeof value === 'string' ? value : decodeStrictly(value);
+    if (text === undefined) throw malformed(placeOf(path, line), 'the row', 'UTF-8', lossyText(record));
+    return text;
+  });
+}
+
+function lossyText(record: Parsed['record']): string {
+  return record.map((value) => Buffer.from(value as Uint8Array).toString()).join();
+}
+
+/** Without UTF-8's: behind it the parser would decode, and replace what is not UTF-8. */
+async function* withoutByteOrderMark(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  let begun: Uint8Array | undefined = new Uint8Array();
+  for await (const chunk of bytes) {
+    if (!begun) {
+      yield chunk;
+      continue;
+    }
+    begun = Buffer.concat([begun, chunk]);
+    if (begun.length < BYTE_ORDER_MARK.length) continue;
+    const isMarked = BYTE_ORDER_MARK.equals(begun.subarray(0, BYTE_ORDER_MARK.length));
+    yield isMarked ? begun.subarray(BYTE_ORDER_MARK.length) : begun;
+    begun = undefined;
+  }
+  if (begun) yield begun;
 }
 
 function brokenRow(path: string, error: CsvError | undefined): Row {

@@ -109,6 +109,22 @@ test('.csv and .tsv: rows may end in other ways than the header', async () => {
   assert.deepEqual((await read('cr.tsv', 'id\ttext\n1\ta\r2\tb\r\n3\tc')).all, rows);
 });
 
+test('.csv: what is not UTF-8 is malformed, behind a byte order mark too; UTF-16 is read behind its own', async () => {
+  const latin = Buffer.from('id,text\n1,caf\xe9\n2,b\n', 'latin1');
+  for (const bytes of [latin, Buffer.concat([Buffer.from('\uFEFF'), latin])]) {
+    await assert.rejects(read('latin.csv', bytes), {
+      code: 'MALFORMED_LINE',
+      message: /UTF-8 for the row in .*latin\.csv line 2, received "1,caf\uFFFD" of type string/,
+    });
+    const { all, counts } = await read('latin.csv', bytes, { onMalformed: 'skip' });
+    assert.deepEqual(all, [['2', 'b']]);
+    assert.equal(counts.skipped, 1);
+  }
+  assert.deepEqual((await read('marked.csv', '\uFEFF"id","text"\n"1","é\uFFFD"\n')).all, [['1', 'é\uFFFD']]);
+  const wide = Buffer.from('\uFEFFid,text\r\n1,é\r\n', 'utf16le');
+  assert.deepEqual((await read('wide.csv', wide)).all, [['1', 'é']]);
+});
+
 test('.tsv: quotes are characters', async () => {
   const { all } = await read('a.tsv', 'id\ttext\n1\t"so" he said\n2\t"\n');
   assert.deepEqual(all, [
