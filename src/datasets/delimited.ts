@@ -26,7 +26,8 @@ interface Parsed {
 
 /**
  * The rows of a table whose first row names the columns, in UTF-8, or in UTF-16 behind its byte order mark. A row with
- * another number of values is malformed, and so is one that is not UTF-8 or whose quote is never closed; the others go on. Throws INVALID_ARGUMENT when a column that is asked for is missing.
+ * another number of values is malformed, and so is one that is not UTF-8 or whose quote is never closed; the others go
+ * on. Throws INVALID_ARGUMENT when a column that is asked for is missing.
  */
 export async function* readDelimitedRows(
   { path, columns, progress }: RowsRequest,

@@ -184,6 +184,29 @@ test('.parquet: 64-bit integers are ids, and no texts', async () => {
   assert.equal(counts.skipped, 3);
 });
 
+test('.parquet: the fields of a nested column are no columns', async () => {
+  const bytes = parquetWriteBuffer({
+    columnData: [
+      { name: 'text', data: ['a', 'b'] },
+      { name: 'meta', data: [{ id: 'x' }, { id: 'y' }] },
+    ],
+    schema: [
+      { name: 'root', num_children: 2 },
+      { name: 'text', type: 'BYTE_ARRAY', converted_type: 'UTF8', repetition_type: 'REQUIRED' },
+      { name: 'meta', num_children: 1, repetition_type: 'REQUIRED' },
+      { name: 'id', type: 'BYTE_ARRAY', converted_type: 'UTF8', repetition_type: 'REQUIRED' },
+    ],
+  });
+  assert.deepEqual((await read('nested.parquet', new Uint8Array(bytes))).all, [
+    ['1', 'a'],
+    ['2', 'b'],
+  ]);
+  await assert.rejects(readAll(join(folder, 'nested.parquet'), { idColumn: 'id' }), {
+    code: 'INVALID_ARGUMENT',
+    message: /one of text, meta in /,
+  });
+});
+
 test('a BEIR folder: title and text of the corpus, or the queries, by role', async () => {
   const beir = join(folder, 'beir');
   await mkdir(beir);
