@@ -23,7 +23,10 @@ export interface TextCounts {
 export interface TextOptions {
   /** Default: by each file's extension. */
   format?: TextFormatName | undefined;
-  /** Column of ids; default: `id` or `_id` where there is one, else the line number (behind the file's name if several). */
+  /**
+   * Column of ids, which each line must have; default: `id` or `_id` where there is one, else the line number (behind the
+   * file's name if several).
+   */
   idColumn?: string | undefined;
   /** Columns whose texts are joined by a space; default `text`, and `title`, `text` in a BEIR folder's corpus. */
   textColumns?: readonly string[] | undefined;
@@ -177,8 +180,15 @@ function describe(given: string, idPrefix: string, options: TextOptions): InputF
 
 function recordOf(fields: Record<string, unknown>, file: InputFile, number: number): TextRecord {
   const place = placeOf(file.path, number);
-  const id = file.idColumn === undefined ? (fields.id ?? fields._id) : fields[file.idColumn];
-  return { id: parseId(id, place) ?? `${file.idPrefix}${number}`, text: textOf(fields, file, place) };
+  return { id: idOf(fields, file, place) ?? `${file.idPrefix}${number}`, text: textOf(fields, file, place) };
+}
+
+/** undefined where no column was named and there is none of the usual ones. */
+function idOf(fields: Record<string, unknown>, { idColumn }: InputFile, place: string): string | undefined {
+  if (idColumn === undefined) return parseId(fields.id ?? fields._id, place);
+  const id = parseId(fields[idColumn], place, idColumn);
+  if (id === undefined) throw malformed(place, idColumn, 'an id', fields[idColumn]);
+  return id;
 }
 
 /** Of several columns, those that are absent or empty are left out; one at least must be there. */

@@ -49,6 +49,17 @@ test('.jsonl: id and text, the line number where there is no id', async () => {
   assert.deepEqual(counts, { texts: 4, empty: 1, skipped: 0 });
 });
 
+test('a line without the id that was named is malformed', async () => {
+  const lines = '{"key":"x","text":"one"}\n{"kye":"y","text":"two"}\n{"key":null,"text":"three"}\n';
+  await assert.rejects(read('named.jsonl', lines, { idColumn: 'key' }), {
+    code: 'MALFORMED_LINE',
+    message: `expected an id for key in ${join(folder, 'named.jsonl')} line 2, received nothing`,
+  });
+  const { all, counts } = await read('named.jsonl', lines, { idColumn: 'key', onMalformed: 'skip' });
+  assert.deepEqual(all, [['x', 'one']]);
+  assert.equal(counts.skipped, 2);
+});
+
 test('a malformed line fails with its number, or is skipped and counted', async () => {
   const lines = '{"text":"one"}\n{"txt":"two"}\n{"text":"three"}';
   await assert.rejects(read('b.jsonl', lines), {
