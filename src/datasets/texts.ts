@@ -60,8 +60,8 @@ export interface InputRow {
 export type ReadRow = { record: TextRecord } | { skipped: string } | undefined;
 
 /**
- * Texts to encode, read as they are asked for, from .txt (one text a line), .jsonl, .csv, .tsv (with a header) and
- * .parquet files, .gz and .zst behind, BEIR folders, globs, and "-", the standard input. Iterating gives the texts;
+ * Texts to encode, read as they are asked for, from .txt (one text a line), .jsonl, .csv, .tsv (with a header), each
+ * with .gz or .zst behind, .parquet files, BEIR folders, globs, and "-", the standard input. Iterating gives the texts;
  * `counts` is up to date with what has been read. Throws while reading FILE_NOT_FOUND, FILE_READ_FAILED,
  * MALFORMED_LINE, MALFORMED_FILE and INVALID_ARGUMENT.
  */
@@ -159,6 +159,13 @@ function describe(given: string, idPrefix: string, options: TextOptions): InputF
         'a name, as the standard input has no extension,',
         format,
         'name the format',
+      );
+    if (format === 'parquet')
+      throw invalidArgument(
+        'format',
+        'one that is read from its beginning, for the standard input,',
+        format,
+        'Parquet is read from its end: write it to a file',
       );
     const textColumns = options.textColumns ?? ['text'];
     return { path: given, format, bytes: null, modified_ms: null, idColumn, textColumns, idPrefix };

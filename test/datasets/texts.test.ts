@@ -256,5 +256,10 @@ test('another kind of file is refused before it is opened, unless its format is 
   });
   assert.deepEqual((await readAll(path, { format: 'txt' })).all, [['1', 'one']]);
   await assert.rejects(TextInput.open('-'), { code: 'INVALID_ARGUMENT', message: /format/ });
+  await assert.rejects(TextInput.open('-', { format: 'parquet' }), {
+    code: 'INVALID_ARGUMENT',
+    hint: /write it to a file/,
+  });
+  await assert.rejects(readAll(await write('a.parquet.gz', '')), { code: 'INVALID_ARGUMENT' });
   await assert.rejects(TextInput.open(join(folder, 'none.txt')), { code: 'FILE_NOT_FOUND' });
 });
