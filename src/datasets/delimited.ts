@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream';
-import { type CsvError, parse } from 'csv-parse';
+import { parse } from 'csv-parse';
 import { invalidArgument } from '../errors.js';
 import { readBytes } from './bytes.js';
 import { fileError } from './file_error.js';
@@ -24,6 +24,13 @@ interface Parsed {
   info: { lines: number };
 }
 
+/** What a quote that is not closed has swallowed. */
+interface BrokenLines {
+  first: number;
+  last: number;
+  why: string | undefined;
+}
+
 /**
  * The rows of a table whose first row names the columns, in UTF-8, or in UTF-16 behind its byte order mark. A row with
  * another number of values is malformed, and so is one that is not UTF-8 or whose quote is never closed; the others go
@@ -33,7 +40,8 @@ export async function* readDelimitedRows(
   { path, columns, progress }: RowsRequest,
   { delimiter, quote }: Dialect,
 ): AsyncGenerator<Row> {
-  const broken: Row[] = [];
+  const broken: BrokenLines[] = [];
+  let lastLine = 0;
   const parser = parse({
     delimiter,
     quote,
@@ -48,8 +56,14 @@ export async function* readDelimitedRows(
     max_record_size: MAX_RECORD_CHARACTERS,
     skip_empty_lines: true,
     skip_records_with_error: true,
+    on_record: (record, { lines }) => {
+      lastLine = lines;
+      return record;
+    },
     on_skip: (error) => {
-      broken.push(brokenRow(path, error));
+      const last = Number((error as { lines?: number } | undefined)?.lines);
+      broken.push({ first: lastLine + 1, last, why: error?.message });
+      lastLine = last;
       return undefined;
     },
   });
@@ -59,11 +73,11 @@ export async function* readDelimitedRows(
   try {
     for await (const { record, info } of bytes.pipe(parser) as AsyncIterable<Parsed>) {
       // The parser is ahead of this loop: broken rows wait for their place among the others.
-      while (broken[0] && broken[0].number < info.lines) yield broken.shift()!;
+      while (broken[0] && broken[0].last < info.lines) yield* brokenRows(path, broken.shift()!);
       if (header) yield new DelimitedRow(path, info.lines, header, record);
       else header = checkedHeader(path, decoded(path, info.lines, record), columns);
     }
-    yield* broken;
+    for (const lines of broken) yield* brokenRows(path, lines);
   } catch (cause) {
     throw fileError(path, cause);
   } finally {
@@ -120,12 +134,12 @@ async function* withoutByteOrderMark(bytes: AsyncIterable<Uint8Array>): AsyncGen
   if (begun) yield begun;
 }
 
-function brokenRow(path: string, error: CsvError | undefined): Row {
-  const number = Number((error as { lines?: number } | undefined)?.lines ?? 0);
+/** A row for each of the lines, so that all are counted. */
+function* brokenRows(path: string, { first, last, why }: BrokenLines): Generator<Row> {
   const fields = () => {
-    throw malformed(placeOf(path, number), 'the row', 'a quote that is closed', error?.message);
+    throw malformed(placeOf(path, first), 'the row', 'a quote that is closed', why);
   };
-  return { number, fields };
+  for (let number = first; number <= last; ++number) yield { number, fields };
 }
 
 function checkedHeader(path: string, header: string[], columns: readonly string[]): string[] {

@@ -106,7 +106,11 @@ test('.csv: a row with other values than the header, or a quote that is never cl
     ['4', '"fo"ur'],
     ['5', 'five'],
   ]);
-  assert.equal(counts.skipped, 2);
+  assert.equal(counts.skipped, 3, 'the row of three values, and both lines behind the open quote');
+  const open = 'id,text\n1,one\n\n2,"two\n3,three\n4,four\n';
+  const swallowed = await read('c.csv', open, { onMalformed: 'skip' });
+  assert.equal(swallowed.counts.skipped, 4);
+  assert.match(swallowed.counts.firstSkipped ?? '', /quote that is closed .* line 3,/);
 });
 
 test('.csv and .tsv: rows may end in other ways than the header', async () => {
