@@ -134,8 +134,8 @@ export class FlatIndex {
   }
 
   /**
-   * For each of the queries (Q, D) its k best, best first; fewer where the index holds fewer. Throws
-   * DIMENSION_MISMATCH and INVALID_ARGUMENT.
+   * For each of the queries (Q, D) its k best, best first; fewer where the index holds fewer (a mapped row with NaN is
+   * none). Throws DIMENSION_MISMATCH and INVALID_ARGUMENT.
    */
   async search(queries: Vectors, k: number, options: SearchOptions = {}): Promise<Hit[][]> {
     this.#requireSound();
@@ -147,12 +147,14 @@ export class FlatIndex {
     if (count === 0 || kept === 0) return Array.from({ length: count }, () => []);
     const ids = this.ids;
     const found = await nativeCall(() => this.#native.search(data, kept, rows));
-    return Array.from({ length: count }, (_, q) =>
-      Array.from({ length: kept }, (_, i) => ({
-        id: ids[found.ids[q * kept + i]!]!,
-        score: found.scores[q * kept + i]!,
-      })),
-    );
+    return Array.from({ length: count }, (_, q) => {
+      const hits: Hit[] = [];
+      for (let i = q * kept; i < (q + 1) * kept; i++) {
+        const row = found.ids[i]!;
+        if (row >= 0) hits.push({ id: ids[row]!, score: found.scores[i]! });
+      }
+      return hits;
+    });
   }
 
   /**
