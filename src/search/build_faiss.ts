@@ -56,8 +56,8 @@ export async function buildFaissIndex(
   requireOneOf('metric', metric, ['inner_product', 'l2']);
   const source = await describeEmbeddings(embeddings);
   requireDistinctIds(embeddings, source);
-  const { rows, dimensions } = source;
-  const job: FaissJob = { factory, metric, trainingRows, rows, dimensions, source: source.fingerprint };
+  const { rows, dimensions, fingerprint, origin } = source;
+  const job: FaissJob = { factory, metric, trainingRows, rows, dimensions, source: fingerprint, origin };
   const folder = new FaissBuildFolder(output, job);
   if (!(await folder.prepare(options))) return { complete: true, rows, dimensions };
   return new FaissBuild(embeddings, job, folder, options).run();

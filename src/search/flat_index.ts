@@ -4,6 +4,7 @@ import {
   openEmbeddingsFolder,
   writeEmbeddingsFolder,
 } from '../encoding/embeddings_folder.js';
+import type { EmbeddingsOrigin } from '../encoding/embeddings_origin.js';
 import { invalidArgument, XlembedError } from '../errors.js';
 import {
   codedNativeError,
@@ -72,6 +73,7 @@ export class FlatIndex {
   readonly #native: NativeFlatIndex;
   readonly #table = new IdTable();
   #isMapped = false;
+  #origin: EmbeddingsOrigin | undefined;
   #failure: XlembedError | undefined;
 
   private constructor(
@@ -172,14 +174,15 @@ export class FlatIndex {
   }
 
   /**
-   * Writes a folder with `embeddings.npy` (N, D) float32 (the values that the storage stands for; of 'binary' the signs)
-   * and `ids.jsonl`, complete or not at all; loading it with the same storage gives the same bits. Nothing may be added
+   * Writes a folder with `embeddings.npy` (N, D) float32 (the values that the storage stands for; of 'binary' the signs),
+   * `ids.jsonl` and, as it was loaded, `origin.json`, complete or not at all; loading it with the same storage gives the same bits. Nothing may be added
    * or removed meanwhile. Throws FILE_EXISTS unless `overwrite`, and FILE_WRITE_FAILED.
    */
   async save(folder: string, options: { overwrite?: boolean } = {}): Promise<void> {
     this.#requireSound();
     const ids = this.ids.slice();
-    await writeEmbeddingsFolder(folder, this.dimensions, this.#pieces(ids), options);
+    const origin = this.#origin;
+    await writeEmbeddingsFolder(folder, this.dimensions, this.#pieces(ids), { ...options, origin });
   }
 
   /** An index of a folder written by `save` or by `xlembed encode`. Throws what opening the folder throws. */
@@ -188,6 +191,7 @@ export class FlatIndex {
     const stored = await openEmbeddingsFolder(folder);
     if (memoryMap) return FlatIndex.#map(stored, created);
     const index = FlatIndex.create({ dimensions: stored.dimensions, ...created });
+    index.#origin = stored.origin;
     try {
       await index.#fill(stored);
     } catch (cause) {
@@ -213,12 +217,13 @@ export class FlatIndex {
       const hint = 'load it without, save it, and map what was saved';
       throw invalidArgument('memoryMap', 'false where the vectors are not one float32 array', true, hint);
     }
-    const { rows, dimensions } = stored;
+    const { rows, dimensions, origin } = stored;
     const index = new FlatIndex(checkedDimensions(dimensions), device, (addon) =>
       addon.mapFlatIndex({ ...array, rows, dimensions }),
     );
     index.#table.add(stored.ids.length, stored.ids);
     index.#isMapped = true;
+    index.#origin = origin;
     return index;
   }
 

@@ -3,6 +3,7 @@ import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { loadNative } from '#xlembed/native.js';
+import { FlatIndex } from '#xlembed/search/flat_index.js';
 import { temporaryFolder, xlembed } from './run.js';
 
 const MODEL = 'test/reference/encoder/xlm-roberta';
@@ -78,6 +79,23 @@ test('encode --faiss builds the index beside the embeddings, and --resume leaves
   const again = encode('both', '--faiss', 'Flat', '--resume');
   assert.equal(again.status, 0, again.stderr);
   assert.equal(search('both/faiss').stdout, found.stdout);
+});
+
+test('queries are cut as the embeddings were, in folders of indexes too', async () => {
+  assert.equal(encode('cut', '--dimensions', '16', ...(hasFaiss ? ['--faiss', 'Flat'] : [])).status, 0);
+  const found = search('cut');
+  assert.equal(found.status, 0, found.stderr);
+  const loaded = await FlatIndex.load(at('cut'));
+  await loaded.save(at('saved'));
+  const idsAndScores = (text: string) =>
+    JSON.parse(text).map(({ hits }: { hits: { id: string; score: number }[] }) =>
+      hits.map(({ id, score }) => [id, score.toFixed(4)]),
+    );
+  for (const folder of ['saved', ...(hasFaiss ? ['cut/faiss'] : [])]) {
+    const again = search(folder);
+    assert.equal(again.status, 0, again.stderr);
+    assert.deepEqual(idsAndScores(again.stdout), idsAndScores(found.stdout));
+  }
 });
 
 test('what cannot be built or searched is refused with its code', () => {

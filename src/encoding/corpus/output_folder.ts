@@ -241,7 +241,7 @@ async function readJsonIfThere<T>(path: string): Promise<T | undefined> {
 
 /** What xlembed writes into a folder of embeddings. */
 function isOurs(name: string): boolean {
-  return /^(manifest\.json|manifest\.incomplete\.json|\.progress|shard-\d{5,}\..*|embeddings\.npy|ids\.jsonl|index\.faiss|faiss|faiss\.building)$/.test(
+  return /^(manifest\.json|manifest\.incomplete\.json|\.progress|shard-\d{5,}\..*|embeddings\.npy|ids\.jsonl|origin\.json|index\.faiss|faiss|faiss\.building)$/.test(
     name,
   );
 }
