@@ -1,5 +1,7 @@
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import type { Command } from 'commander';
+import { modelFilesOf } from '../encoding/corpus/options.js';
 import { shortened } from '../encoding/corpus/precision.js';
 import { openEmbeddingsFolder } from '../encoding/embeddings_folder.js';
 import type { EmbeddingsOrigin } from '../encoding/embeddings_origin.js';
@@ -11,12 +13,13 @@ import { FaissIndex } from '../search/faiss_index.js';
 import { FlatIndex } from '../search/flat_index.js';
 import type { Vectors } from '../search/vectors.js';
 import { namedNumbers, positiveInteger } from './arguments.js';
-import { createConsole } from './console.js';
+import { type Console, createConsole } from './console.js';
 import { type ModelFlags, modelFolder, withModel } from './model_option.js';
 
 interface SearchFlags extends ModelFlags {
   index: string;
   query: string[];
+  prompt?: string;
   k: number;
   device: string;
   memoryMap?: boolean;
@@ -36,6 +39,7 @@ export function addSearch(program: Command): void {
     .description('Find the passages nearest to a query: exactly, or with a FAISS index approximately')
     .requiredOption('--index <dir>', 'folder written by xlembed encode or xlembed index')
     .requiredOption('--query <text...>', 'one or more queries; the query prompt of the model is applied')
+    .option('--prompt <text>', 'put before each query instead')
     .option('-k <n>', 'passages shown', positiveInteger, 10)
     .option('--device <name>', 'cpu, cuda or cuda:N', 'cpu')
     .option('--memory-map', 'leave the vectors in their file')
@@ -50,7 +54,8 @@ async function search(flags: SearchFlags): Promise<void> {
     ? await openFaiss(flags)
     : await openFlat(flags);
   const encoder = await Encoder.load(await modelFolder(flags, console), { device: flags.device });
-  const queries = await encoder.encode(flags.query, { role: 'query' });
+  noteOtherModel(encoder, origin, console);
+  const queries = await encoder.encode(flags.query, { role: 'query', prompt: flags.prompt });
   const hits = await index.search(cut(queries, index.dimensions, origin), flags.k);
   index.dispose();
   await encoder.dispose();
@@ -88,6 +93,14 @@ async function openFlat({
   const { origin, ids, texts } = await openEmbeddingsFolder(folder);
   const index = await FlatIndex.load(folder, { device, memoryMap });
   return { index, origin, texts: new Map(ids.map((id, row) => [id, texts?.[row]])) };
+}
+
+/** Two models of one width would give hits that mean nothing. */
+function noteOtherModel({ model }: Encoder, origin: EmbeddingsOrigin | undefined, console: Console): void {
+  if (!origin || isDeepStrictEqual(modelFilesOf(model), origin.modelFiles)) return;
+  console.info(
+    `note: these embeddings were made with the model files of ${origin.model}, and those of ${model.folder} have other names, sizes or times: hits mean something only if both are copies of one model`,
+  );
 }
 
 /** Queries as the index wants them: cut where its vectors were. */

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { loadNative } from '#xlembed/native.js';
@@ -95,6 +95,27 @@ test('queries are cut as the embeddings were, in folders of indexes too', async 
     const again = search(folder);
     assert.equal(again.status, 0, again.stderr);
     assert.deepEqual(idsAndScores(again.stdout), idsAndScores(found.stdout));
+  }
+});
+
+test('--prompt takes the place of the query prompt', () => {
+  const plain = JSON.parse(search('embeddings').stdout);
+  const prompted = JSON.parse(search('embeddings', '--prompt', 'w3 w5 ').stdout);
+  assert.notDeepEqual(prompted, plain);
+  const written = search('embeddings', '--query', 'w3 w5 w12', '--prompt', '');
+  assert.deepEqual(JSON.parse(written.stdout)[2].hits, prompted[0].hits);
+});
+
+test('another model than that of the embeddings is noted on stderr', () => {
+  cpSync(MODEL, at('copy'), { recursive: true });
+  for (const folder of ['embeddings', ...(hasFaiss ? ['both/faiss'] : [])]) {
+    assert.doesNotMatch(search(folder).stderr, /note/);
+    const other = search(folder, '--model', at('copy'));
+    assert.equal(other.status, 0, other.stderr);
+    assert.match(
+      other.stderr,
+      /^note: these embeddings were made with the model files of test.*xlm-roberta,/,
+    );
   }
 });
 
