@@ -67,7 +67,7 @@ export function addEncode(program: Command): void {
       new Option('--malformed <policy>', 'of malformed lines').choices(['fail', 'skip']).default('fail'),
     )
     .addOption(
-      new Option('--duplicates <policy>', 'of ids that occur again')
+      new Option('--duplicates <policy>', 'of ids that occur again; with count the result cannot be searched')
         .choices(['fail', 'count'])
         .default('fail'),
     )

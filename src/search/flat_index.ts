@@ -15,7 +15,7 @@ import {
   nativeCall,
   type SearchScan,
 } from '../native.js';
-import { IdTable } from './id_table.js';
+import { IdTable, requireDistinctIds } from './id_table.js';
 import { checkedDimensions, checkedVectors, requireK, requireOneOf, type Vectors } from './vectors.js';
 
 export interface FlatIndexOptions {
@@ -185,10 +185,13 @@ export class FlatIndex {
     await writeEmbeddingsFolder(folder, this.dimensions, this.#pieces(ids), { ...options, origin });
   }
 
-  /** An index of a folder written by `save` or by `xlembed encode`. Throws what opening the folder throws. */
+  /**
+   * An index of a folder written by `save` or by `xlembed encode`. Throws what opening the folder throws, and DUPLICATE_ID.
+   */
   static async load(folder: string, options: FlatIndexLoadOptions = {}): Promise<FlatIndex> {
     const { memoryMap = false, ...created } = options;
     const stored = await openEmbeddingsFolder(folder);
+    requireDistinctIds(folder, stored.rows - new Set(stored.ids).size);
     if (memoryMap) return FlatIndex.#map(stored, created);
     const index = FlatIndex.create({ dimensions: stored.dimensions, ...created });
     index.#origin = stored.origin;
