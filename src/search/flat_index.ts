@@ -13,6 +13,7 @@ import {
   type NativeAddon,
   type NativeFlatIndex,
   nativeCall,
+  nativeValue,
   type SearchScan,
 } from '../native.js';
 import { IdTable, requireDistinctIds } from './id_table.js';
@@ -81,11 +82,7 @@ export class FlatIndex {
     readonly device: string,
     create: (addon: NativeAddon) => NativeFlatIndex,
   ) {
-    try {
-      this.#native = create(loadNative());
-    } catch (cause) {
-      throw codedNativeError(cause);
-    }
+    this.#native = nativeValue(() => create(loadNative()));
   }
 
   /** An empty index. Throws INVALID_ARGUMENT, DEVICE_UNAVAILABLE and what loading the addon may throw. */
