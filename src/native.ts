@@ -104,6 +104,15 @@ export async function nativeCall<T>(call: () => Promise<T>): Promise<T> {
   }
 }
 
+/** The same for a call that returns its value at once. */
+export function nativeValue<T>(call: () => T): T {
+  try {
+    return call();
+  } catch (cause) {
+    throw codedNativeError(cause);
+  }
+}
+
 export function codedNativeError(cause: unknown): XlembedError {
   if (cause instanceof XlembedError) return cause;
   const text = cause instanceof Error ? cause.message : String(cause);

@@ -1,9 +1,9 @@
 import { invalidArgument } from './errors.js';
 import {
-  codedNativeError,
   loadNative,
   type NativeTensor,
   nativeCall,
+  nativeValue,
   type TensorArray,
   type TensorDtype,
 } from './native.js';
@@ -56,11 +56,7 @@ export class Tensor {
       throw invalidArgument('array', '0 and 1 for dtype bool', 'other values');
     }
     checkShape(shape, array.length);
-    try {
-      return new Tensor(loadNative().createTensor(array, [...shape], dtype ?? own));
-    } catch (cause) {
-      throw codedNativeError(cause);
-    }
+    return new Tensor(nativeValue(() => loadNative().createTensor(array, [...shape], dtype ?? own)));
   }
 
   /** Number of elements. */

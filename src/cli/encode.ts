@@ -54,7 +54,7 @@ export function addEncode(program: Command): void {
     .description('Embed the texts of files of any size')
     .requiredOption(
       '--input <file...>',
-      `.txt (one text a line), .jsonl, .csv, .tsv, .parquet, with .gz or .zst behind; globs; BEIR folders; - for stdin`,
+      `.txt (one text a line), .jsonl, .csv, .tsv, each also .gz or .zst; .parquet; globs; BEIR folders; - for stdin`,
     )
     .addOption(
       new Option('--input-format <name>', 'of the input (default: by its extension)').choices(
@@ -67,7 +67,7 @@ export function addEncode(program: Command): void {
       new Option('--malformed <policy>', 'of malformed lines').choices(['fail', 'skip']).default('fail'),
     )
     .addOption(
-      new Option('--duplicates <policy>', 'of ids that occur again')
+      new Option('--duplicates <policy>', 'of ids that occur again; with count the result cannot be searched')
         .choices(['fail', 'count'])
         .default('fail'),
     )

@@ -1,15 +1,19 @@
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import type { Command } from 'commander';
+import { modelFilesOf } from '../encoding/corpus/options.js';
 import { shortened } from '../encoding/corpus/precision.js';
 import { openEmbeddingsFolder } from '../encoding/embeddings_folder.js';
+import type { EmbeddingsOrigin } from '../encoding/embeddings_origin.js';
 import { type Embeddings, Encoder } from '../encoding/encoder.js';
 import { invalidArgument } from '../errors.js';
+import { readFaissOrigin } from '../search/faiss_build_folder.js';
 import { isFaissFolder, readLabelLines } from '../search/faiss_folder.js';
 import { FaissIndex } from '../search/faiss_index.js';
-import { FlatIndex, type Hit } from '../search/flat_index.js';
+import { FlatIndex } from '../search/flat_index.js';
 import type { Vectors } from '../search/vectors.js';
 import { namedNumbers, positiveInteger } from './arguments.js';
-import { createConsole } from './console.js';
+import { type Console, createConsole } from './console.js';
 import { type ModelFlags, modelFolder, withModel } from './model_option.js';
 
 interface SearchFlags extends ModelFlags {
@@ -23,10 +27,10 @@ interface SearchFlags extends ModelFlags {
   json?: boolean;
 }
 
-/** What is searched: the queries as the index wants them, and the texts by id. */
+/** What is searched, what made it, and the texts by id. */
 interface Opened {
-  index: { search(queries: Vectors, k: number): Promise<Hit[][]>; dispose(): void };
-  prepare(queries: Embeddings): Vectors;
+  index: FlatIndex | FaissIndex;
+  origin: EmbeddingsOrigin | undefined;
   texts: Map<string, string | undefined>;
 }
 
@@ -46,12 +50,13 @@ export function addSearch(program: Command): void {
 
 async function search(flags: SearchFlags): Promise<void> {
   const console = createConsole(flags);
-  const { index, prepare, texts } = (await isFaissFolder(flags.index))
+  const { index, origin, texts } = (await isFaissFolder(flags.index))
     ? await openFaiss(flags)
     : await openFlat(flags);
   const encoder = await Encoder.load(await modelFolder(flags, console), { device: flags.device });
+  noteOtherModel(encoder, origin, console);
   const queries = await encoder.encode(flags.query, { role: 'query', prompt: flags.queryPrompt });
-  const hits = await index.search(prepare(queries), flags.k);
+  const hits = await index.search(cut(queries, index.dimensions, origin), flags.k);
   index.dispose();
   await encoder.dispose();
   const results = flags.query.map((query, q) => ({
@@ -73,7 +78,8 @@ async function openFaiss({ index: folder, memoryMap = false, parameters }: Searc
   const lines = await readLabelLines(join(folder, 'ids.jsonl'));
   const index = await FaissIndex.load(folder, { memoryMap });
   await index.setParameters(parameters);
-  return { index, prepare: (queries) => queries, texts: new Map(lines.map(({ id, text }) => [id, text])) };
+  const origin = await readFaissOrigin(folder);
+  return { index, origin, texts: new Map(lines.map(({ id, text }) => [id, text])) };
 }
 
 async function openFlat({
@@ -84,11 +90,22 @@ async function openFlat({
 }: SearchFlags): Promise<Opened> {
   if (Object.keys(parameters).length > 0)
     throw invalidArgument('--parameters', 'a FAISS index', folder, 'build one with: xlembed index');
-  const { dimensions, modelDimensions, normalized, ids, texts } = await openEmbeddingsFolder(folder);
+  const { origin, ids, texts } = await openEmbeddingsFolder(folder);
   const index = await FlatIndex.load(folder, { device, memoryMap });
-  const prepare = (queries: Embeddings) => {
-    const isCut = dimensions < modelDimensions && modelDimensions === queries.dimensions;
-    return isCut ? shortened(queries.data, modelDimensions, dimensions, normalized) : queries;
-  };
-  return { index, prepare, texts: new Map(ids.map((id, row) => [id, texts?.[row]])) };
+  return { index, origin, texts: new Map(ids.map((id, row) => [id, texts?.[row]])) };
+}
+
+/** Two models of one width would give hits that mean nothing. */
+function noteOtherModel({ model }: Encoder, origin: EmbeddingsOrigin | undefined, console: Console): void {
+  if (!origin || isDeepStrictEqual(modelFilesOf(model), origin.modelFiles)) return;
+  console.info(
+    `note: these embeddings were made with the model files of ${origin.model}, and those of ${model.folder} have other names, sizes or times: hits mean something only if both are copies of one model`,
+  );
+}
+
+/** Queries as the index wants them: cut where its vectors were. */
+function cut(queries: Embeddings, dimensions: number, origin: EmbeddingsOrigin | undefined): Vectors {
+  if (!origin || origin.modelDimensions !== queries.dimensions || dimensions === queries.dimensions)
+    return queries;
+  return shortened(queries.data, queries.dimensions, dimensions, origin.normalized);
 }

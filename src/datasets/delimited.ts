@@ -1,8 +1,9 @@
 import { Readable } from 'node:stream';
-import { type CsvError, parse } from 'csv-parse';
+import { parse } from 'csv-parse';
 import { invalidArgument } from '../errors.js';
 import { readBytes } from './bytes.js';
 import { fileError } from './file_error.js';
+import { decodeStrictly } from './lines.js';
 import { malformed, placeOf } from './malformed.js';
 import type { Row, RowsRequest } from './text_formats.js';
 
@@ -15,24 +16,39 @@ interface Dialect {
 /** So that a quote that is never closed cannot fill the memory. */
 const MAX_RECORD_CHARACTERS = 2 ** 28;
 
+const BYTE_ORDER_MARK = Buffer.from('\uFEFF');
+
 interface Parsed {
-  record: string[];
+  /** Bytes; decoded already where the file begins with UTF-16's byte order mark. */
+  record: (Uint8Array | string)[];
   info: { lines: number };
 }
 
+/** What a quote that is not closed has swallowed. */
+interface BrokenLines {
+  first: number;
+  last: number;
+  why: string | undefined;
+}
+
 /**
- * The rows of a table whose first row names the columns. A row with another number of values is malformed, and so is one
- * whose quote is never closed; the others go on. Throws INVALID_ARGUMENT when a column that is asked for is missing.
+ * The rows of a table whose first row names the columns, in UTF-8, or in UTF-16 behind its byte order mark. A row with
+ * another number of values is malformed, and so is one that is not UTF-8 or whose quote is never closed; the others go
+ * on. Throws INVALID_ARGUMENT when a column that is asked for is missing.
  */
 export async function* readDelimitedRows(
   { path, columns, progress }: RowsRequest,
   { delimiter, quote }: Dialect,
 ): AsyncGenerator<Row> {
-  const broken: Row[] = [];
+  const broken: BrokenLines[] = [];
+  let lastLine = 0;
   const parser = parse({
     delimiter,
     quote,
+    // All of them, whichever the first line has: files are put together of others.
+    record_delimiter: ['\r\n', '\n', '\r'],
     bom: true,
+    encoding: null,
     info: true,
     relax_column_count: true,
     // As in Python's csv: after "fo"ur the next line is a row again, not the rest of this one.
@@ -40,22 +56,28 @@ export async function* readDelimitedRows(
     max_record_size: MAX_RECORD_CHARACTERS,
     skip_empty_lines: true,
     skip_records_with_error: true,
+    on_record: (record, { lines }) => {
+      lastLine = lines;
+      return record;
+    },
     on_skip: (error) => {
-      broken.push(brokenRow(path, error));
+      const last = Number((error as { lines?: number } | undefined)?.lines);
+      broken.push({ first: lastLine + 1, last, why: error?.message });
+      lastLine = last;
       return undefined;
     },
   });
-  const bytes = Readable.from(readBytes(path, progress), { objectMode: false });
+  const bytes = Readable.from(withoutByteOrderMark(readBytes(path, progress)), { objectMode: false });
   bytes.on('error', (error) => parser.destroy(error));
   let header: string[] | undefined;
   try {
     for await (const { record, info } of bytes.pipe(parser) as AsyncIterable<Parsed>) {
       // The parser is ahead of this loop: broken rows wait for their place among the others.
-      while (broken[0] && broken[0].number < info.lines) yield broken.shift()!;
+      while (broken[0] && broken[0].last < info.lines) yield* brokenRows(path, broken.shift()!);
       if (header) yield new DelimitedRow(path, info.lines, header, record);
-      else header = checkedHeader(path, record, columns);
+      else header = checkedHeader(path, decoded(path, info.lines, record), columns);
     }
-    yield* broken;
+    for (const lines of broken) yield* brokenRows(path, lines);
   } catch (cause) {
     throw fileError(path, cause);
   } finally {
@@ -69,24 +91,55 @@ class DelimitedRow implements Row {
     /** The last of its lines, where quoted values hold line ends. */
     readonly number: number,
     private readonly header: readonly string[],
-    private readonly record: readonly string[],
+    private readonly record: Parsed['record'],
   ) {}
 
   fields(): Record<string, unknown> {
-    const { header, record } = this;
-    if (record.length !== header.length) {
-      throw malformed(placeOf(this.path, this.number), 'the row', `${header.length} values`, record);
+    const { path, number, header, record } = this;
+    const values = decoded(path, number, record);
+    if (values.length !== header.length) {
+      throw malformed(placeOf(path, number), 'the row', `${header.length} values`, values);
     }
-    return Object.fromEntries(header.map((name, column) => [name, record[column]]));
+    return Object.fromEntries(header.map((name, column) => [name, values[column]]));
   }
 }
 
-function brokenRow(path: string, error: CsvError | undefined): Row {
-  const number = Number((error as { lines?: number } | undefined)?.lines ?? 0);
+/** Throws MALFORMED_LINE. */
+function decoded(path: string, line: number, record: Parsed['record']): string[] {
+  return record.map((value) => {
+    const text = typeof value === 'string' ? value : decodeStrictly(value);
+    if (text === undefined) throw malformed(placeOf(path, line), 'the row', 'UTF-8', lossyText(record));
+    return text;
+  });
+}
+
+function lossyText(record: Parsed['record']): string {
+  return record.map((value) => Buffer.from(value as Uint8Array).toString()).join();
+}
+
+/** Without UTF-8's: behind it the parser would decode, and replace what is not UTF-8. */
+async function* withoutByteOrderMark(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  let begun: Uint8Array | undefined = new Uint8Array();
+  for await (const chunk of bytes) {
+    if (!begun) {
+      yield chunk;
+      continue;
+    }
+    begun = Buffer.concat([begun, chunk]);
+    if (begun.length < BYTE_ORDER_MARK.length) continue;
+    const isMarked = BYTE_ORDER_MARK.equals(begun.subarray(0, BYTE_ORDER_MARK.length));
+    yield isMarked ? begun.subarray(BYTE_ORDER_MARK.length) : begun;
+    begun = undefined;
+  }
+  if (begun) yield begun;
+}
+
+/** A row for each of the lines, so that all are counted. */
+function* brokenRows(path: string, { first, last, why }: BrokenLines): Generator<Row> {
   const fields = () => {
-    throw malformed(placeOf(path, number), 'the row', 'a quote that is closed', error?.message);
+    throw malformed(placeOf(path, first), 'the row', 'a quote that is closed', why);
   };
-  return { number, fields };
+  for (let number = first; number <= last; ++number) yield { number, fields };
 }
 
 function checkedHeader(path: string, header: string[], columns: readonly string[]): string[] {

@@ -80,7 +80,8 @@ function* decodedLines(block: Buffer): Generator<{ line: string; replaced: boole
   }
 }
 
-function decodeStrictly(bytes: Uint8Array): string | undefined {
+/** undefined for bytes that are not UTF-8. */
+export function decodeStrictly(bytes: Uint8Array): string | undefined {
   try {
     return strict.decode(bytes);
   } catch {

@@ -20,7 +20,8 @@ export function malformed(place: string, name: string, expected: string, receive
 function shown(value: unknown): string {
   if (value === undefined) return 'nothing';
   const type = value === null ? 'null' : Array.isArray(value) ? 'array' : typeof value;
-  const text = JSON.stringify(value);
+  // Parquet's 64-bit integers, which JSON does not know.
+  const text = JSON.stringify(value, (_, inner) => (typeof inner === 'bigint' ? String(inner) : inner));
   return `${text.length > 80 ? `${text.slice(0, 79)}…` : text} of type ${type}`;
 }
 
@@ -44,7 +45,7 @@ function parseJson(line: string, place: string): unknown {
 /** An id given as text or integer, as text; undefined when none is given. */
 export function parseId(value: unknown, place: string, name = 'id'): string | undefined {
   if (value === undefined || value === null) return undefined;
-  if (Number.isSafeInteger(value)) return String(value);
+  if (Number.isSafeInteger(value) || typeof value === 'bigint') return String(value);
   if (typeof value === 'string' && value !== '') return value;
   throw malformed(place, name, 'a non-empty text or an integer', value);
 }

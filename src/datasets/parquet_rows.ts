@@ -1,4 +1,10 @@
-import { asyncBufferFromFile, type FileMetaData, parquetMetadataAsync, parquetReadObjects } from 'hyparquet';
+import {
+  asyncBufferFromFile,
+  type FileMetaData,
+  parquetMetadataAsync,
+  parquetReadObjects,
+  parquetSchema,
+} from 'hyparquet';
 import { compressors } from 'hyparquet-compressors';
 import { invalidArgument, XlembedError } from '../errors.js';
 import { fileError } from './file_error.js';
@@ -28,8 +34,9 @@ export async function* readParquetRows(request: RowsRequest): AsyncGenerator<Row
 }
 
 /** The columns to read: those that must be there, and those that may. */
-function presentColumns({ path, columns, optionalColumns }: RowsRequest, { schema }: FileMetaData): string[] {
-  const names = schema.slice(1).map(({ name }) => name);
+function presentColumns({ path, columns, optionalColumns }: RowsRequest, metadata: FileMetaData): string[] {
+  // The fields of a nested column are none.
+  const names = parquetSchema(metadata).children.map(({ element }) => element.name);
   const missing = columns.find((name) => !names.includes(name));
   if (missing === undefined) return [...columns, ...optionalColumns.filter((name) => names.includes(name))];
   throw invalidArgument(

@@ -49,12 +49,13 @@ export function readRows(format: TextFormatName, request: RowsRequest): AsyncIte
 
 /** By the extension, .gz and .zst left aside. Throws INVALID_ARGUMENT for one that is not known. */
 export function formatOf(path: string): TextFormatName {
-  const extension = /\.([^./]+?)(\.gz|\.zst)?$/.exec(path)?.[1] ?? '';
+  const [, extension = '', archive] = /\.([^./]+?)(\.gz|\.zst)?$/.exec(path) ?? [];
   const format = extensions.get(extension);
-  if (format) return format;
+  // Parquet is read from its end, and compressed inside.
+  if (format && !(archive && format === 'parquet')) return format;
   throw invalidArgument(
     'path',
-    `a file ending with ${[...extensions.keys()].map((name) => `.${name}`).join(', ')} (.gz, .zst allowed)`,
+    `a file ending with ${[...extensions.keys()].map((name) => `.${name}`).join(', ')} (.gz, .zst allowed, but for .parquet)`,
     path,
     `rename the file, or name its format: ${textFormatNames.join(', ')}`,
   );

@@ -24,7 +24,10 @@ export interface TextCounts {
 export interface TextOptions {
   /** Default: by each file's extension. */
   format?: TextFormatName | undefined;
-  /** Column of ids; default: `id` or `_id` where there is one, else the line number (behind the file's name if several). */
+  /**
+   * Column of ids, which each line must have; default: `id` or `_id` where there is one, else the line number (behind the
+   * file's name if several).
+   */
   idColumn?: string | undefined;
   /** Columns whose texts are joined by a space; default `text`, and `title`, `text` in a BEIR folder's corpus. */
   textColumns?: readonly string[] | undefined;
@@ -58,8 +61,8 @@ export interface InputRow {
 export type ReadRow = { record: TextRecord } | { skipped: string } | undefined;
 
 /**
- * Texts to encode, read as they are asked for, from .txt (one text a line), .jsonl, .csv, .tsv (with a header) and
- * .parquet files, .gz and .zst behind, BEIR folders, globs, and "-", the standard input. Iterating gives the texts;
+ * Texts to encode, read as they are asked for, from .txt (one text a line), .jsonl, .csv, .tsv (with a header), each
+ * with .gz or .zst behind, .parquet files, BEIR folders, globs, and "-", the standard input. Iterating gives the texts;
  * `counts` is up to date with what has been read. Throws while reading FILE_NOT_FOUND, FILE_READ_FAILED,
  * MALFORMED_LINE, MALFORMED_FILE and INVALID_ARGUMENT.
  */
@@ -157,6 +160,13 @@ function describe(given: string, idPrefix: string, options: TextOptions): InputF
         format,
         'name the format',
       );
+    if (format === 'parquet')
+      throw invalidArgument(
+        'format',
+        'one that is read from its beginning, for the standard input,',
+        format,
+        'Parquet is read from its end: write it to a file',
+      );
     const textColumns = options.textColumns ?? ['text'];
     return { path: given, format, bytes: null, modified_ms: null, idColumn, textColumns, idPrefix };
   }
@@ -184,8 +194,15 @@ function statOf(path: string): Stats {
 
 function recordOf(fields: Record<string, unknown>, file: InputFile, number: number): TextRecord {
   const place = placeOf(file.path, number);
-  const id = file.idColumn === undefined ? (fields.id ?? fields._id) : fields[file.idColumn];
-  return { id: parseId(id, place) ?? `${file.idPrefix}${number}`, text: textOf(fields, file, place) };
+  return { id: idOf(fields, file, place) ?? `${file.idPrefix}${number}`, text: textOf(fields, file, place) };
+}
+
+/** undefined where no column was named and there is none of the usual ones. */
+function idOf(fields: Record<string, unknown>, { idColumn }: InputFile, place: string): string | undefined {
+  if (idColumn === undefined) return parseId(fields.id ?? fields._id, place);
+  const id = parseId(fields[idColumn], place, idColumn);
+  if (id === undefined) throw malformed(place, idColumn, 'an id', fields[idColumn]);
+  return id;
 }
 
 /** Of several columns, those that are absent or empty are left out; one at least must be there. */

@@ -8,6 +8,7 @@ import { writeFolderBeside } from '../models/write_beside.js';
 import { MANIFEST, PROGRESS } from './corpus/folder_entries.js';
 import { readIdLines } from './corpus/shard_ids.js';
 import { describeShards, type NamedVectors, openShards, readShards } from './corpus/shards_folder.js';
+import { type EmbeddingsOrigin, readOrigin, writeOrigin } from './embeddings_origin.js';
 
 const vectorsFile = 'embeddings.npy';
 const idsFile = 'ids.jsonl';
@@ -15,15 +16,13 @@ const idsFile = 'ids.jsonl';
 /**
  * A folder of embeddings: the shards and the manifest that Encoder.encodeCorpus writes; or `embeddings.npy`, an (N, D)
  * float32 or float16 array in C order, and `ids.jsonl`, N lines that are each a JSON string or
- * `{"id": ..., "text": ...}`, the text optional.
+ * `{"id": ..., "text": ...}`, the text optional, and `origin.json` where the model is known.
  */
 export interface EmbeddingsFolder {
   rows: number;
   dimensions: number;
-  /** Of what the model gave: more than `dimensions` where only the first values were kept. */
-  modelDimensions: number;
-  /** True when the vectors are known to have length 1. */
-  normalized: boolean;
+  /** undefined where nobody said. */
+  origin: EmbeddingsOrigin | undefined;
   ids: string[];
   /** By row; undefined when no line has a text. */
   texts: (string | undefined)[] | undefined;
@@ -62,8 +61,7 @@ export async function openEmbeddingsFolder(folder: string): Promise<EmbeddingsFo
   return {
     rows,
     dimensions,
-    modelDimensions: dimensions,
-    normalized: false,
+    origin: await readOrigin(folder),
     ids,
     texts: kept,
     array,
@@ -79,16 +77,17 @@ export interface EmbeddingsSource {
   duplicateIds: number;
   /** The same for the same content. */
   fingerprint: string;
+  origin: EmbeddingsOrigin | undefined;
 }
 
 /** Throws as `openEmbeddingsFolder` does. */
 export async function describeEmbeddings(folder: string): Promise<EmbeddingsSource> {
   if (existsSync(join(folder, MANIFEST))) return describeShards(folder);
-  const { rows, dimensions, ids } = await openEmbeddingsFolder(folder);
+  const { rows, dimensions, ids, origin } = await openEmbeddingsFolder(folder);
   const files = await Promise.all([vectorsFile, idsFile].map((name) => stat(join(folder, name))));
   const changes = files.map(({ size, mtimeMs }) => `${size} ${mtimeMs}`).join(' ');
   const fingerprint = createHash('sha256').update(changes).digest('hex');
-  return { rows, dimensions, duplicateIds: rows - new Set(ids).size, fingerprint };
+  return { rows, dimensions, duplicateIds: rows - new Set(ids).size, fingerprint, origin };
 }
 
 /** The rows from `firstRow` on, piece by piece; shards in memory that does not grow with them. Throws likewise. */
@@ -137,8 +136,13 @@ export async function writeEmbeddingsFolder(
   folder: string,
   dimensions: number,
   pieces: AsyncIterable<EmbeddingsPiece> | Iterable<EmbeddingsPiece>,
-  { overwrite = false, finish }: { overwrite?: boolean; finish?: (temporary: string) => Promise<void> } = {},
+  options: {
+    overwrite?: boolean;
+    origin?: EmbeddingsOrigin | undefined;
+    finish?: (temporary: string) => Promise<void>;
+  } = {},
 ): Promise<void> {
+  const { overwrite = false, origin, finish } = options;
   await writeFolderBeside(folder, overwrite, async (temporary) => {
     const writer = await NpyWriter.create(join(temporary, vectorsFile), dimensions);
     const ids = await open(join(temporary, idsFile), 'wx');
@@ -155,6 +159,7 @@ export async function writeEmbeddingsFolder(
     } finally {
       await ids.close();
     }
+    if (origin) await writeOrigin(temporary, origin);
     await finish?.(temporary);
   });
 }

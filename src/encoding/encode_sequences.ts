@@ -1,5 +1,5 @@
 import { batchByTokens } from '../batches/token_budget.js';
-import { type NativeEncoder, nativeCall, type PackedSequences } from '../native.js';
+import { type NativeEncoder, nativeCall, nativeValue, type PackedSequences } from '../native.js';
 import { pack, sequenceAt } from '../tokenizers/packed.js';
 
 /** Tokens in one native call, unless told otherwise: enough that a GPU's products outweigh their launches. */
@@ -39,7 +39,7 @@ export async function encodeSequences(
   budget: TokenBudget,
   onBatch: (sequences: number, tokens: number) => void = () => {},
 ): Promise<Float32Array> {
-  const { dimensions } = native;
+  const dimensions = nativeValue(() => native.dimensions);
   const count = tokens.cumulativeSeqLengths.length - 1;
   const sequences = Array.from({ length: count }, (_, row) => sequenceAt(tokens, row));
   const result = new Float32Array(count * dimensions);

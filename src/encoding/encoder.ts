@@ -196,7 +196,7 @@ export class Encoder {
     return encodeCorpus(this, input, folder, options);
   }
 
-  /** Writes a sentence-transformers folder. Throws FILE_EXISTS, FILE_WRITE_FAILED. */
+  /** Writes a sentence-transformers folder. Throws FILE_EXISTS, FILE_WRITE_FAILED, DISPOSED. */
   save(
     folder: string,
     options: { overwrite?: boolean; prompts?: Record<string, string> } = {},

@@ -7,6 +7,7 @@ import {
   type NativeScriptModule,
   type NativeScriptValue,
   nativeCall,
+  nativeValue,
 } from '../native.js';
 import { Tensor } from '../tensor.js';
 import { pack, sequenceAt } from '../tokenizers/packed.js';
@@ -80,9 +81,9 @@ export class ScriptEncoder {
     return new ScriptEncoder(native, path, device);
   }
 
-  /** Methods that call() can name. */
+  /** Methods that call() can name. Throws DISPOSED. */
   get methods(): readonly string[] {
-    return this.native.methods;
+    return nativeValue(() => this.native.methods);
   }
 
   /** Runs the module's forward. Throws what call() throws. */

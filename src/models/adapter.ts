@@ -2,7 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { XlembedError } from '../errors.js';
-import type { NativeEncoder, NativeLoraOptions, TensorSource } from '../native.js';
+import { type NativeEncoder, type NativeLoraOptions, nativeCall, type TensorSource } from '../native.js';
 import { parseFields, readJson } from './json_file.js';
 import { readSafetensorsHeader } from './safetensors.js';
 import { writeSafetensors } from './safetensors_writer.js';
@@ -36,7 +36,7 @@ const schema = z.object({
 
 /**
  * Writes an encoder's adapters as a folder that Python's PEFT opens over the same base model. Throws FILE_EXISTS,
- * FILE_WRITE_FAILED.
+ * FILE_WRITE_FAILED, DISPOSED.
  */
 export async function saveAdapter(
   encoder: Pick<NativeEncoder, 'adapterParameters' | 'writeAdapters'>,
@@ -44,7 +44,7 @@ export async function saveAdapter(
   folder: string,
   options: { baseModel: string; overwrite?: boolean },
 ): Promise<void> {
-  const parameters = await encoder.adapterParameters();
+  const parameters = await nativeCall(() => encoder.adapterParameters());
   const config = {
     ...{ peft_type: 'LORA', task_type: 'FEATURE_EXTRACTION', base_model_name_or_path: options.baseModel },
     ...{ r: rank, lora_alpha: alpha, lora_dropout: dropout, target_modules: targets },

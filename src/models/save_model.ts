@@ -1,7 +1,13 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { XlembedError } from '../errors.js';
-import type { Dtype, HeadModule, NativeEncoder, ParameterInfo } from '../native.js';
+import {
+  type Dtype,
+  type HeadModule,
+  type NativeEncoder,
+  nativeValue,
+  type ParameterInfo,
+} from '../native.js';
 import { writeLaserFiles } from './laser.js';
 import { backboneLayout, headLayout, hiddenSizeOf, type Layout } from './layout.js';
 import { type ModelCard, modelCard } from './model_card.js';
@@ -40,8 +46,8 @@ const DENSE_ACTIVATIONS: Record<Extract<HeadModule, { type: 'dense' }>['activati
 /**
  * Writes a sentence-transformers folder that versions 3 to 6 and transformers' AutoModel and AutoTokenizer open; for
  * LASER-2, which they do not know, a folder of our own without a card (docs/models-laser2.md). It is written beside
- * `folder` and renamed when complete. Throws FILE_EXISTS, FILE_WRITE_FAILED, and MODEL_INVALID when the encoder's
- * parameters are not those of the description.
+ * `folder` and renamed when complete. Throws FILE_EXISTS, FILE_WRITE_FAILED, DISPOSED, and MODEL_INVALID when the
+ * encoder's parameters are not those of the description.
  */
 export async function saveModel(
   model: ModelDescription,
@@ -52,7 +58,10 @@ export async function saveModel(
   const prompts = savedPrompts(model);
   const backbone = backboneLayout(model.backbone);
   const layout = new Map([...backbone, ...headLayout(model.head)]);
-  const parameters = checkParameters(encoder.parameters(), layout);
+  const parameters = checkParameters(
+    nativeValue(() => encoder.parameters()),
+    layout,
+  );
   await writeFolderBeside(folder, options.overwrite ?? false, async (temporary) => {
     const weights = new WeightsWriter(encoder, parameters, options.dtype);
     await weights.write(join(temporary, 'model.safetensors'), backbone, '');

@@ -39,13 +39,16 @@ export function readLaunch(environment: Environment = process.env): Launch | und
   const size = integer('WORLD_SIZE', 1);
   const rank = integer('RANK', 0);
   if (rank >= size) throw invalidArgument('the environment variable RANK', `a number below ${size}`, rank);
+  const port = integer('MASTER_PORT', 1);
+  if (port > 65_535)
+    throw invalidArgument('the environment variable MASTER_PORT', 'a number of at most 65535', port);
   if (!MASTER_ADDR) throw invalidArgument('the environment variable MASTER_ADDR', 'a host', MASTER_ADDR);
   return {
     rank,
     size,
     localRank: integer('LOCAL_RANK', 0, '0'),
     host: MASTER_ADDR,
-    port: integer('MASTER_PORT', 1),
+    port,
     launcherServes: own.TORCHELASTIC_USE_AGENT_STORE === 'True',
     attempt: integer('TORCHELASTIC_RESTART_COUNT', 0, '0'),
   };

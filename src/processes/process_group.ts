@@ -2,9 +2,9 @@ import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { XlembedError } from '../errors.js';
-import { loadNative, type NativeProcessGroup, type NativeStore, nativeCall } from '../native.js';
+import { loadNative, type NativeProcessGroup, nativeCall } from '../native.js';
 import { type Launch, readLaunch } from './launch.js';
-import { type JoinOptions, openSharedStore, POLL_MS } from './shared_store.js';
+import { type JoinOptions, openSharedStore, POLL_MS, type SharedStore } from './shared_store.js';
 
 export interface ProcessGroupOptions extends JoinOptions {
   /** Where the tensors to exchange lie: `cpu` (by Gloo) or `cuda:N` (by NCCL). Default `cpu`. */
@@ -40,7 +40,7 @@ export class ProcessGroup {
 
   private constructor(
     readonly native: NativeProcessGroup,
-    private readonly store: NativeStore,
+    private readonly store: SharedStore,
     private readonly launch: Launch,
     private readonly prefix: string,
     private readonly timeout_ms: number,
@@ -55,12 +55,13 @@ export class ProcessGroup {
     const { device = 'cpu', timeout_ms = DEFAULT_TIMEOUT_MS, launch = readLaunch() } = options;
     if (!launch) return undefined;
     const { rank, size, attempt } = launch;
-    const store = await openSharedStore(launch, { connect_ms: timeout_ms, ...options });
+    const waits = { connect_ms: timeout_ms, answer_ms: timeout_ms };
+    const store = await openSharedStore(launch, { ...waits, ...options });
     const prefix = `xlembed/${attempt}/group/${joined++}`;
     try {
       const machines = await new Board(store, launch, prefix, timeout_ms).collect('machine', thisMachine());
       const native = await nativeCall(() =>
-        loadNative().createProcessGroup(store, {
+        loadNative().createProcessGroup(store.native, {
           ...{ name: `${prefix}/c10d`, rank, size, device, timeout_ms },
           interface: process.env.GLOO_SOCKET_IFNAME ?? '',
           loopback: machines.every((machine) => machine === machines[0]),
@@ -133,7 +134,7 @@ export class ProcessGroup {
 /** Texts that processes leave for each other in the store. */
 class Board {
   constructor(
-    private readonly store: NativeStore,
+    private readonly store: SharedStore,
     private readonly launch: Launch,
     private readonly prefix: string,
     private readonly timeout_ms: number,
@@ -185,7 +186,7 @@ class Board {
   /** `check` is called between attempts. */
   async #wait<T>(name: string, check: () => Promise<void>): Promise<T> {
     for (let pause_ms = 2; ; pause_ms = Math.min(2 * pause_ms, POLL_MS)) {
-      const text = await nativeCall(() => this.store.find(`${this.prefix}/${name}`));
+      const text = await this.store.find(`${this.prefix}/${name}`);
       if (text !== undefined) return JSON.parse(text);
       await check();
       await sleep(pause_ms);
@@ -193,11 +194,11 @@ class Board {
   }
 
   #set(name: string, value: unknown): Promise<void> {
-    return nativeCall(() => this.store.set(`${this.prefix}/${name}`, JSON.stringify(value)));
+    return this.store.set(`${this.prefix}/${name}`, JSON.stringify(value));
   }
 
   #add(name: string, amount: number): Promise<number> {
-    return nativeCall(() => this.store.add(`${this.prefix}/${name}`, amount));
+    return this.store.add(`${this.prefix}/${name}`, amount);
   }
 }
 

@@ -5,21 +5,92 @@ import { loadNative, type NativeStore, nativeCall } from '../native.js';
 import type { Launch } from './launch.js';
 
 export const POLL_MS = 200;
+/** setTimeout takes no more. */
+const LONGEST_MS = 2 ** 31 - 1;
 
 export interface JoinOptions {
   /** How long a process waits for the one that serves the store. Default 5 minutes. */
   connect_ms?: number;
+  /** How long it may take to answer one question; then it is lost. Default 30 seconds. */
+  answer_ms?: number;
   onNote?: ((note: string) => void) | undefined;
+}
+
+/**
+ * A store whose every call has an end. A server that hangs keeps its connections open, and libtorch waits for it without
+ * one; what was asked stays asked, and whatever is asked later would queue behind it.
+ */
+export class SharedStore implements NativeStore {
+  #failure: XlembedError | undefined;
+
+  constructor(
+    readonly native: NativeStore,
+    private readonly answer_ms: number,
+  ) {}
+
+  get port(): number {
+    return this.native.port;
+  }
+
+  add(key: string, amount: number): Promise<number> {
+    return this.#ask(() => this.native.add(key, amount));
+  }
+
+  set(key: string, text: string): Promise<void> {
+    return this.#ask(() => this.native.set(key, text));
+  }
+
+  find(key: string): Promise<string | undefined> {
+    return this.#ask(() => this.native.find(key));
+  }
+
+  dispose(): void {
+    this.native.dispose();
+  }
+
+  async #ask<T>(call: () => Promise<T>): Promise<T> {
+    if (this.#failure) throw this.#failure;
+    const answer = await within(this.answer_ms, nativeCall(call));
+    if (answer) return answer.value;
+    this.#failure = silent(this.answer_ms);
+    throw this.#failure;
+  }
 }
 
 /** Opens the store of a job, as its server or one of its clients. Throws PROCESS_LOST when nobody serves it. */
 export async function openSharedStore(
   { host, port, rank, launcherServes }: Launch,
-  { connect_ms = 300_000, onNote }: JoinOptions = {},
-): Promise<NativeStore> {
+  { connect_ms = 300_000, answer_ms = 30_000, onNote }: JoinOptions = {},
+): Promise<SharedStore> {
   const serve = rank === 0 && !launcherServes;
   if (!serve) await waitForPort(host, port, connect_ms, onNote);
-  return nativeCall(() => loadNative().openStore({ host, port, serve, timeout_ms: 30_000 }));
+  const opening = nativeCall(() => loadNative().openStore({ host, port, serve, timeout_ms: 30_000 }));
+  const opened = await within(connect_ms, opening);
+  if (!opened) throw silent(connect_ms);
+  return new SharedStore(opened.value, answer_ms);
+}
+
+/** undefined where the work takes longer. */
+async function within<T>(limit_ms: number, work: Promise<T>): Promise<{ value: T } | undefined> {
+  let timer: NodeJS.Timeout | undefined;
+  const end = new Promise<undefined>((resolve) => {
+    // A turn later, as an answer may have come while this thread was busy.
+    const over = () => setImmediate(resolve, undefined);
+    timer = setTimeout(over, Math.min(limit_ms, LONGEST_MS));
+  });
+  try {
+    return await Promise.race([work.then((value) => ({ value })), end]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function silent(waited_ms: number): XlembedError {
+  return new XlembedError(
+    'PROCESS_LOST',
+    `the process that serves the shared store has given no answer for ${waited_ms} ms`,
+    'it hangs or its machine is gone; what is finished is kept: start the job again with resume',
+  );
 }
 
 /** TCPStore goes on trying long beyond its timeout: it is asked only when the port answers. */

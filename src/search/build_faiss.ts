@@ -1,8 +1,8 @@
-import { describeEmbeddings, type EmbeddingsSource, readEmbeddings } from '../encoding/embeddings_folder.js';
-import { XlembedError } from '../errors.js';
+import { describeEmbeddings, readEmbeddings } from '../encoding/embeddings_folder.js';
 import { loadNative, type NativeFaissIndex, nativeCall } from '../native.js';
 import { FaissBuildFolder, type FaissJob } from './faiss_build_folder.js';
 import { requireFactory } from './faiss_index.js';
+import { requireDistinctIds } from './id_table.js';
 import { checkedVectors, requireOneOf } from './vectors.js';
 
 export interface FaissBuildOptions {
@@ -55,22 +55,13 @@ export async function buildFaissIndex(
   requireFactory(factory);
   requireOneOf('metric', metric, ['inner_product', 'l2']);
   const source = await describeEmbeddings(embeddings);
-  requireDistinctIds(embeddings, source);
-  const { rows, dimensions } = source;
-  const job: FaissJob = { factory, metric, trainingRows, rows, dimensions, source: source.fingerprint };
+  requireDistinctIds(embeddings, source.duplicateIds);
+  const { rows, dimensions, fingerprint, origin } = source;
+  const job: FaissJob = { factory, metric, trainingRows, rows, dimensions, source: fingerprint, origin };
   const folder = new FaissBuildFolder(output, job);
   await folder.requireApart(embeddings);
   if (!(await folder.prepare(options))) return { complete: true, rows, dimensions };
   return new FaissBuild(embeddings, job, folder, options).run();
-}
-
-function requireDistinctIds(folder: string, { duplicateIds }: EmbeddingsSource): void {
-  if (duplicateIds === 0) return;
-  throw new XlembedError(
-    'DUPLICATE_ID',
-    `${duplicateIds} rows of ${folder} have an id that an earlier row has`,
-    'an index names each vector once: embed the corpus again with another id column',
-  );
 }
 
 const CHECKPOINT_EVERY_MS = 60_000;

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { mkdir, open, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import type { EmbeddingsOrigin } from '../encoding/embeddings_origin.js';
 import { invalidArgument, XlembedError } from '../errors.js';
 import {
   isLeftover,
@@ -12,6 +13,8 @@ import {
 } from '../models/write_beside.js';
 import { idLine } from './faiss_folder.js';
 
+const JOB = 'job.json';
+
 /** What the bytes of an index depend on. */
 export interface FaissJob {
   factory: string;
@@ -21,6 +24,8 @@ export interface FaissJob {
   dimensions: number;
   /** Of the embeddings: the same for the same bytes. */
   source: string;
+  /** Of the embeddings, where it is known. */
+  origin: EmbeddingsOrigin | undefined;
 }
 
 interface Checkpoint {
@@ -161,12 +166,12 @@ export class FaissBuildFolder {
   }
 
   async #isOf(folder: string): Promise<boolean> {
-    const found = await readJson<FaissJob>(join(folder, 'job.json'));
+    const found = await readJson<FaissJob>(join(folder, JOB));
     return JSON.stringify(found) === JSON.stringify(this.job);
   }
 
   #writeJob(folder: string): Promise<void> {
-    return writeJson(join(folder, 'job.json'), this.job);
+    return writeJson(join(folder, JOB), this.job);
   }
 
   async #writing<T>(write: () => Promise<T>): Promise<T> {
@@ -180,6 +185,11 @@ export class FaissBuildFolder {
 
 function writeJson(path: string, value: unknown): Promise<void> {
   return writeFileBeside(path, (temporary) => writeFile(temporary, `${JSON.stringify(value, null, 2)}\n`));
+}
+
+/** Of a folder with a built index; undefined where it is not known. */
+export async function readFaissOrigin(folder: string): Promise<EmbeddingsOrigin | undefined> {
+  return (await readJson<FaissJob>(join(folder, JOB)))?.origin;
 }
 
 async function readJson<T>(path: string): Promise<T | undefined> {

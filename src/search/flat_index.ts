@@ -4,6 +4,7 @@ import {
   openEmbeddingsFolder,
   writeEmbeddingsFolder,
 } from '../encoding/embeddings_folder.js';
+import type { EmbeddingsOrigin } from '../encoding/embeddings_origin.js';
 import { invalidArgument, XlembedError } from '../errors.js';
 import {
   codedNativeError,
@@ -12,9 +13,10 @@ import {
   type NativeAddon,
   type NativeFlatIndex,
   nativeCall,
+  nativeValue,
   type SearchScan,
 } from '../native.js';
-import { IdTable } from './id_table.js';
+import { IdTable, requireDistinctIds } from './id_table.js';
 import { checkedDimensions, checkedVectors, requireK, requireOneOf, type Vectors } from './vectors.js';
 
 export interface FlatIndexOptions {
@@ -72,6 +74,7 @@ export class FlatIndex {
   readonly #native: NativeFlatIndex;
   readonly #table = new IdTable();
   #isMapped = false;
+  #origin: EmbeddingsOrigin | undefined;
   #failure: XlembedError | undefined;
 
   private constructor(
@@ -79,11 +82,7 @@ export class FlatIndex {
     readonly device: string,
     create: (addon: NativeAddon) => NativeFlatIndex,
   ) {
-    try {
-      this.#native = create(loadNative());
-    } catch (cause) {
-      throw codedNativeError(cause);
-    }
+    this.#native = nativeValue(() => create(loadNative()));
   }
 
   /** An empty index. Throws INVALID_ARGUMENT, DEVICE_UNAVAILABLE and what loading the addon may throw. */
@@ -134,8 +133,8 @@ export class FlatIndex {
   }
 
   /**
-   * For each of the queries (Q, D) its k best, best first; fewer where the index holds fewer. Throws
-   * DIMENSION_MISMATCH and INVALID_ARGUMENT.
+   * For each of the queries (Q, D) its k best, best first; fewer where the index holds fewer (a mapped row with NaN is
+   * none). Throws DIMENSION_MISMATCH and INVALID_ARGUMENT.
    */
   async search(queries: Vectors, k: number, options: SearchOptions = {}): Promise<Hit[][]> {
     this.#requireSound();
@@ -147,12 +146,14 @@ export class FlatIndex {
     if (count === 0 || kept === 0) return Array.from({ length: count }, () => []);
     const ids = this.ids;
     const found = await nativeCall(() => this.#native.search(data, kept, rows));
-    return Array.from({ length: count }, (_, q) =>
-      Array.from({ length: kept }, (_, i) => ({
-        id: ids[found.ids[q * kept + i]!]!,
-        score: found.scores[q * kept + i]!,
-      })),
-    );
+    return Array.from({ length: count }, (_, q) => {
+      const hits: Hit[] = [];
+      for (let i = q * kept; i < (q + 1) * kept; i++) {
+        const row = found.ids[i]!;
+        if (row >= 0) hits.push({ id: ids[row]!, score: found.scores[i]! });
+      }
+      return hits;
+    });
   }
 
   /**
@@ -170,22 +171,27 @@ export class FlatIndex {
   }
 
   /**
-   * Writes a folder with `embeddings.npy` (N, D) float32 (the values that the storage stands for; of 'binary' the signs)
-   * and `ids.jsonl`, complete or not at all; loading it with the same storage gives the same bits. Nothing may be added
+   * Writes a folder with `embeddings.npy` (N, D) float32 (the values that the storage stands for; of 'binary' the signs),
+   * `ids.jsonl` and, as it was loaded, `origin.json`, complete or not at all; loading it with the same storage gives the same bits. Nothing may be added
    * or removed meanwhile. Throws FILE_EXISTS unless `overwrite`, and FILE_WRITE_FAILED.
    */
   async save(folder: string, options: { overwrite?: boolean } = {}): Promise<void> {
     this.#requireSound();
     const ids = this.ids.slice();
-    await writeEmbeddingsFolder(folder, this.dimensions, this.#pieces(ids), options);
+    const origin = this.#origin;
+    await writeEmbeddingsFolder(folder, this.dimensions, this.#pieces(ids), { ...options, origin });
   }
 
-  /** An index of a folder written by `save` or by `xlembed encode`. Throws what opening the folder throws. */
+  /**
+   * An index of a folder written by `save` or by `xlembed encode`. Throws what opening the folder throws, and DUPLICATE_ID.
+   */
   static async load(folder: string, options: FlatIndexLoadOptions = {}): Promise<FlatIndex> {
     const { memoryMap = false, ...created } = options;
     const stored = await openEmbeddingsFolder(folder);
+    requireDistinctIds(folder, stored.rows - new Set(stored.ids).size);
     if (memoryMap) return FlatIndex.#map(stored, created);
     const index = FlatIndex.create({ dimensions: stored.dimensions, ...created });
+    index.#origin = stored.origin;
     try {
       await index.#fill(stored);
     } catch (cause) {
@@ -211,12 +217,13 @@ export class FlatIndex {
       const hint = 'load it without, save it, and map what was saved';
       throw invalidArgument('memoryMap', 'false where the vectors are not one float32 array', true, hint);
     }
-    const { rows, dimensions } = stored;
+    const { rows, dimensions, origin } = stored;
     const index = new FlatIndex(checkedDimensions(dimensions), device, (addon) =>
       addon.mapFlatIndex({ ...array, rows, dimensions }),
     );
     index.#table.add(stored.ids.length, stored.ids);
     index.#isMapped = true;
+    index.#origin = origin;
     return index;
   }
 

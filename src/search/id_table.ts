@@ -1,4 +1,4 @@
-import { invalidArgument } from '../errors.js';
+import { invalidArgument, XlembedError } from '../errors.js';
 
 /** Names for the rows of an index, each once. Lists handed out stay as they are: removing makes a new list. */
 export class IdTable {
@@ -51,4 +51,14 @@ export class IdTable {
       seen.add(id);
     }
   }
+}
+
+/** Of a folder of embeddings. Throws DUPLICATE_ID. */
+export function requireDistinctIds(folder: string, duplicateIds: number): void {
+  if (duplicateIds === 0) return;
+  throw new XlembedError(
+    'DUPLICATE_ID',
+    `${duplicateIds} rows of ${folder} have an id that an earlier row has`,
+    'an index names each vector once: embed the corpus again with another id column',
+  );
 }

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { existsSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { loadNative } from '#xlembed/native.js';
+import { FlatIndex } from '#xlembed/search/flat_index.js';
 import { temporaryFolder, xlembed } from './run.js';
 
 const MODEL = 'test/reference/encoder/xlm-roberta';
@@ -87,6 +88,44 @@ test('encode --faiss builds the index beside the embeddings, and --resume leaves
   const again = encode('both', '--faiss', 'Flat', '--resume');
   assert.equal(again.status, 0, again.stderr);
   assert.equal(search('both/faiss').stdout, found.stdout);
+});
+
+test('queries are cut as the embeddings were, in folders of indexes too', async () => {
+  assert.equal(encode('cut', '--dimensions', '16', ...(hasFaiss ? ['--faiss', 'Flat'] : [])).status, 0);
+  const found = search('cut');
+  assert.equal(found.status, 0, found.stderr);
+  const loaded = await FlatIndex.load(at('cut'));
+  await loaded.save(at('saved'));
+  const idsAndScores = (text: string) =>
+    JSON.parse(text).map(({ hits }: { hits: { id: string; score: number }[] }) =>
+      hits.map(({ id, score }) => [id, score.toFixed(4)]),
+    );
+  for (const folder of ['saved', ...(hasFaiss ? ['cut/faiss'] : [])]) {
+    const again = search(folder);
+    assert.equal(again.status, 0, again.stderr);
+    assert.deepEqual(idsAndScores(again.stdout), idsAndScores(found.stdout));
+  }
+});
+
+test('--query-prompt takes the place of the query prompt', () => {
+  const plain = JSON.parse(search('embeddings').stdout);
+  const prompted = JSON.parse(search('embeddings', '--query-prompt', 'w3 w5 ').stdout);
+  assert.notDeepEqual(prompted, plain);
+  const written = search('embeddings', '--query', 'w3 w5 w12', '--query-prompt', '');
+  assert.deepEqual(JSON.parse(written.stdout)[2].hits, prompted[0].hits);
+});
+
+test('another model than that of the embeddings is noted on stderr', () => {
+  cpSync(MODEL, at('copy'), { recursive: true });
+  for (const folder of ['embeddings', ...(hasFaiss ? ['both/faiss'] : [])]) {
+    assert.doesNotMatch(search(folder).stderr, /note/);
+    const other = search(folder, '--model', at('copy'));
+    assert.equal(other.status, 0, other.stderr);
+    assert.match(
+      other.stderr,
+      /^note: these embeddings were made with the model files of test.*xlm-roberta,/,
+    );
+  }
 });
 
 test('what cannot be built or searched is refused with its code', () => {

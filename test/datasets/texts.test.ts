@@ -49,6 +49,17 @@ test('.jsonl: id and text, the line number where there is no id', async () => {
   assert.deepEqual(counts, { texts: 4, empty: 1, skipped: 0 });
 });
 
+test('a line without the id that was named is malformed', async () => {
+  const lines = '{"key":"x","text":"one"}\n{"kye":"y","text":"two"}\n{"key":null,"text":"three"}\n';
+  await assert.rejects(read('named.jsonl', lines, { idColumn: 'key' }), {
+    code: 'MALFORMED_LINE',
+    message: `expected an id for key in ${join(folder, 'named.jsonl')} line 2, received nothing`,
+  });
+  const { all, counts } = await read('named.jsonl', lines, { idColumn: 'key', onMalformed: 'skip' });
+  assert.deepEqual(all, [['x', 'one']]);
+  assert.equal(counts.skipped, 2);
+});
+
 test('a malformed line fails with its number, or is skipped and counted', async () => {
   const lines = '{"text":"one"}\n{"txt":"two"}\n{"text":"three"}';
   await assert.rejects(read('b.jsonl', lines), {
@@ -95,7 +106,38 @@ test('.csv: a row with other values than the header, or a quote that is never cl
     ['4', '"fo"ur'],
     ['5', 'five'],
   ]);
-  assert.equal(counts.skipped, 2);
+  assert.equal(counts.skipped, 3, 'the row of three values, and both lines behind the open quote');
+  const open = 'id,text\n1,one\n\n2,"two\n3,three\n4,four\n';
+  const swallowed = await read('c.csv', open, { onMalformed: 'skip' });
+  assert.equal(swallowed.counts.skipped, 4);
+  assert.match(swallowed.counts.firstSkipped ?? '', /quote that is closed .* line 3,/);
+});
+
+test('.csv and .tsv: rows may end in other ways than the header', async () => {
+  const rows = [
+    ['1', 'a'],
+    ['2', 'b'],
+    ['3', 'c'],
+  ];
+  assert.deepEqual((await read('lf.csv', 'id,text\n1,a\r\n2,b\r\n3,c\r\n')).all, rows);
+  assert.deepEqual((await read('crlf.csv', 'id,text\r\n1,a\n2,b\n3,c\n')).all, rows);
+  assert.deepEqual((await read('cr.tsv', 'id\ttext\n1\ta\r2\tb\r\n3\tc')).all, rows);
+});
+
+test('.csv: what is not UTF-8 is malformed, behind a byte order mark too; UTF-16 is read behind its own', async () => {
+  const latin = Buffer.from('id,text\n1,caf\xe9\n2,b\n', 'latin1');
+  for (const bytes of [latin, Buffer.concat([Buffer.from('\uFEFF'), latin])]) {
+    await assert.rejects(read('latin.csv', bytes), {
+      code: 'MALFORMED_LINE',
+      message: /UTF-8 for the row in .*latin\.csv line 2, received "1,caf\uFFFD" of type string/,
+    });
+    const { all, counts } = await read('latin.csv', bytes, { onMalformed: 'skip' });
+    assert.deepEqual(all, [['2', 'b']]);
+    assert.equal(counts.skipped, 1);
+  }
+  assert.deepEqual((await read('marked.csv', '\uFEFF"id","text"\n"1","é\uFFFD"\n')).all, [['1', 'é\uFFFD']]);
+  const wide = Buffer.from('\uFEFFid,text\r\n1,é\r\n', 'utf16le');
+  assert.deepEqual((await read('wide.csv', wide)).all, [['1', 'é']]);
 });
 
 test('.tsv: quotes are characters', async () => {
@@ -133,6 +175,51 @@ test('.parquet: columns by name, several row groups, ids where there are some', 
   });
   await assert.rejects(readAll(path, { textColumns: ['none'] }), { code: 'INVALID_ARGUMENT' });
   await assert.rejects(read('b.parquet', 'no table'), { code: 'MALFORMED_FILE' });
+});
+
+test('.parquet: 64-bit integers are ids, and no texts', async () => {
+  const numbers = [2n, -3n, 2n ** 63n - 1n];
+  const bytes = parquetWriteBuffer({
+    columnData: [
+      { name: 'id', data: numbers, type: 'INT64' },
+      { name: 'text', data: ['a', 'b', 'c'], type: 'STRING' },
+    ],
+  });
+  const { all } = await read('int64.parquet', new Uint8Array(bytes));
+  assert.deepEqual(
+    all.map(([id]) => id),
+    ['2', '-3', '9223372036854775807'],
+  );
+  const path = join(folder, 'int64.parquet');
+  await assert.rejects(readAll(path, { textColumns: ['id'] }), {
+    code: 'MALFORMED_LINE',
+    message: /a text for id .* line 1, received "2" of type bigint/,
+  });
+  const { counts } = await readAll(path, { textColumns: ['id'], onMalformed: 'skip' });
+  assert.equal(counts.skipped, 3);
+});
+
+test('.parquet: the fields of a nested column are no columns', async () => {
+  const bytes = parquetWriteBuffer({
+    columnData: [
+      { name: 'text', data: ['a', 'b'] },
+      { name: 'meta', data: [{ id: 'x' }, { id: 'y' }] },
+    ],
+    schema: [
+      { name: 'root', num_children: 2 },
+      { name: 'text', type: 'BYTE_ARRAY', converted_type: 'UTF8', repetition_type: 'REQUIRED' },
+      { name: 'meta', num_children: 1, repetition_type: 'REQUIRED' },
+      { name: 'id', type: 'BYTE_ARRAY', converted_type: 'UTF8', repetition_type: 'REQUIRED' },
+    ],
+  });
+  assert.deepEqual((await read('nested.parquet', new Uint8Array(bytes))).all, [
+    ['1', 'a'],
+    ['2', 'b'],
+  ]);
+  await assert.rejects(readAll(join(folder, 'nested.parquet'), { idColumn: 'id' }), {
+    code: 'INVALID_ARGUMENT',
+    message: /one of text, meta in /,
+  });
 });
 
 test('a BEIR folder: title and text of the corpus, or the queries, by role', async () => {
@@ -183,5 +270,10 @@ test('another kind of file is refused before it is opened, unless its format is 
   });
   assert.deepEqual((await readAll(path, { format: 'txt' })).all, [['1', 'one']]);
   await assert.rejects(TextInput.open('-'), { code: 'INVALID_ARGUMENT', message: /format/ });
+  await assert.rejects(TextInput.open('-', { format: 'parquet' }), {
+    code: 'INVALID_ARGUMENT',
+    hint: /write it to a file/,
+  });
+  await assert.rejects(readAll(await write('a.parquet.gz', '')), { code: 'INVALID_ARGUMENT' });
   await assert.rejects(TextInput.open(join(folder, 'none.txt')), { code: 'FILE_NOT_FOUND' });
 });

@@ -62,6 +62,17 @@ test('refuses folders that do not fit together', async () => {
   }
 });
 
+test('ids that occur again are refused with their number', async () => {
+  await writeBoth(folder, Float32Array.of(1, 2, 3, 4, 5, 6), 2, '"a"\n"b"\n"a"\n');
+  for (const memoryMap of [false, true]) {
+    await assert.rejects(FlatIndex.load(folder, { memoryMap }), {
+      code: 'DUPLICATE_ID',
+      message: /^1 rows of /,
+      hint: /another id column/,
+    });
+  }
+});
+
 test('a stored row with NaN is refused when the index is loaded', async () => {
   await writeBoth(folder, Float32Array.of(1, 2, Number.NaN, 4), 2, '"a"\n"b"\n');
   await assert.rejects(FlatIndex.load(folder), { code: 'INVALID_ARGUMENT', message: /row 1$/ });

@@ -87,6 +87,10 @@ test('texts: input order over windows and token budgets, counts, prompts', async
   assert.deepEqual(prompted.data, spelt.data);
   assert.equal((await encoder.encode([])).rows, 0);
   await assert.rejects(encoder.encode([5 as unknown as string]), { code: 'INVALID_ARGUMENT' });
+  // As where it is disposed of while texts are tokenised.
+  encoder.native.dispose();
+  await assert.rejects(encoder.encode(['w9']), { code: 'DISPOSED' });
+  await assert.rejects(encoder.save(join(tmpdir(), 'xlembed-disposed')), { code: 'DISPOSED' });
   await encoder.dispose();
   await assert.rejects(encoder.encode(['w9']), { code: 'DISPOSED' });
 });

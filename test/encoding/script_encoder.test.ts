@@ -149,7 +149,7 @@ test('wrong calls are refused with their code', async () => {
   await rejected(toy.forward(disposed, outside), 'DISPOSED', /NativeTensor/);
   toy.dispose();
   await rejected(toy.forward(ids, mask), 'DISPOSED', /NativeScriptModule/);
-  assert.throws(() => toy.methods);
+  assert.throws(() => toy.methods, { code: 'DISPOSED' });
 });
 
 test('files that are no TorchScript are refused with their code', async () => {

@@ -46,6 +46,9 @@ test("PEFT's adapter: the embeddings that PEFT gives, apart and merged", async (
   await encoder.mergeAdapters();
   assert.ok(largestDifference(await encoder.encode(packed(sequences)), expected) <= 2e-6);
   assert.deepEqual(await encoder.adapterParameters(), []);
+  encoder.dispose();
+  const disposed = saveAdapter(encoder, options, join(folder, 'disposed'), { baseModel: 'bert' });
+  await assert.rejects(disposed, { code: 'DISPOSED' });
 });
 
 test('training moves the adapters, and its state holds them', async () => {

@@ -18,6 +18,11 @@ test('the launch is read from the environment, and what is missing is named', ()
       message: new RegExp(name),
     });
   }
+  assert.equal(readLaunch({ ...environment, MASTER_PORT: '65535' })?.port, 65_535);
+  assert.throws(() => readLaunch({ ...environment, MASTER_PORT: '65536' }), {
+    code: 'INVALID_ARGUMENT',
+    message: /at most 65535 for .*MASTER_PORT, received 65536/,
+  });
 });
 
 test("srun's and mpirun's names serve too", () => {

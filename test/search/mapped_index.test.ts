@@ -3,6 +3,7 @@ import {
   appendFileSync,
   mkdirSync,
   mkdtempSync,
+  readFileSync,
   rmSync,
   statSync,
   truncateSync,
@@ -53,6 +54,21 @@ test('finds the same bits as the index in memory', async () => {
     assert.deepEqual(await copy.search(query, 5), await index.search(query, 5));
     for (const one of [index, mapped, copy]) one.dispose();
   }
+});
+
+test('a row with NaN is never found', async () => {
+  const { folder, index, file } = await saved('nan', 5, 8);
+  const query = randomVectors(1, 8, 4);
+  const whole = (await index.search(query, 5))[0]!;
+  const bytes = readFileSync(file);
+  bytes.writeFloatLE(Number.NaN, bytes.length - 2 * 8 * 4);
+  writeFileSync(file, bytes);
+  const mapped = await FlatIndex.load(folder, { memoryMap });
+  assert.deepEqual(
+    (await mapped.search(query, 5))[0],
+    whole.filter(({ id }) => id !== 'passage 3'),
+  );
+  assert.deepEqual(await mapped.search(query, 1, { only: ['passage 3'] }), [[]]);
 });
 
 test('is read-only', async () => {

@@ -22,7 +22,7 @@ export async function entriesOf(folder: string): Promise<string[]> {
 /** What xlembed writes into a folder of embeddings. */
 export function isOurs(name: string): boolean {
   const known =
-    /^(manifest\.json|manifest\.incomplete\.json|\.progress|shard-\d{5,}\..*|embeddings\.npy|ids\.jsonl|index\.faiss|faiss|faiss\.building)$/;
+    /^(manifest\.json|manifest\.incomplete\.json|\.progress|shard-\d{5,}\..*|embeddings\.npy|ids\.jsonl|origin\.json|index\.faiss|faiss|faiss\.building)$/;
   return known.test(name) || isLeftover(name);
 }
 

@@ -3,6 +3,7 @@ import { basename } from 'node:path';
 import { STDIN } from '../../datasets/bytes.js';
 import type { TextInput } from '../../datasets/texts.js';
 import { invalidArgument } from '../../errors.js';
+import type { ModelDescription } from '../../models/open_model.js';
 import { defaultTokenBudget } from '../encode_sequences.js';
 import type { EncodeOptions, Encoder } from '../encoder.js';
 import type { CorpusFigures } from './figures.js';
@@ -87,7 +88,7 @@ export function resolveSettings(encoder: Encoder, input: TextInput, options: Cor
   shardFormat(format, precision);
   return {
     model: model.folder,
-    modelFiles: filesOf([model.tokenizerPath, ...model.sources.map(({ path }) => path)]),
+    modelFiles: modelFilesOf(model),
     role: options.role ?? null,
     prompt: encoder.promptOf(options),
     maxTokens: model.maxTokens,
@@ -117,8 +118,8 @@ export function readsStdin({ inputs }: CorpusSettings): boolean {
   return inputs.some(({ path }) => path === STDIN);
 }
 
-function filesOf(paths: string[]): string[] {
-  return [...new Set(paths)].map((path) => {
+export function modelFilesOf({ tokenizerPath, sources }: ModelDescription): string[] {
+  return [...new Set([tokenizerPath, ...sources.map(({ path }) => path)])].map((path) => {
     const stats = statSync(path, { throwIfNoEntry: false });
     return `${basename(path)} ${stats?.size ?? 0} ${Math.floor(stats?.mtimeMs ?? 0)}`;
   });

@@ -7,6 +7,7 @@ import { type NpyHeader, readNpyHeader, readRowsAt } from '../../datasets/npy.js
 import { invalidArgument, XlembedError } from '../../errors.js';
 import { readSafetensorsHeader } from '../../models/safetensors.js';
 import type { EmbeddingsFolder, EmbeddingsSource } from '../embeddings_folder.js';
+import { originOf } from '../embeddings_origin.js';
 import { MANIFEST } from './folder_entries.js';
 import type { CorpusManifest } from './manifest.js';
 import type { ShardRecord } from './output_folder.js';
@@ -20,7 +21,7 @@ import { type RowNames, readShardIds } from './shard_ids.js';
 export async function openShards(folder: string): Promise<EmbeddingsFolder> {
   const manifest = await readManifest(folder);
   requireLengths(folder, manifest);
-  const { rows, dimensions, modelDimensions, normalized } = manifest;
+  const { rows, dimensions } = manifest;
   const ids: string[] = [];
   const texts: (string | undefined)[] = [];
   for (const shard of manifest.shards) {
@@ -33,7 +34,7 @@ export async function openShards(folder: string): Promise<EmbeddingsFolder> {
     for (const shard of manifest.shards) yield* vectorsOf(folder, manifest, shard);
   };
   const array = () => arrayOf(folder, manifest);
-  return { rows, dimensions, modelDimensions, normalized, ids, texts: kept, array, pieces };
+  return { rows, dimensions, origin: originOf(manifest), ids, texts: kept, array, pieces };
 }
 
 /** A piece of a shard: vectors (rows, D) and what they are of. */
@@ -79,7 +80,7 @@ export async function describeShards(folder: string): Promise<EmbeddingsSource> 
   const { rows, dimensions, duplicateIds, shards } = manifest;
   const hash = createHash('sha256');
   for (const { files } of shards) for (const { name, sha256 } of files) hash.update(`${name} ${sha256}\n`);
-  return { rows, dimensions, duplicateIds, fingerprint: hash.digest('hex') };
+  return { rows, dimensions, duplicateIds, fingerprint: hash.digest('hex'), origin: originOf(manifest) };
 }
 
 async function namesOf(folder: string, { files, rows }: ShardRecord): Promise<RowNames> {
