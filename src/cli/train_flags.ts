@@ -11,7 +11,7 @@ import { promptFor } from '../models/prompts.js';
 import { loadNative } from '../native.js';
 import { readLaunch } from '../processes/launch.js';
 import { TRAINING_DEFAULTS, type TrainingOptions } from '../training/options.js';
-import { integer, languageWeights, list, number, positiveInteger } from './arguments.js';
+import { integer, languageWeights, list, number, outputPath, positiveInteger } from './arguments.js';
 import {
   alpha,
   betas,
@@ -96,7 +96,7 @@ export function declareTrain(program: Command): Command {
       'JSONL, or JSONL=weight: parallel {id, query: {lang: text}, positive: {lang: text}} or flat {query, positive, negatives?, query_lang?, positive_lang?}',
       data,
     )
-    .requiredOption('--output <dir>', 'where the trained model goes')
+    .requiredOption('--output <dir>', 'where the trained model goes', outputPath)
     .option('--overwrite', 'replace the output folder, and what an interrupted run has left')
     .option('--resume', 'go on where a run with this output was stopped or killed')
     .option('--checkpoint-every <n>', 'steps from one checkpoint to the next', positiveInteger, 500)
