@@ -52,7 +52,7 @@ async function trainTogether(flags: TrainFlags, processGroup: ProcessGroup | und
   const read = await readDatasets(flags.data, flags.skipMalformed ? 'skip' : 'fail');
   const data = splitValidation(read, flags.evalRecords ?? 0, flags.seed);
   const encoder = await openEncoder(flags, console);
-  const options = trainingOptions(flags, encoder, data.datasets);
+  const options = trainingOptions(flags, data.datasets);
   const trainer = await Trainer.create(encoder, data.records, options, { processGroup });
   const sampled = trainer.sampler.describe();
   const settings = settingsOf(flags, trainer, encoder, data);
@@ -166,12 +166,10 @@ interface Finished {
 /** Model, log, numbers and report as one folder, which appears under its name when it is complete. */
 async function finish(flags: TrainFlags, working: string, run: Finished): Promise<void> {
   const { trainer, encoder, settings, sampled, notes, totals } = run;
-  const { queryPrompt, passagePrompt } = trainer.options;
   const folder = join(working, 'model');
-  const prompts = { ...encoder.model.prompts, query: queryPrompt, passage: passagePrompt };
   const adapter = join(working, 'adapter');
   const adapted = await trainer.finishAdapters(adapter);
-  await encoder.save(folder, { prompts });
+  await encoder.save(folder);
   if (adapted) await rename(adapter, join(folder, 'adapter'));
   const { lossCurve: _curve, ...summary } = totals;
   const command = ['xlembed', ...process.argv.slice(2)].join(' ');

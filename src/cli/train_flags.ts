@@ -7,7 +7,6 @@ import type { LanguageWeights } from '../batches/weights.js';
 import { Encoder } from '../encoding/encoder.js';
 import { XlembedError } from '../errors.js';
 import { taskNames } from '../evaluation/tasks/registry.js';
-import { promptFor } from '../models/prompts.js';
 import { loadNative } from '../native.js';
 import { readLaunch } from '../processes/launch.js';
 import { TRAINING_DEFAULTS, type TrainingOptions } from '../training/options.js';
@@ -273,14 +272,8 @@ export async function openEncoder(flags: TrainFlags, console: Console): Promise<
   );
 }
 
-/** What the flags say of training, with the model's own prompts where none are given. */
-export function trainingOptions(
-  flags: TrainFlags,
-  encoder: Encoder,
-  datasets: Dataset[],
-): Partial<TrainingOptions> {
-  const { model } = encoder;
-  const stored = Object.keys(model.prompts).length > 0;
+/** What the flags say of training. */
+export function trainingOptions(flags: TrainFlags, datasets: Dataset[]): Partial<TrainingOptions> {
   const fallback = flags.model === undefined ? LEARNING_RATE.fresh : LEARNING_RATE.pretrained;
   return {
     ...engineOptions(flags),
@@ -312,9 +305,8 @@ export function trainingOptions(
     dropout: flags.dropout,
     negatives: flags.negatives,
     negativeLanguage: flags.negativeLanguage,
-    queryPrompt: flags.queryPrompt ?? (stored ? promptFor(model, 'query') : TRAINING_DEFAULTS.queryPrompt),
-    passagePrompt:
-      flags.passagePrompt ?? (stored ? promptFor(model, 'passage') : TRAINING_DEFAULTS.passagePrompt),
+    ...(flags.queryPrompt !== undefined && { queryPrompt: flags.queryPrompt }),
+    ...(flags.passagePrompt !== undefined && { passagePrompt: flags.passagePrompt }),
     seed: flags.seed,
   };
 }

@@ -194,7 +194,7 @@ export class Encoder {
     return encodeCorpus(this, input, folder, options);
   }
 
-  /** Writes a sentence-transformers folder. Throws FILE_EXISTS, FILE_WRITE_FAILED. */
+  /** Writes a sentence-transformers folder, with the model's prompts unless others are given. Throws FILE_EXISTS, FILE_WRITE_FAILED. */
   save(
     folder: string,
     options: { overwrite?: boolean; prompts?: Record<string, string> } = {},

@@ -55,7 +55,7 @@ export interface TrainingOptions extends EngineOptions {
   negatives: number;
   /** Language of hard negatives, seen from the positive's: its own, all other training languages, or any. */
   negativeLanguage: 'same' | 'other' | 'any';
-  /** Put before queries and passages, in training and later. */
+  /** Put before queries and passages, in training and later. Default: the model's own, where it has any. */
   queryPrompt: string;
   passagePrompt: string;
   seed: number;

@@ -21,6 +21,7 @@ import { learningRateFactors } from './engine_options.js';
 import { distils } from './labels.js';
 import { resolveTrainingOptions, type TrainingOptions } from './options.js';
 import type { PreparedBatch } from './prepare.js';
+import { trainingPrompts } from './prompts.js';
 import { RunBatches } from './run_batches.js';
 import { RunIdentity } from './run_identity.js';
 import { learningRateAt } from './schedule.js';
@@ -94,6 +95,7 @@ export class Trainer {
   }
 
   /**
+   * From here on the encoder has the prompts that it is trained with: those of the options, else the model's own.
    * Throws INVALID_ARGUMENT for a wrong option, SAMPLER_IMPOSSIBLE when the records cannot make such batches, and what
    * readLexicon throws; in a process group PROCESSES_DIFFER unless options, records, model and weights are the same in
    * all of them, and PROCESS_LOST.
@@ -104,7 +106,7 @@ export class Trainer {
     given: Partial<TrainingOptions>,
     { processGroup }: { processGroup?: ProcessGroup | undefined } = {},
   ): Promise<Trainer> {
-    const options = resolveTrainingOptions(given);
+    const options = resolveTrainingOptions({ ...given, ...trainingPrompts(encoder.model, given) });
     checkScores(records, options);
     const lexicons = await Promise.all((options.codeSwitching?.lexicons ?? []).map(readLexicon));
     const { lora, seed } = options;
@@ -122,6 +124,8 @@ export class Trainer {
       ),
     );
     const trainer = new Trainer(encoder, native, records, options, lexicons, processGroup);
+    const { queryPrompt, passagePrompt } = options;
+    encoder.model.prompts = { ...encoder.model.prompts, query: queryPrompt, passage: passagePrompt };
     if (processGroup) {
       const { data, model } = await trainer.#identity.fingerprints();
       const alike = { 'training options': JSON.stringify(options), 'records or lexicons': data, model };
