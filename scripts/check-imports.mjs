@@ -13,6 +13,7 @@ const ts = createRequire(import.meta.url)('typescript');
 export const layers = {
   typescript: [
     ['errors'],
+    ['checked_options'],
     ['native', 'scheduling'],
     ['processes'],
     ['tensor'],

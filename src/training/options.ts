@@ -3,7 +3,7 @@ import { type Alpha, alphaSchema } from '../batches/alpha.js';
 import type { LexiconFile } from '../batches/code_switching/lexicon.js';
 import type { CodeSwitchingOptions } from '../batches/code_switching/switcher.js';
 import type { Dataset, LanguagePair } from '../batches/options.js';
-import { invalidArgument } from '../errors.js';
+import { checkOptions } from '../checked_options.js';
 import { ENGINE_DEFAULTS, type EngineOptions, engineShape } from './engine_options.js';
 import type { ScheduleName } from './schedule.js';
 
@@ -106,7 +106,9 @@ const schema = z.strictObject({
   ...engineShape,
   sampler: z.enum(['monolingual', 'cross_lingual', 'hybrid']),
   alpha: alphaSchema,
-  languageWeights: z.union([z.enum(['equal', 'proportional']), z.strictObject({ temperature: positive })]),
+  languageWeights: z.union([z.enum(['equal', 'proportional']), z.strictObject({ temperature: positive })], {
+    error: "'equal', 'proportional' or { temperature }",
+  }),
   languages: z.array(z.string().min(1)).min(1).optional(),
   holdOut: z.array(z.string().min(1)),
   languagePairs: z.array(
@@ -153,15 +155,6 @@ export function resolveTrainingOptions(given: Partial<TrainingOptions>): Trainin
   const present = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
   const options = { ...TRAINING_DEFAULTS, ...present } as TrainingOptions;
   options.warmupSteps ??= Math.floor(options.steps * WARMUP_SHARE);
-  const parsed = schema.safeParse(options);
-  const [problem] = parsed.error?.issues ?? [];
-  if (problem) {
-    const name = problem.path.join('.') || (problem as { keys?: string[] }).keys?.join(', ') || 'options';
-    const value = problem.path.reduce<unknown>(
-      (at, key) => (at as Record<PropertyKey, unknown>)[key],
-      options,
-    );
-    throw invalidArgument(name, problem.message.replace(/^Invalid input: expected /, ''), value);
-  }
+  checkOptions(schema, options);
   return options;
 }

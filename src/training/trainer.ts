@@ -103,7 +103,7 @@ export class Trainer {
   static async create(
     encoder: Encoder,
     records: readonly ParallelRecord[],
-    given: Partial<TrainingOptions>,
+    given: Partial<TrainingOptions> = {},
     { processGroup }: { processGroup?: ProcessGroup | undefined } = {},
   ): Promise<Trainer> {
     const options = resolveTrainingOptions({ ...given, ...trainingPrompts(encoder.model, given) });

@@ -66,7 +66,7 @@ test('files that are missing or wrong', () => {
     'FILE_NOT_FOUND',
     /nowhere/,
   );
-  refused(['evaluate', '--model', MODEL, '--task', 'squad', '--data', folder], 'INVALID_ARGUMENT', /xquad_r/);
+  refused(['evaluate', '--model', MODEL, '--task', 'squad', '--data', folder], 'INVALID_ARGUMENT', /xquad-r/);
   refused(
     ['evaluate', '--model', MODEL, '--task', 'xquad-r', '--data', at('nowhere')],
     'FILE_NOT_FOUND',
