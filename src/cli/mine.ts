@@ -4,7 +4,7 @@ import { mkdir, open, rename, rm, truncate, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { languagesOf } from '../batches/cells.js';
-import { isHeldOut } from '../batches/held_out.js';
+import { isHeldOut, requireHeldOut } from '../batches/held_out.js';
 import { readRecords } from '../datasets/read_records.js';
 import type { ParallelRecord } from '../datasets/records.js';
 import { Encoder } from '../encoding/encoder.js';
@@ -72,6 +72,7 @@ async function mine(flags: MineFlags): Promise<void> {
     );
   }
   const read = await readRecords(flags.data, { onMalformed: flags.skipMalformed ? 'skip' : 'fail' });
+  requireHeldOut(flags.holdOut ?? [], read.records);
   const { device, maxTokens } = flags;
   const encoder = await Encoder.load(await modelFolder(flags, console), { device, maxTokens });
   const languages = languagesOf(read.records).filter(

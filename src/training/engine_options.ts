@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { invalidArgument } from '../errors.js';
 import type { LoraOptions } from '../models/adapter.js';
 import type { BackboneConfig, NativeTrainerOptions } from '../native.js';
 
@@ -75,12 +76,17 @@ export const engineShape = {
     .optional(),
 };
 
-/** The learning rate of each layer, and which parameters are frozen, as the native trainer takes it. */
+/**
+ * The learning rate of each layer, and which parameters are frozen, as the native trainer takes it. Throws
+ * INVALID_ARGUMENT where more layers are to be frozen than there are.
+ */
 export function learningRateFactors(
   { freezeEmbeddings, freezeLayers, layerDecay }: EngineOptions,
   backbone: BackboneConfig,
 ): NonNullable<NativeTrainerOptions['learningRateFactors']> {
   const { layers } = backbone;
+  if (freezeLayers > layers)
+    throw invalidArgument('freezeLayers', `at most the ${layers} layers of the model`, freezeLayers);
   const factors = [{ prefix: 'embeddings.', factor: freezeEmbeddings ? 0 : layerDecay ** layers }];
   for (let n = 0; n < layers; n++) {
     const factor = n < freezeLayers ? 0 : layerDecay ** (layers - 1 - n);

@@ -63,6 +63,10 @@ test('learning rates by layer', () => {
     { prefix: 'encoder.layer.1.', factor: 0.5 },
   ]);
   assert.deepEqual(learningRateFactors(ENGINE_DEFAULTS, backbone), []);
+  assert.throws(() => learningRateFactors({ ...ENGINE_DEFAULTS, freezeLayers: 4 }, backbone), {
+    code: 'INVALID_ARGUMENT',
+    message: /the 3 layers of the model for freezeLayers, received 4/,
+  });
 });
 
 test('train from scores, with masked duplicates and gradients of several batches added up', () => {
