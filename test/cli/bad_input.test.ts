@@ -64,8 +64,9 @@ test('files that are missing or wrong', () => {
   refused(
     ['search', '--model', MODEL, '--index', at('nowhere'), '--query', 'a'],
     'FILE_NOT_FOUND',
-    /nowhere/,
+    /no embeddings in .*nowhere/,
   );
+  refused(train(folder), 'FILE_READ_FAILED', /is a folder/);
   refused(['evaluate', '--model', MODEL, '--task', 'squad', '--data', folder], 'INVALID_ARGUMENT', /xquad-r/);
   refused(
     ['evaluate', '--model', MODEL, '--task', 'xquad-r', '--data', at('nowhere')],
@@ -95,6 +96,12 @@ test('models that do not fit together', () => {
 test('options that cannot be', () => {
   const data = write('two.jsonl', `${RECORD}\n${SECOND}\n`);
   refused(train(data, '--sampler', 'cross_lingual'), 'SAMPLER_IMPOSSIBLE', /cross_lingual/);
+  refused(train(data, '--hold-out', 'xx'), 'INVALID_ARGUMENT', /the data has: en/);
+  refused(
+    ['mine', '--model', MODEL, '--data', data, '--output', at('out'), '--hold-out', 'xx'],
+    'INVALID_ARGUMENT',
+    /holdOut.*"xx"/,
+  );
   refused(train(data, '--alpha', '1.5'), 'INVALID_ARGUMENT', /alpha.*1\.5/);
   refused(train(data, '--device', 'cuda:7'), 'DEVICE_UNAVAILABLE', /cuda:7/);
   refused(['train', '--data', data, '--output', at('out')], 'INVALID_ARGUMENT', /--model/);
@@ -115,6 +122,13 @@ test('wrong usage: exit code 2 and the way to the help', () => {
   const { status, stderr } = xlembed('train', '--steps', 'many');
   assert.equal(status, 2);
   assert.match(stderr, /Expected a whole number/);
+  const search = ['search', '--model', MODEL, '--index', 'index', '--query', 'w9'];
+  const typo = xlembed(...search, '--topk', '3')
+    .stderr.trim()
+    .split('\n');
+  assert.match(typo[0]!, /unknown option '--topk'/);
+  assert.equal(typo.at(-1), '(xlembed search --help shows the options)');
+  assert.ok(typo.length <= 4, typo.join('\n'));
   assert.equal(xlembed('fly').status, 2);
   assert.equal(xlembed('encode', '--model', MODEL).status, 2);
   const help = xlembed('--help');
