@@ -46,6 +46,7 @@ export interface RunOptions {
   signal?: AbortSignal | undefined;
 }
 
+const LORA_REMEDY = 'name modules by the ends of their names: query, value, attention.output.dense';
 /** Batches prepared while one trains. */
 const PREFETCH = 4;
 /** Steps in a row without a finite loss after which training stops. */
@@ -110,7 +111,7 @@ export class Trainer {
     checkScores(records, options);
     const lexicons = await Promise.all((options.codeSwitching?.lexicons ?? []).map(readLexicon));
     const { lora, seed } = options;
-    if (lora) await nativeCall(() => encoder.native.addAdapters({ ...lora, seed }));
+    if (lora) await nativeCall(() => encoder.native.addAdapters({ ...lora, seed }), LORA_REMEDY);
     const native = await nativeCall(() =>
       loadNative().createTrainer(
         encoder.native,
