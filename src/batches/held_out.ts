@@ -1,5 +1,4 @@
 import type { ParallelRecord } from '../datasets/records.js';
-import { invalidArgument } from '../errors.js';
 
 /** BCP 47's own spelling of a tag (`eng_Latn` -> `en-Latn`); the tag itself where it has none. */
 export function canonicalLanguage(tag: string): string {
@@ -16,17 +15,17 @@ export function isHeldOut(language: string, names: readonly string[]): boolean {
   return names.map(canonicalLanguage).some((name) => canonical === name || canonical.startsWith(`${name}-`));
 }
 
-/** Throws INVALID_ARGUMENT for a name that holds nothing out: neither of the records nor of `others`. */
-export function requireHeldOut(
+/** What to say of names that hold nothing out, neither of the records nor of `others`: they may be misspelt. */
+export function heldOutNotes(
   names: readonly string[],
   records: readonly ParallelRecord[],
   others: readonly string[] = [],
-): void {
-  if (names.length === 0) return;
+): string[] {
+  if (names.length === 0) return [];
   const known = [...new Set([...Object.keys(countTexts(records, () => true)), ...others])].sort();
-  const wrong = names.find((name) => !known.some((language) => isHeldOut(language, [name])));
-  if (wrong === undefined) return;
-  throw invalidArgument('holdOut', 'languages of the data', wrong, `the data has: ${known.join(', ')}`);
+  return names
+    .filter((name) => !known.some((language) => isHeldOut(language, [name])))
+    .map((name) => `nothing is in ${name}, which is held out: the data has ${known.join(', ')}`);
 }
 
 /** Language -> texts in it (queries, positives, negatives), for the languages that `held` names. */

@@ -4,7 +4,7 @@ import { mkdir, open, rename, rm, truncate, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { languagesOf } from '../batches/cells.js';
-import { isHeldOut, requireHeldOut } from '../batches/held_out.js';
+import { heldOutNotes, isHeldOut } from '../batches/held_out.js';
 import { readRecords } from '../datasets/read_records.js';
 import type { ParallelRecord } from '../datasets/records.js';
 import { Encoder } from '../encoding/encoder.js';
@@ -72,7 +72,6 @@ async function mine(flags: MineFlags): Promise<void> {
     );
   }
   const read = await readRecords(flags.data, { onMalformed: flags.skipMalformed ? 'skip' : 'fail' });
-  requireHeldOut(flags.holdOut ?? [], read.records);
   const { device, maxTokens } = flags;
   const encoder = await Encoder.load(await modelFolder(flags, console), { device, maxTokens });
   const languages = languagesOf(read.records).filter(
@@ -82,6 +81,7 @@ async function mine(flags: MineFlags): Promise<void> {
   const settings = { model, data, ...options, languages, maxTokens: encoder.model.maxTokens };
   console.info(`settings\n${settingsLines(settings)}`);
   if (read.counts.skipped > 0) console.info(`note: ${read.counts.skipped} malformed lines left out`);
+  for (const note of heldOutNotes(flags.holdOut ?? [], read.records)) console.info(`note: ${note}`);
   const work = await Work.open(`${flags.output}.partial`, await fingerprint(settings, read.records, encoder));
   const pool = new CandidatePool(read.records, languages);
   const index = await work.index(encoder, pool, console);

@@ -3,7 +3,7 @@ import { cp, mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { formatSamplerDescription, type SamplerDescription } from '../batches/describe.js';
-import { requireHeldOut } from '../batches/held_out.js';
+import { heldOutNotes } from '../batches/held_out.js';
 import { UNDETERMINED } from '../datasets/records.js';
 import type { Encoder } from '../encoding/encoder.js';
 import { XlembedError } from '../errors.js';
@@ -51,18 +51,15 @@ async function trainTogether(flags: TrainFlags, processGroup: ProcessGroup | und
   const working = `${flags.output}.partial`;
   await fromFirst(() => checkFolders(flags, working));
   const read = await readDatasets(flags.data, flags.skipMalformed ? 'skip' : 'fail');
-  requireHeldOut(
-    flags.holdOut ?? [],
-    read.records,
-    flags.lexicon?.map(({ target }) => target),
-  );
   const data = splitValidation(read, flags.evalRecords ?? 0, flags.seed);
   const encoder = await openEncoder(flags, console);
   const options = trainingOptions(flags, data.datasets);
   const trainer = await Trainer.create(encoder, data.records, options, { processGroup });
   const sampled = trainer.sampler.describe();
   const settings = settingsOf(flags, trainer, encoder, data);
-  const notes = [...encoder.model.notes, ...read.notes];
+  const switchedTo = flags.lexicon?.map(({ target }) => target);
+  const heldOut = heldOutNotes(flags.holdOut ?? [], read.records, switchedTo);
+  const notes = [...encoder.model.notes, ...read.notes, ...heldOut];
   console.info(`settings\n${settingsLines(settings)}\n${formatSamplerDescription(sampled)}`);
 
   using interrupt = new Interrupt();
