@@ -13,6 +13,7 @@ const ts = createRequire(import.meta.url)('typescript');
 export const layers = {
   typescript: [
     ['errors'],
+    ['checked_options'],
     ['native', 'scheduling'],
     ['processes'],
     ['tensor'],
@@ -42,6 +43,12 @@ export const layers = {
 };
 
 /** @typedef {{ file: string, line: number, rule: string }} Violation */
+
+/** The npm packages that those who install this one have. */
+function dependenciesOf(root) {
+  const path = join(root, 'package.json');
+  return Object.keys(existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')).dependencies ?? {}) : {});
+}
 
 const layerOf = (file) => file.split('/')[0].replace(/\.ts$/, '');
 const rowOf = (layer) => layers.typescript.findIndex((row) => row.includes(layer));
@@ -76,13 +83,17 @@ function modulesOf(path) {
   return found;
 }
 
+const packageOf = (name) => /^(@[^/]+\/)?[^/]+/.exec(name)[0];
+
 /** Imports of one file: [{ target: path relative to src, line, runs }], and what breaks a rule by its spelling alone. */
-function importsOf(src, file, violations) {
+function importsOf(src, file, packages, violations) {
   const found = [];
   for (const { name, line, runs } of modulesOf(join(src, file))) {
     const broken = (rule) => violations.push({ file: `src/${file}`, line, rule });
     if (name.startsWith('#xlembed/') || name === 'xlembed')
       broken(`src imports by relative path, not ${name}`);
+    else if (!/^(\.|node:)/.test(name) && !packages.includes(packageOf(name)))
+      broken(`${packageOf(name)} is not among the dependencies of package.json`);
     if (!name.startsWith('.')) continue;
     const target = relative(src, resolve(src, dirname(file), name)).replace(/\.js$/, '.ts');
     if (target.startsWith('..')) broken(`${name} is outside src`);
@@ -117,6 +128,7 @@ function findCycles(graph) {
 /** @returns {Violation[]} */
 function checkTypeScript(root) {
   const src = join(root, 'src');
+  const packages = dependenciesOf(root);
   const violations = [];
   const graph = new Map();
   for (const path of listFiles(src, (name) => name.endsWith('.ts'))) {
@@ -128,7 +140,7 @@ function checkTypeScript(root) {
         rule: `src/${layerOf(file)} is not in the table of layers`,
       });
     }
-    graph.set(file, importsOf(src, file, violations));
+    graph.set(file, importsOf(src, file, packages, violations));
     for (const { target, line } of graph.get(file)) {
       const rule = rowOf(layerOf(file)) === -1 ? undefined : judgeImport(file, target);
       if (rule) violations.push({ file: `src/${file}`, line, rule });

@@ -10,7 +10,7 @@ import { capture, createSetup, listFiles, root, SetupError } from './setup/share
 
 const usage = `usage: node scripts/lint.mjs [--fix | --tidy]
 
-  biome, clang-format, the layering of imports, and the types of the tests
+  biome, clang-format, the layering of imports, the exported types, and the types of the tests
   --fix    repair formatting and what biome can repair safely
   --tidy   clang-tidy over native/kernels and native/core instead (needs build/compile_commands.json)`;
 
@@ -84,6 +84,7 @@ async function runAll(setup, fix) {
     biome: () => biome(fix),
     'clang-format': () => clangFormat(setup, fix),
     imports: () => nodeTool('scripts/check-imports.mjs'),
+    'exported types': () => nodeTool('scripts/check-exports.mjs'), // of the last compilation
     'types of tests': () =>
       nodeTool('node_modules/typescript/bin/tsc', '-p', 'test/tsconfig.json', '--noEmit'),
   };

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// Makes everything ready to run: npm modules, compiler, libtorch, the addon, TypeScript. Each step is skipped while
+// Makes everything ready to run: npm modules, TypeScript, compiler, libtorch, the addon. Each step is skipped while
 // nothing that goes into it has changed. Node's own modules only: it runs before any other is installed.
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -50,9 +50,10 @@ function parseOptions() {
 async function runSteps(setup) {
   const { step, options } = setup;
   if (isCheckout) await step('npm modules', () => installModules(setup));
+  // Before what a machine may lack: `xlembed doctor` can then tell.
+  if (isCheckout) await step('TypeScript', () => compileSources(setup));
   const tools = await step('toolchain', () => findToolchain(setup));
   const libtorch = await step('libtorch', () => locateLibtorch(setup, readJson(statePath)?.libtorch));
-  if (isCheckout) await step('TypeScript', () => compileSources(setup));
   const faiss = await step('FAISS', () => locateFaiss(setup, readJson(statePath)?.faiss));
   await step('addon', () => buildAddon(setup, tools, libtorch, faiss));
   if (!options.tests || !isCheckout) return;

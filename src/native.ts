@@ -95,12 +95,12 @@ export function packageVersion(): string {
   return (JSON.parse(text) as { version: string }).version;
 }
 
-/** Native errors arrive as "CODE: message"; gives them back as coded errors. */
-export async function nativeCall<T>(call: () => Promise<T>): Promise<T> {
+/** Native errors arrive as "CODE: message"; gives them back as coded errors, with `remedy` where the code has none. */
+export async function nativeCall<T>(call: () => Promise<T>, remedy = ''): Promise<T> {
   try {
     return await call();
   } catch (cause) {
-    throw codedNativeError(cause);
+    throw codedNativeError(cause, remedy);
   }
 }
 
@@ -113,14 +113,14 @@ export function nativeValue<T>(call: () => T): T {
   }
 }
 
-export function codedNativeError(cause: unknown): XlembedError {
+export function codedNativeError(cause: unknown, remedy = ''): XlembedError {
   if (cause instanceof XlembedError) return cause;
   const text = cause instanceof Error ? cause.message : String(cause);
   const match = /^([A-Z_]{4,}): ([\s\S]*)$/.exec(text);
   const [code, message] = match
     ? [match[1] as ErrorCode, match[2] as string]
     : (['NATIVE_FAILED', text] as const);
-  return new XlembedError(code, message, hints[code] ?? '', { cause });
+  return new XlembedError(code, message, hints[code] ?? remedy, { cause });
 }
 
 const hints: Partial<Record<ErrorCode, string>> = {

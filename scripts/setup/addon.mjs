@@ -1,4 +1,4 @@
-// Step 5: the addon, built by cmake-js; skipped while nothing that goes into it has changed.
+// Step 6: the addon, built by cmake-js; skipped while nothing that goes into it has changed.
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { availableParallelism, freemem } from 'node:os';

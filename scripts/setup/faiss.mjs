@@ -1,4 +1,4 @@
-// Step 4: FAISS, for approximate search: found, installed where that is quick and allowed, or left out. Never fatal.
+// Step 5: FAISS, for approximate search: found, installed where that is quick and allowed, or left out. Never fatal.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { capture } from './shared.mjs';

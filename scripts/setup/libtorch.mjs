@@ -1,4 +1,4 @@
-// Step 3: libtorch is located, not bundled: LIBTORCH, the Python on the PATH, the project's cache, or fetched.
+// Step 4: libtorch is located, not bundled: LIBTORCH, the Python on the PATH, the project's cache, or fetched.
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fetchLibtorch, pinnedVersion } from './fetch_libtorch.mjs';

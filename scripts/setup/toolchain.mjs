@@ -1,4 +1,4 @@
-// Step 2: a compiler, CMake, make or Ninja, Python: found, installed where that is possible, or named.
+// Step 3: a compiler, CMake, make or Ninja, Python: found, installed where that is possible, or named.
 import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { capture, SetupError } from './shared.mjs';

@@ -1,4 +1,4 @@
-// Step 6: TypeScript to dist/, and the tests to .build/test.
+// Step 2: TypeScript to dist/, and the tests to .build/test.
 import { chmodSync, existsSync, rmSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { fingerprint, listFiles, readJson, root, writeJson } from './shared.mjs';

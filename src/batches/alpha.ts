@@ -13,11 +13,14 @@ const ascending = (steps: readonly { batch: number }[]) =>
 export const ALPHA_EXPECTED =
   'a number from 0 to 1, { from, to } of such numbers, or [{ batch, alpha }] with ascending batches from 0';
 
-export const alphaSchema = z.union([
-  probability,
-  z.strictObject({ from: probability, to: probability }),
-  z.array(z.strictObject({ batch: z.int().min(0), alpha: probability })).refine(ascending),
-]);
+export const alphaSchema = z.union(
+  [
+    probability,
+    z.strictObject({ from: probability, to: probability }),
+    z.array(z.strictObject({ batch: z.int().min(0), alpha: probability })).refine(ascending, ALPHA_EXPECTED),
+  ],
+  { error: ALPHA_EXPECTED },
+);
 
 /** Alpha of batch n of a run of `batches`. */
 export function alphaAt(alpha: Alpha, n: number, batches: number): number {

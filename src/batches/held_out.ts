@@ -15,6 +15,19 @@ export function isHeldOut(language: string, names: readonly string[]): boolean {
   return names.map(canonicalLanguage).some((name) => canonical === name || canonical.startsWith(`${name}-`));
 }
 
+/** What to say of names that hold nothing out, neither of the records nor of `others`: they may be misspelt. */
+export function heldOutNotes(
+  names: readonly string[],
+  records: readonly ParallelRecord[],
+  others: readonly string[] = [],
+): string[] {
+  if (names.length === 0) return [];
+  const known = [...new Set([...Object.keys(countTexts(records, () => true)), ...others])].sort();
+  return names
+    .filter((name) => !known.some((language) => isHeldOut(language, [name])))
+    .map((name) => `nothing is in ${name}, which is held out: the data has ${known.join(', ')}`);
+}
+
 /** Language -> texts in it (queries, positives, negatives), for the languages that `held` names. */
 export function countTexts(
   records: readonly ParallelRecord[],

@@ -155,6 +155,6 @@ function impossible(kind: BatchPlan['kind'], options: ResolvedOptions): XlembedE
   return new XlembedError(
     'SAMPLER_IMPOSSIBLE',
     `the ${options.sampler} sampler needs ${kind} batches, but among ${options.languages.join(', ')} ${lacking[kind]}`,
-    `Take the ${other} sampler, add records, or name more training languages.`,
+    `Take the ${other} sampler (--sampler ${other}), add records, or name more training languages.`,
   );
 }

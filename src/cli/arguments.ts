@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { InvalidArgumentError } from 'commander';
 import type { LanguageWeights } from '../batches/weights.js';
 
@@ -17,6 +18,11 @@ export function number(text: string): number {
   const value = Number(text);
   if (text.trim() === '' || !Number.isFinite(value)) throw new InvalidArgumentError('Expected a number.');
   return value;
+}
+
+/** Whole, and without a slash at the end, so that names can be made of it. */
+export function outputPath(text: string): string {
+  return resolve(text);
 }
 
 /** `nprobe=16,efSearch=64` */

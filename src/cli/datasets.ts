@@ -10,8 +10,8 @@ export interface ReadDatasets {
   records: ParallelRecord[];
   /** One for each file. */
   datasets: Dataset[];
-  /** What a reader must know of lines left out. */
-  skipped: string[];
+  /** What a reader must know of lines left out, and of fields. */
+  notes: string[];
 }
 
 /**
@@ -22,7 +22,7 @@ export async function readDatasets(
   files: readonly DataFlag[],
   onMalformed: MalformedPolicy,
 ): Promise<ReadDatasets> {
-  const all: ReadDatasets = { records: [], datasets: [], skipped: [] };
+  const all: ReadDatasets = { records: [], datasets: [], notes: [] };
   for (const { path, weight } of files) {
     const { records, counts } = await readRecords(path, { onMalformed });
     for (const record of records) all.records.push(record);
@@ -32,8 +32,10 @@ export async function readDatasets(
       ...(weight !== undefined && { weight }),
     });
     if (counts.skipped > 0) {
-      all.skipped.push(`${counts.skipped} malformed lines left out; the first: ${counts.firstSkipped}`);
+      all.notes.push(`${counts.skipped} malformed lines left out; the first: ${counts.firstSkipped}`);
     }
+    if (counts.ignoredFields.length > 0)
+      all.notes.push(`fields of ${path} without a meaning here: ${counts.ignoredFields.join(', ')}`);
   }
   return all;
 }

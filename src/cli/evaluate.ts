@@ -1,5 +1,5 @@
 import { mkdir, writeFile } from 'node:fs/promises';
-import { basename, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import type { Command } from 'commander';
@@ -79,6 +79,7 @@ async function evaluate(flags: EvaluateFlags): Promise<void> {
   const console = createConsole(flags);
   const { device, dtype, maxTokens, cache } = flags;
   const measures = measuresOf(flags);
+  if (flags.output !== undefined) await mkdir(dirname(flags.output), { recursive: true });
   const task = await openTask(flags.task, flags);
   const encoder = await Encoder.load(await modelFolder(flags, console), { device, dtype, maxTokens });
   const prompts = {

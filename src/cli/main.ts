@@ -37,7 +37,9 @@ async function main(): Promise<void> {
   ]) {
     add(program);
   }
-  for (const command of program.commands) command.exitOverride().showHelpAfterError(true);
+  for (const command of program.commands) {
+    command.exitOverride().showHelpAfterError(`(xlembed ${command.name()} --help shows the options)`);
+  }
   try {
     await program.parseAsync();
   } catch (error) {

@@ -4,7 +4,7 @@ import { mkdir, open, rename, rm, truncate, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { languagesOf } from '../batches/cells.js';
-import { isHeldOut } from '../batches/held_out.js';
+import { heldOutNotes, isHeldOut } from '../batches/held_out.js';
 import { readRecords } from '../datasets/read_records.js';
 import type { ParallelRecord } from '../datasets/records.js';
 import { Encoder } from '../encoding/encoder.js';
@@ -13,7 +13,7 @@ import { FlatIndex } from '../search/flat_index.js';
 import { CandidatePool } from '../search/mining/candidates.js';
 import { indexCandidates, type MiningCounts, mineNegatives } from '../search/mining/mine_negatives.js';
 import { type MiningOptions, resolveMiningOptions } from '../search/mining/options.js';
-import { list, number, positiveInteger, rankRange } from './arguments.js';
+import { list, number, outputPath, positiveInteger, rankRange } from './arguments.js';
 import { type Console, createConsole, settingsLines } from './console.js';
 import { Interrupt } from './interrupt.js';
 import { type ModelFlags, modelFolder, withModel } from './model_option.js';
@@ -34,7 +34,7 @@ export function addMine(program: Command): void {
   withModel(program.command('mine'), 'ranks the passages')
     .description('Find hard negatives: passages that rank high for a query that they do not answer')
     .requiredOption('--data <file...>', 'JSONL records, as for training; their positives are the passages')
-    .requiredOption('--output <file>', 'JSONL: the same records with negatives')
+    .requiredOption('--output <file>', 'JSONL: the same records with negatives', outputPath)
     .option('--overwrite', 'replace the output file')
     .option('--negatives <n>', 'wanted for each positive', positiveInteger, 5)
     .option('--ranks <first-last>', 'to take them from, answers not counted', rankRange, [10, 100])
@@ -81,6 +81,7 @@ async function mine(flags: MineFlags): Promise<void> {
   const settings = { model, data, ...options, languages, maxTokens: encoder.model.maxTokens };
   console.info(`settings\n${settingsLines(settings)}`);
   if (read.counts.skipped > 0) console.info(`note: ${read.counts.skipped} malformed lines left out`);
+  for (const note of heldOutNotes(flags.holdOut ?? [], read.records)) console.info(`note: ${note}`);
   const work = await Work.open(`${flags.output}.partial`, await fingerprint(settings, read.records, encoder));
   const pool = new CandidatePool(read.records, languages);
   const index = await work.index(encoder, pool, console);

@@ -3,6 +3,7 @@ import { cp, mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { formatSamplerDescription, type SamplerDescription } from '../batches/describe.js';
+import { heldOutNotes } from '../batches/held_out.js';
 import { UNDETERMINED } from '../datasets/records.js';
 import type { Encoder } from '../encoding/encoder.js';
 import { XlembedError } from '../errors.js';
@@ -54,12 +55,14 @@ async function trainTogether(flags: TrainFlags, processGroup: ProcessGroup | und
   const read = await readDatasets(flags.data, flags.skipMalformed ? 'skip' : 'fail');
   const data = splitValidation(read, flags.evalRecords ?? 0, flags.seed);
   const encoder = await openEncoder(flags, console);
-  const options = trainingOptions(flags, encoder, data.datasets);
+  const options = trainingOptions(flags, data.datasets);
   const trainer = await Trainer.create(encoder, data.records, options, { processGroup });
   const validation = await validationOptions(flags, trainer, encoder, data.validation, console);
   const sampled = trainer.sampler.describe();
   const settings = settingsOf(flags, trainer, encoder, data);
-  const notes = [...encoder.model.notes, ...read.skipped];
+  const switchedTo = flags.lexicon?.map(({ target }) => target);
+  const heldOut = heldOutNotes(flags.holdOut ?? [], read.records, switchedTo);
+  const notes = [...encoder.model.notes, ...read.notes, ...heldOut];
   console.info(`settings\n${settingsLines(settings)}\n${formatSamplerDescription(sampled)}`);
 
   using interrupt = new Interrupt();
@@ -168,14 +171,10 @@ interface Finished {
 /** Model, log, numbers and report as one folder, which appears under its name when it is complete. */
 async function finish(flags: TrainFlags, working: string, run: Finished): Promise<void> {
   const { trainer, encoder, settings, sampled, notes, totals } = run;
-  const { queryPrompt, passagePrompt } = trainer.options;
   const folder = join(working, 'model');
-  // `document` would go before `passage`; saving writes it anew.
-  const { document: _base, ...others } = encoder.model.prompts;
-  const prompts = { ...others, query: queryPrompt, passage: passagePrompt };
   const adapter = join(working, 'adapter');
   const adapted = await trainer.finishAdapters(adapter);
-  await encoder.save(folder, { prompts });
+  await encoder.save(folder);
   if (adapted) await rename(adapter, join(folder, 'adapter'));
   const { lossCurve: _curve, ...summary } = totals;
   const command = ['xlembed', ...process.argv.slice(2)].join(' ');

@@ -7,11 +7,10 @@ import type { LanguageWeights } from '../batches/weights.js';
 import { Encoder } from '../encoding/encoder.js';
 import { XlembedError } from '../errors.js';
 import { taskNames } from '../evaluation/tasks/registry.js';
-import { promptFor } from '../models/prompts.js';
 import { loadNative } from '../native.js';
 import { readLaunch } from '../processes/launch.js';
 import { TRAINING_DEFAULTS, type TrainingOptions } from '../training/options.js';
-import { integer, languageWeights, list, number, positiveInteger } from './arguments.js';
+import { integer, languageWeights, list, number, outputPath, positiveInteger } from './arguments.js';
 import {
   alpha,
   betas,
@@ -96,7 +95,7 @@ export function declareTrain(program: Command): Command {
       'JSONL, or JSONL=weight (drawn before the languages): parallel {id, query: {lang: text}, positive: {lang: text}} or flat {query, positive, negatives?, query_lang?, positive_lang?}',
       data,
     )
-    .requiredOption('--output <dir>', 'where the trained model goes')
+    .requiredOption('--output <dir>', 'where the trained model goes', outputPath)
     .option('--overwrite', 'replace the output folder, and what an interrupted run has left')
     .option('--resume', 'go on where a run with this output was stopped or killed')
     .option('--checkpoint-every <n>', 'steps from one checkpoint to the next', positiveInteger, 500)
@@ -278,14 +277,8 @@ export async function openEncoder(flags: TrainFlags, console: Console): Promise<
   );
 }
 
-/** What the flags say of training, with the model's own prompts where none are given. */
-export function trainingOptions(
-  flags: TrainFlags,
-  encoder: Encoder,
-  datasets: Dataset[],
-): Partial<TrainingOptions> {
-  const { model } = encoder;
-  const stored = Object.keys(model.prompts).length > 0;
+/** What the flags say of training. */
+export function trainingOptions(flags: TrainFlags, datasets: Dataset[]): Partial<TrainingOptions> {
   const fallback = flags.model === undefined ? LEARNING_RATE.fresh : LEARNING_RATE.pretrained;
   return {
     ...engineOptions(flags),
@@ -317,9 +310,8 @@ export function trainingOptions(
     dropout: flags.dropout,
     negatives: flags.negatives,
     negativeLanguage: flags.negativeLanguage,
-    queryPrompt: flags.queryPrompt ?? (stored ? promptFor(model, 'query') : TRAINING_DEFAULTS.queryPrompt),
-    passagePrompt:
-      flags.passagePrompt ?? (stored ? promptFor(model, 'passage') : TRAINING_DEFAULTS.passagePrompt),
+    ...(flags.queryPrompt !== undefined && { queryPrompt: flags.queryPrompt }),
+    ...(flags.passagePrompt !== undefined && { passagePrompt: flags.passagePrompt }),
     seed: flags.seed,
   };
 }

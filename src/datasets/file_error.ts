@@ -6,6 +6,9 @@ export function fileError(path: string, cause: unknown): XlembedError {
   if (['ENOENT', 'ENOTDIR'].includes((cause as NodeJS.ErrnoException).code ?? '')) {
     return new XlembedError('FILE_NOT_FOUND', `no file at ${path}`, 'check the path', { cause });
   }
+  if ((cause as NodeJS.ErrnoException).code === 'EISDIR') {
+    return new XlembedError('FILE_READ_FAILED', `${path} is a folder`, 'name the files in it', { cause });
+  }
   const hint = /\.(gz|zst)$/.test(path) ? 'the archive may be damaged or cut short' : '';
   return new XlembedError('FILE_READ_FAILED', `cannot read ${path}: ${(cause as Error).message}`, hint, {
     cause,

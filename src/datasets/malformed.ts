@@ -13,7 +13,7 @@ export function malformed(place: string, name: string, expected: string, receive
   return new XlembedError(
     'MALFORMED_LINE',
     `expected ${expected} for ${name} in ${place}, received ${shown(received)}`,
-    'mend the line, or skip such lines (and have them counted) with onMalformed "skip"',
+    'mend the line, or have such lines skipped and counted: onMalformed "skip" (--skip-malformed; of encode --malformed skip)',
   );
 }
 

@@ -1,3 +1,4 @@
+import { XlembedError } from '../errors.js';
 import { malformed, parseId, parseObject } from './malformed.js';
 import { type ParallelRecord, UNDETERMINED } from './records.js';
 
@@ -5,13 +6,19 @@ const known = new Set([
   ...['id', 'query', 'positive', 'positive_id', 'negatives', 'query_lang', 'positive_lang'],
   ...['positive_score', 'negative_scores'],
 ]);
+/** What other tools call these fields: passed over in silence, nobody would notice what is missing. */
+const elsewhere = new Map([
+  ...['negative', 'neg', 'hard_negative', 'hard_negatives'].map((name) => [name, 'negatives'] as const),
+  ...[['negative_score', 'negative_scores'] as const, ['positive_scores', 'positive_score'] as const],
+  ...(['query', 'positive'] as const).map((side) => [`${side}_language`, `${side}_lang`] as const),
+]);
 /** A language tag as data sets spell them: en, zh-Hant, pt_BR, eng_Latn. */
 const languageTag = /^[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*$/;
 
 /**
  * One line of training data as a record. Either side is `{language: text}`, or a flat text in the language that
- * `query_lang` / `positive_lang` names ('und' without one). Throws MALFORMED_LINE; fields that mean nothing here
- * are added to `ignored`.
+ * `query_lang` / `positive_lang` names ('und' without one). Throws MALFORMED_LINE, also for a field under
+ * the name that it has elsewhere; fields that mean nothing here are added to `ignored`.
  */
 export function parseRecord(
   line: string,
@@ -31,8 +38,21 @@ export function parseRecord(
     record.negatives = parseNegatives(fields, place);
   }
   addScores(record, fields, place);
-  for (const name of Object.keys(fields)) if (!known.has(name)) ignored.add(name);
+  for (const name of Object.keys(fields)) {
+    const meant = elsewhere.get(name.replace(/_?\d+$/, ''));
+    if (meant !== undefined && !Object.hasOwn(fields, meant)) throw otherName(name, meant, place);
+    if (!known.has(name)) ignored.add(name);
+  }
   return record;
+}
+
+function otherName(name: string, meant: string, place: string): XlembedError {
+  const shape = meant === 'negatives' ? ', which is a list of texts or {language: [text]}' : '';
+  return new XlembedError(
+    'MALFORMED_LINE',
+    `expected the name ${meant}, received ${name} in ${place}`,
+    `call the field ${meant}${shape}`,
+  );
 }
 
 function parseSide(fields: Record<string, unknown>, name: 'query' | 'positive', place: string) {

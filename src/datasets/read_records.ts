@@ -1,5 +1,5 @@
 import { basename } from 'node:path';
-import { XlembedError } from '../errors.js';
+import { invalidArgument, XlembedError } from '../errors.js';
 import { readLines } from './lines.js';
 import { type MalformedPolicy, malformed, placeOf } from './malformed.js';
 import { parseRecord } from './parse_record.js';
@@ -32,6 +32,7 @@ export async function readRecords(
   { onMalformed = 'fail' }: RecordOptions = {},
 ): Promise<{ records: ParallelRecord[]; counts: RecordCounts }> {
   const files = typeof paths === 'string' ? [paths] : paths;
+  if (!Array.isArray(files)) throw invalidArgument('paths', 'a file, or an array of files', files);
   const records: ParallelRecord[] = [];
   const places = new Map<string, string>();
   const ignored = new Set<string>();

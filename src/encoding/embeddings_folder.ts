@@ -46,6 +46,13 @@ export async function openEmbeddingsFolder(folder: string): Promise<EmbeddingsFo
     );
   }
   const path = join(folder, vectorsFile);
+  if (!existsSync(path)) {
+    throw new XlembedError(
+      'FILE_NOT_FOUND',
+      `no embeddings in ${folder}: it has neither ${MANIFEST} nor ${vectorsFile}`,
+      'name a folder that xlembed encode or FlatIndex.save has written',
+    );
+  }
   const { rows, dimensions, dtype, offset } = await readNpyHeader(path);
   const { ids, texts } = await readIdLines(join(folder, idsFile));
   if (ids.length !== rows) {

@@ -1,3 +1,5 @@
+import { z } from 'zod';
+import { checkOptions } from '../checked_options.js';
 import type { TextInput } from '../datasets/texts.js';
 import { invalidArgument, XlembedError } from '../errors.js';
 import { type HubOptions, resolveModel } from '../models/hub.js';
@@ -45,6 +47,13 @@ export interface EncodeOptions {
   /** Called as texts are done. */
   onProgress?: ((done: number, total: number) => void) | undefined;
 }
+
+const encodeOptions = z.strictObject({
+  role: z.enum(['query', 'passage']).optional(),
+  prompt: z.string().optional(),
+  tokenBudget: z.int().min(1).optional(),
+  onProgress: z.custom((value) => typeof value === 'function', 'a function').optional(),
+});
 
 /** What happened to texts on their way in. */
 export interface TextCounts {
@@ -143,8 +152,13 @@ export class Encoder {
     return pooledPrompt(this.model, prompt ?? stored);
   }
 
-  /** Embeds texts. An embedding does not depend on the texts beside it. Throws DISPOSED, OUT_OF_MEMORY. */
+  /**
+   * Embeds texts. An embedding does not depend on the texts beside it. Throws INVALID_ARGUMENT, DISPOSED,
+   * OUT_OF_MEMORY.
+   */
   async encode(texts: readonly string[], options: EncodeOptions = {}): Promise<Embeddings> {
+    if (!Array.isArray(texts)) throw invalidArgument('texts', 'an array of strings', texts);
+    checkOptions(encodeOptions, options);
     const wrong = texts.findIndex((text) => typeof text !== 'string');
     if (wrong >= 0) throw invalidArgument(`texts[${wrong}]`, 'a string', texts[wrong]);
     const { dimensions } = this;
@@ -196,7 +210,10 @@ export class Encoder {
     return encodeCorpus(this, input, folder, options);
   }
 
-  /** Writes a sentence-transformers folder. Throws FILE_EXISTS, FILE_WRITE_FAILED, DISPOSED. */
+  /**
+   * Writes a sentence-transformers folder, with the model's prompts unless others are given. Throws FILE_EXISTS,
+   * FILE_WRITE_FAILED, DISPOSED.
+   */
   save(
     folder: string,
     options: { overwrite?: boolean; prompts?: Record<string, string> } = {},

@@ -1,11 +1,12 @@
 import { invalidArgument, XlembedError } from '../errors.js';
+import type { Role } from '../models/prompts.js';
 import type { EmbeddedTexts } from './embedded_texts.js';
 import { evaluateGrid, type GridLanguage, type GridOptions } from './grid.js';
 import { ProjectionSample } from './projection.js';
 import type { EvaluationResult } from './results.js';
 import type { RetrievalTask, TaskText } from './tasks/task.js';
 
-export type Role = 'query' | 'passage';
+export type { Role };
 
 /**
  * (rows, dimensions) row-major, one row per text, in their order. Prompts are the function's own business; texts

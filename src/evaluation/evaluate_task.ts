@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { invalidArgument } from '../errors.js';
 import { cachedEmbed } from './embedding_cache.js';
 import { type Embed, type EvaluationOptions, evaluateRetrieval } from './evaluate.js';
 import { evaluateBitext } from './evaluate_bitext.js';
@@ -19,7 +20,11 @@ export interface TaskOptions extends EvaluationOptions {
 }
 
 /** Measures any task, whatever its kind. Throws what its kind's evaluation throws. */
-export function evaluateTask(task: Task, embed: Embed, options: TaskOptions = {}): Promise<EvaluationResult> {
+export async function evaluateTask(
+  task: Task,
+  embed: Embed,
+  options: TaskOptions = {},
+): Promise<EvaluationResult> {
   const { cache, ...rest } = options;
   const embedded = cache ? cachedEmbed(embed, join(cache.folder, 'embeddings'), cache.identity) : embed;
   const parts = new FinishedParts(cache && join(cache.folder, 'parts'), cache?.identity);
@@ -32,5 +37,7 @@ export function evaluateTask(task: Task, embed: Embed, options: TaskOptions = {}
       return evaluateBitext(task, embedded, { ...rest, parts });
     case 'similarity':
       return evaluateSimilarity(task, embedded, { ...rest, parts });
+    default:
+      throw invalidArgument('task', 'what openTask or recordsTask gives', task);
   }
 }

@@ -20,6 +20,8 @@ export type { DownloadProgress, HubOptions } from './hub/settings.js';
  * CHECKSUM_MISMATCH, FILE_WRITE_FAILED, MODEL_INVALID.
  */
 export async function resolveModel(nameOrFolder: string, options: HubOptions = {}): Promise<string> {
+  if (typeof nameOrFolder !== 'string')
+    throw invalidArgument('the model', 'a folder or owner/name', nameOrFolder);
   if (existsSync(nameOrFolder)) {
     if (options.revision === undefined) return nameOrFolder;
     throw invalidArgument(

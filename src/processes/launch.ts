@@ -15,7 +15,7 @@ export interface Launch {
   attempt: number;
 }
 
-type Environment = Record<string, string | undefined>;
+export type Environment = Record<string, string | undefined>;
 
 /**
  * undefined for a process on its own. WORLD_SIZE and RANK come first, then what srun and mpirun set for each process of

@@ -87,6 +87,7 @@ export class FlatIndex {
 
   /** An empty index. Throws INVALID_ARGUMENT, DEVICE_UNAVAILABLE and what loading the addon may throw. */
   static create(options: FlatIndexOptions): FlatIndex {
+    if (!options) throw invalidArgument('options', 'at least { dimensions }', options);
     const { dimensions, device = 'cpu', scan = 'float32', storage = 'float32' } = options;
     checkedDimensions(dimensions);
     requireOneOf('scan', scan, ['float32', 'bfloat16', 'int8']);

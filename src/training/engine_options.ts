@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { invalidArgument } from '../errors.js';
 import type { LoraOptions } from '../models/adapter.js';
 import type { BackboneConfig, NativeTrainerOptions } from '../native.js';
 
@@ -89,13 +90,16 @@ const PREFIXES: Record<
 
 /**
  * The learning rate of each layer, and which parameters are frozen, as the native trainer takes it: the last one that
- * fits counts, so that layer 1's do not go for layer 10.
+ * fits counts, so that layer 1's do not go for layer 10. Throws INVALID_ARGUMENT where more layers are to be frozen than
+ * there are.
  */
 export function learningRateFactors(
   { freezeEmbeddings, freezeLayers, layerDecay }: EngineOptions,
   backbone: BackboneConfig,
 ): NonNullable<NativeTrainerOptions['learningRateFactors']> {
   const { layers } = backbone;
+  if (freezeLayers > layers)
+    throw invalidArgument('freezeLayers', `at most the ${layers} layers of the model`, freezeLayers);
   const { embeddings, layer } = PREFIXES[backbone.type];
   const factors = [{ prefix: embeddings, factor: freezeEmbeddings ? 0 : layerDecay ** layers }];
   for (let n = 0; n < layers; n++) {

@@ -6,6 +6,8 @@ import type { ProcessGroup } from '../processes/process_group.js';
 import { learningRateFactors } from './engine_options.js';
 import type { TrainingOptions } from './options.js';
 
+const LORA_REMEDY = 'name modules by the ends of their names: query, value, attention.output.dense';
+
 /**
  * The native trainer of an encoder, and its adapters where the options want any; `check` has the last word. Where one of
  * them throws, the encoder is as it was.
@@ -18,7 +20,7 @@ export async function createNativeTrainer(
 ): Promise<NativeTrainer> {
   const { lora, seed } = options;
   await refuseAdapters(encoder);
-  if (lora) await nativeCall(() => encoder.native.addAdapters({ ...lora, seed }));
+  if (lora) await nativeCall(() => encoder.native.addAdapters({ ...lora, seed }), LORA_REMEDY);
   let native: NativeTrainer | undefined;
   try {
     native = await nativeCall(() =>

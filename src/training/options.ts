@@ -3,6 +3,7 @@ import { type Alpha, alphaSchema } from '../batches/alpha.js';
 import type { LexiconFile } from '../batches/code_switching/lexicon.js';
 import type { CodeSwitchingOptions } from '../batches/code_switching/switcher.js';
 import type { Dataset, LanguagePair } from '../batches/options.js';
+import { checkOptions } from '../checked_options.js';
 import { invalidArgument } from '../errors.js';
 import { ENGINE_DEFAULTS, type EngineOptions, engineShape } from './engine_options.js';
 import { learningRateAt, type ScheduleName } from './schedule.js';
@@ -56,7 +57,7 @@ export interface TrainingOptions extends EngineOptions {
   negatives: number;
   /** Language of hard negatives, seen from the positive's: its own, all other training languages, or any. */
   negativeLanguage: 'same' | 'other' | 'any';
-  /** Put before queries and passages, in training and later. */
+  /** Put before queries and passages, in training and later. Default: the model's own, where it has any. */
   queryPrompt: string;
   passagePrompt: string;
   seed: number;
@@ -107,7 +108,9 @@ const schema = z.strictObject({
   ...engineShape,
   sampler: z.enum(['monolingual', 'cross_lingual', 'hybrid']),
   alpha: alphaSchema,
-  languageWeights: z.union([z.enum(['equal', 'proportional']), z.strictObject({ temperature: positive })]),
+  languageWeights: z.union([z.enum(['equal', 'proportional']), z.strictObject({ temperature: positive })], {
+    error: "'equal', 'proportional' or { temperature }",
+  }),
   languages: z.array(z.string().min(1)).min(1).optional(),
   holdOut: z.array(z.string().min(1)),
   languagePairs: z.array(
@@ -154,16 +157,7 @@ export function resolveTrainingOptions(given: Partial<TrainingOptions>): Trainin
   const present = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
   const options = { ...TRAINING_DEFAULTS, ...present } as TrainingOptions;
   options.warmupSteps ??= Math.floor(options.steps * WARMUP_SHARE);
-  const parsed = schema.safeParse(options);
-  const [problem] = parsed.error?.issues ?? [];
-  if (problem) {
-    const name = problem.path.join('.') || (problem as { keys?: string[] }).keys?.join(', ') || 'options';
-    const value = problem.path.reduce<unknown>(
-      (at, key) => (at as Record<PropertyKey, unknown>)[key],
-      options,
-    );
-    throw invalidArgument(name, problem.message.replace(/^Invalid input: expected /, ''), value);
-  }
+  checkOptions(schema, options);
   if (options.symmetric && options.loss !== 'info_nce') {
     throw invalidArgument('symmetric', `false with the loss ${options.loss}`, true, 'info_nce alone has it');
   }

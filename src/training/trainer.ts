@@ -22,6 +22,7 @@ import { distils } from './labels.js';
 import { createNativeTrainer } from './native_trainer.js';
 import { resolveTrainingOptions, type TrainingOptions } from './options.js';
 import type { PreparedBatch } from './prepare.js';
+import { trainingPrompts } from './prompts.js';
 import { RunBatches } from './run_batches.js';
 import { RunIdentity } from './run_identity.js';
 import { learningRateAt } from './schedule.js';
@@ -95,6 +96,7 @@ export class Trainer {
   }
 
   /**
+   * From here on the encoder has the prompts that it is trained with: those of the options, else the model's own.
    * Throws INVALID_ARGUMENT for a wrong option, MODEL_UNSUPPORTED for one that this model does not know and for
    * prompts that it does not pool, SAMPLER_IMPOSSIBLE when the records cannot make such batches, and what
    * readLexicon throws; in a process group PROCESSES_DIFFER unless options, records, model and weights are the same in
@@ -103,10 +105,10 @@ export class Trainer {
   static async create(
     encoder: Encoder,
     records: readonly ParallelRecord[],
-    given: Partial<TrainingOptions>,
+    given: Partial<TrainingOptions> = {},
     { processGroup }: { processGroup?: ProcessGroup | undefined } = {},
   ): Promise<Trainer> {
-    const options = resolveTrainingOptions(given);
+    const options = resolveTrainingOptions({ ...given, ...trainingPrompts(encoder.model, given) });
     checkModel(encoder, options);
     checkScores(records, options);
     for (const prompt of [options.queryPrompt, options.passagePrompt]) pooledPrompt(encoder.model, prompt);
@@ -119,6 +121,9 @@ export class Trainer {
       const alike = { 'training options': JSON.stringify(options), 'records or lexicons': data, model };
       await processGroup.agree({ ...alike, weights: await nativeCall(() => created.fingerprint()) });
     });
+    // `document` would go before `passage`; saving writes it anew.
+    const { document: _base, ...others } = encoder.model.prompts;
+    encoder.model.prompts = { ...others, query: options.queryPrompt, passage: options.passagePrompt };
     return new Trainer(encoder, native, batches, identity, options, processGroup);
   }
 

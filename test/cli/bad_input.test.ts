@@ -68,9 +68,10 @@ test('files that are missing or wrong', () => {
   refused(
     ['search', '--model', MODEL, '--index', at('nowhere'), '--query', 'a'],
     'FILE_NOT_FOUND',
-    /nowhere/,
+    /no embeddings in .*nowhere/,
   );
-  refused(['evaluate', '--model', MODEL, '--task', 'squad', '--data', folder], 'INVALID_ARGUMENT', /xquad_r/);
+  refused(train(folder), 'FILE_READ_FAILED', /is a folder/);
+  refused(['evaluate', '--model', MODEL, '--task', 'squad', '--data', folder], 'INVALID_ARGUMENT', /xquad-r/);
   refused(
     ['evaluate', '--model', MODEL, '--task', 'xquad-r', '--data', at('nowhere')],
     'FILE_NOT_FOUND',
@@ -147,13 +148,14 @@ test('what the first step would refuse is refused before it, and the corrected c
   assert.equal(status, 0, stderr);
 });
 
-test('malformed lines can be left out and are counted', () => {
+test('malformed lines can be left out and are counted; a hold-out that is nowhere is named', () => {
   const data = write('some.jsonl', `${RECORD}\nnot json\n${SECOND}\n`);
   const { status, stderr } = xlembed(
-    ...train(data, '--sampler', 'monolingual', '--skip-malformed', '--overwrite'),
+    ...train(data, '--sampler', 'monolingual', '--skip-malformed', '--overwrite', '--hold-out', 'xx'),
   );
   assert.equal(status, 0, stderr);
   assert.match(stderr, /1 malformed/);
+  assert.match(stderr, /note: nothing is in xx, which is held out: the data has en/);
 });
 
 test('wrong usage: an option of training without what it needs', () => {
@@ -179,6 +181,13 @@ test('wrong usage: exit code 2 and the way to the help', () => {
   const { status, stderr } = xlembed('train', '--steps', 'many');
   assert.equal(status, 2);
   assert.match(stderr, /Expected a whole number/);
+  const search = ['search', '--model', MODEL, '--index', 'index', '--query', 'w9'];
+  const typo = xlembed(...search, '--topk', '3')
+    .stderr.trim()
+    .split('\n');
+  assert.match(typo[0]!, /unknown option '--topk'/);
+  assert.equal(typo.at(-1), '(xlembed search --help shows the options)');
+  assert.ok(typo.length <= 4, typo.join('\n'));
   assert.equal(xlembed('fly').status, 2);
   assert.equal(xlembed('encode', '--model', MODEL).status, 2);
   const help = xlembed('--help');

@@ -43,6 +43,13 @@ test('train with adapters on early layers and the early-layer triplet loss: adap
   await Promise.all([merged.dispose(), base.dispose()]);
 });
 
+test('adapters on modules that the model does not have are refused, with names that it has', () => {
+  const { status, stderr } = train('nowhere', '--lora-rank', '2', '--lora-targets', 'q_proj');
+  assert.equal(status, 1);
+  assert.match(stderr, /INVALID_ARGUMENT: expected LoRA targets among this model's modules \(.*query/);
+  assert.match(stderr, /remedy: .*query, value/);
+});
+
 test('train with the gradient cache, Matryoshka, bfloat16, layer decay and a learnt temperature', async () => {
   const cache = ['--chunk-tokens', '8', '--recompute-activations', '--matryoshka', '24,8'];
   const rates = ['--precision', 'bfloat16', '--layer-decay', '0.9', '--learn-temperature', '100'];
@@ -64,6 +71,10 @@ test('learning rates by layer', () => {
     { prefix: 'encoder.layer.2.', factor: 1 },
   ]);
   assert.ok(learningRateFactors(ENGINE_DEFAULTS, backbone).every(({ factor }) => factor === 1));
+  assert.throws(() => learningRateFactors({ ...ENGINE_DEFAULTS, freezeLayers: 4 }, backbone), {
+    code: 'INVALID_ARGUMENT',
+    message: /the 3 layers of the model for freezeLayers, received 4/,
+  });
 });
 
 test('train from scores, with masked duplicates and gradients of several batches added up', () => {

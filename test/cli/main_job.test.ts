@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
@@ -74,13 +74,21 @@ test('train from scratch, encode, search, evaluate', () => {
   assert.equal(hits[0].text, parallel.find(({ id }) => id === hits[0].id)!.positive.en);
 
   const xquad = ['--task', 'xquad-r', '--data', 'test/evaluation/tasks/fixtures/xquad_r'];
-  const evaluated = xlembed('evaluate', '--model', model, ...xquad, '--output', at('xquad.json'));
+  const evaluated = xlembed('evaluate', '--model', model, ...xquad, '--output', at('results/xquad.json'));
   assert.equal(evaluated.status, 0, evaluated.stderr);
   assert.match(evaluated.stdout, /monolingual +0\.\d{4}/);
-  const stored = json(at('xquad.json'));
+  const stored = json(at('results/xquad.json'));
   assert.equal(stored.grid.length, 9);
   assert.ok(stored.measures.multilingual_map > 0 && stored.measures.language_bias >= 0);
   assert.equal(stored.settings.prompts.query, 'Query: ');
+});
+
+test('the folder of a new model may be given with a slash at its end', () => {
+  const args = ['--data', at('parallel.jsonl'), ...SMALL, '--output', `${at('slash')}/`];
+  const trained = xlembed('train', ...FRESH, ...args);
+  assert.equal(trained.status, 0, trained.stderr);
+  assert.ok(existsSync(join(at('slash'), 'model.safetensors')));
+  assert.ok(!existsSync(`${at('slash')}.partial`));
 });
 
 test('training again gives the same bits; a fine-tuned model keeps its prompts, or has new ones', () => {

