@@ -4,8 +4,6 @@
 #include <sys/mman.h>
 
 #include <cstdint>
-#include <cstdlib>
-#include <cstring>
 #include <memory>
 #include <string>
 #include <vector>
@@ -49,15 +47,12 @@ class Blocks {
   void reserve(int64_t rows, int64_t rows_per_block, int64_t words_per_row) {
     const size_t bytes = round_up(rows_per_block * words_per_row * sizeof(T), kHugePage);
     while (static_cast<int64_t>(owned_.size()) * rows_per_block < rows) {
-      void* memory = std::aligned_alloc(kHugePage, bytes);
-      if (memory == nullptr) {
+      owned_.push_back(map_zeros(bytes));
+      if (!owned_.back()) {
+        owned_.pop_back();
         throw CodedError("OUT_OF_MEMORY", "the index cannot grow to " + std::to_string(rows) + " rows");
       }
-      // A scan touches every page once: large pages spare it the address translation.
-      madvise(memory, bytes, MADV_HUGEPAGE);
-      std::memset(memory, 0, bytes);
-      owned_.emplace_back(static_cast<T*>(memory));
-      addresses_.push_back(static_cast<T*>(memory));
+      addresses_.push_back(owned_.back().get());
     }
   }
   T* const* addresses() const { return addresses_.data(); }
@@ -66,10 +61,28 @@ class Blocks {
   static constexpr size_t kHugePage = size_t{2} << 20;
   static size_t round_up(size_t count, size_t step) { return (count + step - 1) / step * step; }
 
-  struct Free {
-    void operator()(void* memory) const { std::free(memory); }
+  struct Unmap {
+    size_t bytes = 0;
+    void operator()(T* memory) const { munmap(memory, bytes); }
   };
-  std::vector<std::unique_ptr<T, Free>> owned_;
+  using Block = std::unique_ptr<T, Unmap>;
+
+  // A page is there from its first touch on: a small index takes little of its block. A scan touches every
+  // page once, and large pages spare it the address translation.
+  static Block map_zeros(size_t bytes) {
+    void* memory =
+        mmap(nullptr, bytes + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) return {};
+    char* const mapped = static_cast<char*>(memory);
+    const size_t before =
+        round_up(reinterpret_cast<uintptr_t>(mapped), kHugePage) - reinterpret_cast<uintptr_t>(mapped);
+    if (before > 0) munmap(mapped, before);
+    if (before < kHugePage) munmap(mapped + before + bytes, kHugePage - before);
+    madvise(mapped + before, bytes, MADV_HUGEPAGE);
+    return Block(reinterpret_cast<T*>(mapped + before), Unmap{bytes});
+  }
+
+  std::vector<Block> owned_;
   std::vector<T*> addresses_;
 };
 
