@@ -59,6 +59,7 @@ std::vector<Implementation> benchmark_case(const BenchmarkOptions& options) {
       {"normalize_backward", normalize_case},
       {"quantize_int8", quantize_case},
       {"quantize_binary", quantize_case},
+      {"attention_training", attention_case},
       {"info_nce", info_nce_case},
       {"top_k", top_k_case},
       {"top_k_binary", top_k_binary_case},

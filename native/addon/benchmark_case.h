@@ -49,6 +49,8 @@ std::vector<Implementation> matmul_case(const BenchmarkOptions& options);     //
 std::vector<Implementation> pool_case(const BenchmarkOptions& options);
 std::vector<Implementation> normalize_case(const BenchmarkOptions& options);
 std::vector<Implementation> quantize_case(const BenchmarkOptions& options);  // rows, dimensions
+std::vector<Implementation> attention_case(
+    const BenchmarkOptions& options);  // sequences, tokens, heads, width
 std::vector<Implementation> info_nce_case(const BenchmarkOptions& options);  // pairs, dimensions
 std::vector<Implementation> top_k_case(const BenchmarkOptions& options);     // rows, dimensions, queries, k
 std::vector<Implementation> top_k_binary_case(const BenchmarkOptions& options);  // likewise

@@ -1,5 +1,5 @@
 // Ops that pass over rows once: pooling, normalising, quantising.
-#include "addon/benchmark_case.h"
+#include "addon/benchmark_packed.h"
 #include "core/launch.h"
 #include "core/normalize.h"
 #include "core/pool.h"
@@ -19,42 +19,6 @@ template <typename Op>
 std::function<Work()> over(const Sets& sets, Op op) {
   return
       [sets, op] { return [sets, op](int64_t set) -> std::vector<at::Tensor> { return {op(sets[set])}; }; };
-}
-
-// (B + 1) int32: lengths 1 .. 2 * mean - 1, evenly drawn.
-at::Tensor draw_cumulative(int64_t sequences, int64_t mean, int64_t seed) {
-  const at::Tensor lengths = ((random_values({sequences}, seed) + 1) * (mean - 0.5)).floor() + 1;
-  return at::cat({at::zeros({1}), lengths}).cumsum(0, at::kLong).to(at::kInt);
-}
-
-// What libtorch reads in place of packed tokens: for each token its sequence, and its row among padded ones.
-struct Places {
-  at::Tensor counts;    // (B, 1) of the tokens' dtype
-  at::Tensor sequence;  // (T) int64
-  at::Tensor padded;    // (T) int64
-  at::Tensor starts;    // (B) int64
-  at::Tensor lengths;   // (B) int64
-  int64_t longest;
-};
-
-Places places_of(const at::Tensor& cumulative, const at::TensorOptions& type) {
-  const at::Tensor bounds = cumulative.to(at::kLong);
-  const at::Tensor starts = bounds.slice(0, 0, -1), lengths = bounds.diff();
-  const at::Tensor sequence = at::repeat_interleave(lengths);
-  const auto longest = lengths.max().item<int64_t>();
-  const at::Tensor inside = at::arange(sequence.size(0)) - starts.index_select(0, sequence);
-  const at::Device device = type.device();
-  return {lengths.unsqueeze(1).to(type),
-          sequence.to(device),
-          (sequence * longest + inside).to(device),
-          starts.to(device),
-          lengths.to(device),
-          longest};
-}
-
-// The gradient that comes from behind a result.
-at::Tensor upstream_of(const at::Tensor& result) {
-  return random_values(result.sizes(), 7, result.device()).to(result.scalar_type());
 }
 
 // The gradient of op's result, for one upstream gradient, over sets of inputs whose graphs are kept.
@@ -139,13 +103,6 @@ std::function<Work()> pool_gradient_into(const Sets& sets, const at::Tensor& cum
       return {out};
     };
   };
-}
-
-// Sequences one after another, filled up with zeros, as libtorch's users hold them; differentiable.
-at::Tensor pad(const at::Tensor& tokens, const Places& places) {
-  const int64_t sequences = places.counts.size(0), dimensions = tokens.size(1);
-  const at::Tensor rows = at::zeros({sequences * places.longest, dimensions}, tokens.options());
-  return rows.index_copy(0, places.padded, tokens).view({sequences, places.longest, dimensions});
 }
 
 // Pooling as sentence-transformers does it, over padded sequences and a mask.

@@ -51,6 +51,14 @@ const poolOps = (sequences: number[], dimensions: number): KernelCase[] => {
   ];
 };
 
+/** Of short and of long texts. */
+const attentionOps = (dtype: Dtype, texts: number, heads: number, width: number): KernelCase[] =>
+  each(
+    'attention_training',
+    dtype,
+    [32, 256].map((tokens) => ({ sequences: (texts * 32) / tokens, tokens, heads, width })),
+  );
+
 const quickPlan = (): Plan => ({
   bounds: bounds(2 ** 26, 1024, 256),
   cases: [
@@ -74,6 +82,7 @@ const cpuPlan = (): Plan => ({
   cases: [
     ...poolOps([16, 64, 256], 768),
     ...rowOps([1024, 8192, 65_536], 768),
+    ...attentionOps('float32', 128, 12, 32),
     ...each(
       'info_nce',
       'float32',
@@ -128,6 +137,7 @@ const gpuPlan = (): Plan => ({
     ]),
     ...poolOps([256, 1024], 1024),
     ...rowOps([16_384, 131_072], 1024),
+    ...attentionOps('bfloat16', 2048, 12, 64),
     ...each(
       'top_k_binary',
       'float32',
@@ -167,7 +177,7 @@ export const opNames = [...new Set(cpuPlan().cases.map(({ op }) => op))];
 /** Only what reads its inputs once is timed on several of them. */
 export function inputSets({ op, dtype, shape }: KernelCase, rotatedBytes: number): number {
   const rows = shape.rows ?? (shape.sequences ?? 0) * (shape.tokens ?? 0);
-  if (['top_k', 'top_k_binary', 'info_nce'].includes(op) || rows === 0) return 1;
+  if (['top_k', 'top_k_binary', 'info_nce', 'attention_training'].includes(op) || rows === 0) return 1;
   const bytes = rows * (shape.dimensions ?? 1) * (dtype === 'float32' ? 4 : 2);
   return Math.min(64, Math.ceil(rotatedBytes / bytes));
 }
