@@ -8,6 +8,7 @@
 
 #include "kernels/aligned_vector.h"
 #include "kernels/lanes.h"
+#include "kernels/transpose.h"
 #include "kernels/vector_exp.h"
 
 namespace xlembed::kernels {
@@ -145,15 +146,27 @@ class Workspace {
 
   // (L, width_), zero beyond the width
   void copy_rows(const float* rows, int64_t stride, AlignedVector<float>& to) const {
-    to.assign(length_ * width_, 0.0f);
-    for (int64_t i = 0; i < length_; ++i) std::copy_n(rows + i * stride, head_width_, &to[i * width_]);
+    to.resize(length_ * width_);
+    for (int64_t i = 0; i < length_; ++i) {
+      std::copy_n(rows + i * stride, head_width_, &to[i * width_]);
+      std::fill(&to[i * width_] + head_width_, &to[i * width_] + width_, 0.0f);
+    }
   }
 
-  // (d, columns_), zero beyond the length
+  // (d, columns_); beyond the length stands the last token's again, whose weights there will be 0
   void copy_columns(const float* rows, int64_t stride, AlignedVector<float>& to) const {
-    to.assign(head_width_ * columns_, 0.0f);
-    for (int64_t i = 0; i < length_; ++i) {
-      for (int64_t d = 0; d < head_width_; ++d) to[d * columns_ + i] = rows[i * stride + d];
+    to.resize(head_width_ * columns_);
+    const int64_t squares = head_width_ / kLanes * kLanes;
+    for (int64_t i = 0; i < columns_; i += kLanes) {
+      const void* lanes[kLanes];
+      for (int64_t lane = 0; lane < kLanes; ++lane)
+        lanes[lane] = rows + std::min(i + lane, length_ - 1) * stride;
+      for (int64_t d = 0; d < squares; d += kLanes)
+        transpose_square(lanes, d, reinterpret_cast<uint32_t*>(&to[d * columns_ + i]), columns_);
+      for (int64_t lane = 0; lane < kLanes; ++lane) {
+        for (int64_t d = squares; d < head_width_; ++d)
+          to[d * columns_ + i + lane] = static_cast<const float*>(lanes[lane])[d];
+      }
     }
   }
 
