@@ -10,8 +10,8 @@ import { acquireLock } from './setup/lock.mjs';
 import { installModules } from './setup/modules.mjs';
 import {
   createSetup,
+  interrupt,
   isCheckout,
-  killRunning,
   readJson,
   root,
   SetupError,
@@ -82,9 +82,13 @@ for (const [signal, number] of [
   ['SIGTERM', 15],
 ]) {
   process.on(signal, () => {
-    killRunning();
-    if (signalled) process.exit(128 + number);
+    const again = signalled;
     signalled = number;
+    // With no tool to end there is nothing to wait for.
+    if (interrupt() && !again) return;
+    release?.();
+    report(undefined, setup);
+    process.exit(128 + number);
   });
 }
 try {

@@ -78,7 +78,9 @@ async function compile(setup, target) {
     if (/^\[/.test(line)) setup.progress(line);
     if (/: warning: /.test(line)) warnings += 1;
   };
-  await setup.run('cmake', ['--build', build, '--parallel', String(jobs()), '--target', target], {
+  // Not `cmake --build`: on a signal it waits for the whole build.
+  const tool = existsSync(join(build, 'build.ninja')) ? 'ninja' : 'make';
+  await setup.run(tool, ['-C', build, '-j', String(jobs()), target], {
     what: `compiling ${target}`,
     remedy: `look at the messages above (all of them: ${setup.logPath})`,
     onLine,

@@ -85,10 +85,18 @@ export function capture(command, args, options = {}) {
 }
 
 const running = new Set();
+let interrupted = false;
 
-/** Ends the tools that run now; for when the set-up itself is interrupted. */
-export function killRunning() {
+/** Ends the tools that run now, and with them the set-up; false where none was running. */
+export function interrupt() {
+  interrupted = true;
   for (const child of running) child.kill('SIGTERM');
+  return running.size > 0;
+}
+
+/** A step that can do without a tool's success must not go on after an interrupt. */
+function stopIfInterrupted() {
+  if (interrupted) throw new SetupError('interrupted', 'run it again');
 }
 
 /**
@@ -129,6 +137,7 @@ export function createSetup(options = {}) {
     progressShownAt = Date.now();
     if (tty) progress(name);
     const [result, detail] = await body();
+    stopIfInterrupted();
     const seconds = ((performance.now() - start) / 1000).toFixed(1);
     say(`${name.padEnd(17)} ${detail.padEnd(60)} ${seconds.padStart(6)} s`);
     return result;
@@ -137,6 +146,7 @@ export function createSetup(options = {}) {
   /** Runs a tool to its end, or throws a SetupError with the end of its output. */
   const run = (command, args, { what, remedy, env = process.env, cwd = root, onLine } = {}) =>
     new Promise((resolvePromise, reject) => {
+      stopIfInterrupted();
       openLog();
       writeSync(log, `\n$ ${[command, ...args].join(' ')}\n`);
       const tail = [];
