@@ -1,0 +1,57 @@
+import assert from 'node:assert/strict';
+import { chmodSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { load, silentSetup, temporaryFolder } from './load.js';
+
+const { findToolchain, which } = await load('scripts/setup/toolchain.mjs');
+
+/** A PATH that holds these programs alone, each of which prints a text. */
+function programs(context: TestContext, texts: Record<string, string>): void {
+  const folder = temporaryFolder(context);
+  symlinkSync(which('sh'), join(folder, 'sh'));
+  for (const [name, text] of Object.entries(texts)) {
+    writeFileSync(join(folder, name), `#!/bin/sh\necho '${text}'\n`);
+    chmodSync(join(folder, name), 0o755);
+  }
+  const before = { ...process.env };
+  context.after(() => {
+    process.env = before;
+  });
+  process.env = { PATH: folder };
+}
+
+/** Fails where the set-up would install something. */
+const setup = {
+  ...silentSetup(),
+  run: (command: string, args: string[]) => assert.fail(`${command} ${args.join(' ')}`),
+};
+
+const tools = { 'g++': '12.2.0', cmake: 'cmake version 3.25.1', make: '' };
+
+test('compiler, cmake and make are found', async (context) => {
+  programs(context, tools);
+  const [found] = await findToolchain(setup);
+  assert.deepEqual(
+    [found.compiler.version, found.cmake.version, found.generator],
+    ['12.2.0', '3.25.1', 'Unix Makefiles'],
+  );
+});
+
+test('a cmake that is too old is not called missing: installing one would not help', async (context) => {
+  programs(context, { ...tools, cmake: 'cmake version 3.16.3' });
+  await assert.rejects(findToolchain(setup), { message: 'cmake is older than 3.22', remedy: /on the PATH/ });
+});
+
+test('a g++ that is too old needs another and CXX', async (context) => {
+  programs(context, { ...tools, 'g++': '9.4.0' });
+  await assert.rejects(findToolchain(setup), { message: 'g++ is older than 11', remedy: /set CXX/ });
+});
+
+test('a CXX that is no g++ is named', async (context) => {
+  programs(context, tools);
+  for (const name of ['clang++', 'ccache g++', '/absent/g++']) {
+    process.env.CXX = name;
+    await assert.rejects(findToolchain(setup), { message: new RegExp(`^CXX=${name.replaceAll('+', '.')} is`) });
+  }
+});
