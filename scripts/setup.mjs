@@ -9,6 +9,7 @@ import { locateLibtorch } from './setup/libtorch.mjs';
 import { acquireLock } from './setup/lock.mjs';
 import { installModules } from './setup/modules.mjs';
 import {
+  checkMachine,
   createSetup,
   interrupt,
   isCheckout,
@@ -96,9 +97,7 @@ try {
   if (options.help) {
     console.log(usage);
   } else {
-    if (Number.parseInt(process.versions.node, 10) < 20) {
-      throw new SetupError(`Node ${process.version} is too old`, 'install Node 20 or newer');
-    }
+    checkMachine();
     setup = createSetup(options);
     release = await acquireLock(join(root, '.build', 'setup.lock'), setup);
     await runSteps(setup);

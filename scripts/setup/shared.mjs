@@ -32,6 +32,24 @@ export class SetupError extends Error {
   }
 }
 
+/** What package.json's engines say; cmake-js and npm run on no other. */
+export function isSupportedNode(version) {
+  const [major, minor] = version.split('.').map(Number);
+  if (major === 20) return minor >= 17;
+  return major > 22 || (major === 22 && minor >= 9);
+}
+
+/** What would otherwise be passed over without a word, or fail minutes later with another message. */
+export function checkMachine(version = process.versions.node, env = process.env) {
+  if (!isSupportedNode(version)) {
+    throw new SetupError(`Node ${version} cannot be used`, 'install Node 20 from 20.17 on, or 22.9 or newer');
+  }
+  for (const name of ['XLEMBED_CUDA', 'XLEMBED_FAISS']) {
+    if (env[name] && !['AUTO', 'ON', 'OFF'].includes(env[name]))
+      throw new SetupError(`${name}=${env[name]} is not known`, 'set it to AUTO, ON or OFF, or unset it');
+  }
+}
+
 /** Folder for what is fetched once and serves every checkout. */
 export function cacheFolder(env = process.env) {
   if (env.XLEMBED_CACHE) return resolve(env.XLEMBED_CACHE);

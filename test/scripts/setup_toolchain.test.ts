@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { load, silentSetup, temporaryFolder } from './load.js';
 
+const { checkMachine } = await load('scripts/setup/shared.mjs');
 const { findToolchain, which } = await load('scripts/setup/toolchain.mjs');
 
 /** A PATH that holds these programs alone, each of which prints a text. */
@@ -54,4 +55,19 @@ test('a CXX that is no g++ is named', async (context) => {
     process.env.CXX = name;
     await assert.rejects(findToolchain(setup), { message: new RegExp(`^CXX=${name.replaceAll('+', '.')} is`) });
   }
+});
+
+test('the Nodes that run are those of package.json', () => {
+  for (const version of ['20.17.0', '20.20.2', '22.9.0', '22.12.1', '24.0.0']) checkMachine(version, {});
+  for (const version of ['18.20.0', '20.16.0', '21.7.3', '22.8.0'])
+    assert.throws(() => checkMachine(version, {}), /cannot be used/, version);
+});
+
+test('a setting that CMake would pass over is refused', () => {
+  for (const value of ['', 'AUTO', 'ON', 'OFF']) checkMachine(undefined, { XLEMBED_CUDA: value });
+  for (const name of ['XLEMBED_CUDA', 'XLEMBED_FAISS'])
+    assert.throws(() => checkMachine(undefined, { [name]: 'off' }), {
+      message: `${name}=off is not known`,
+      remedy: 'set it to AUTO, ON or OFF, or unset it',
+    });
 });
