@@ -53,7 +53,9 @@ test('a CXX that is no g++ is named', async (context) => {
   programs(context, tools);
   for (const name of ['clang++', 'ccache g++', '/absent/g++']) {
     process.env.CXX = name;
-    await assert.rejects(findToolchain(setup), { message: new RegExp(`^CXX=${name.replaceAll('+', '.')} is`) });
+    await assert.rejects(findToolchain(setup), {
+      message: new RegExp(`^CXX=${name.replaceAll('+', '.')} is`),
+    });
   }
 });
 
