@@ -14,6 +14,7 @@ import {
   interrupt,
   isCheckout,
   readJson,
+  remedyOf,
   root,
   SetupError,
   statePath,
@@ -68,11 +69,9 @@ function report(error, setup) {
     console.error('\nset-up interrupted; run it again: it goes on where it stopped');
     return;
   }
-  const known = error instanceof SetupError;
-  if (known && error.output && !setup?.options.verbose) console.error(error.output);
+  if (error instanceof SetupError && error.output && !setup?.options.verbose) console.error(error.output);
   console.error(`\nset-up stopped: ${error.message}`);
-  const remedy = known ? error.remedy : error.code === 'EACCES' ? `make ${error.path} writable` : '';
-  console.error(`what to do: ${remedy || 'run: npm run setup -- --force --verbose'}`);
+  console.error(`what to do: ${remedyOf(error)}`);
 }
 
 let setup;

@@ -102,7 +102,7 @@ function checkThatItLoads() {
   if (capture(process.execPath, ['-e', program]) !== undefined) return;
   throw new SetupError(
     'the addon was built but does not load',
-    `run: node -e '${program}' and look at the message; then: npm run setup -- --force`,
+    `run: node -e '${program}' and look at the message; then: node ${join(root, 'scripts', 'setup.mjs')} --force`,
   );
 }
 

@@ -52,8 +52,34 @@ export function checkMachine(version = process.versions.node, env = process.env)
 
 /** Folder for what is fetched once and serves every checkout. */
 export function cacheFolder(env = process.env) {
-  if (env.XLEMBED_CACHE) return resolve(env.XLEMBED_CACHE);
-  return join(env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'xlembed');
+  return resolve(env.XLEMBED_CACHE || join(env.XDG_CACHE_HOME || join(homeFolder(), '.cache'), 'xlembed'));
+}
+
+function homeFolder() {
+  try {
+    if (homedir()) return homedir();
+  } catch {
+    // A user that the system does not know.
+  }
+  throw new SetupError('this user has no home folder for the cache', 'set XLEMBED_CACHE to a folder');
+}
+
+function touchesCache(path) {
+  try {
+    return path.startsWith(cacheFolder()) || cacheFolder().startsWith(path);
+  } catch {
+    return false;
+  }
+}
+
+/** What to do about any error that stopped the set-up. */
+export function remedyOf(error) {
+  if (error instanceof SetupError && error.remedy) return error.remedy;
+  if (error.code === 'ENOSPC') return 'free disk space';
+  if (error.path && touchesCache(error.path))
+    return `make ${error.path} a folder that you can write to, or set XLEMBED_CACHE to one`;
+  if (error.code === 'EACCES' || error.code === 'EROFS') return `make ${error.path} writable`;
+  return `run: ${isCheckout ? 'npm run setup --' : 'npx xlembed setup'} --force --verbose`;
 }
 
 export function readJson(path) {

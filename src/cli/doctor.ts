@@ -1,10 +1,10 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, lstatSync, readdirSync, readFileSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { XlembedError } from '../errors.js';
 import { loadNative, type NativeInfo } from '../native.js';
+import { cacheFolder } from './cache_folder.js';
 import { createConsole } from './console.js';
 
 /** One thing that the machine has or lacks. */
@@ -163,13 +163,21 @@ function findFaiss(version: string, { faiss }: SetupState): Finding {
 }
 
 function findCache(): Finding {
-  const base = process.env.XDG_CACHE_HOME || join(homedir(), '.cache');
-  const folder = process.env.XLEMBED_CACHE ? resolve(process.env.XLEMBED_CACHE) : join(base, 'xlembed');
-  if (!existsSync(folder)) return ok('cache', `${folder}: empty`);
-  const bytes = readdirSync(folder, { recursive: true, encoding: 'utf8' })
+  try {
+    const folder = cacheFolder();
+    return ok(
+      'cache',
+      `${folder}: ${existsSync(folder) ? `${(sizeOf(folder) / 1e6).toFixed(0)} MB` : 'empty'}`,
+    );
+  } catch (error) {
+    return missing('cache', (error as Error).message, 'set XLEMBED_CACHE to a folder that you can write to');
+  }
+}
+
+function sizeOf(folder: string): number {
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
     .map((name) => lstatSync(join(folder, name), { throwIfNoEntry: false }))
     .reduce((sum, entry) => sum + (entry?.isFile() ? entry.size : 0), 0);
-  return ok('cache', `${folder}: ${(bytes / 1e6).toFixed(0)} MB`);
 }
 
 function show(findings: Finding[]): string {

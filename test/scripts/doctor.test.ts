@@ -76,3 +76,11 @@ test('a tool that is there but too old is named with its version', (context) => 
   assert.equal(findingOf('cmake'), 'missing: 3.16.3 is older than 3.22');
   assert.equal(findingOf('make'), 'missing: neither ninja nor make');
 });
+
+test('a cache that cannot be read is named, and the rest is still said', () => {
+  const { status, report } = runDoctor(process.cwd(), { ...process.env, XLEMBED_CACHE: '/dev/null' });
+  assert.equal(status, 0);
+  const cache = report.findings.find(({ name }) => name === 'cache');
+  assert.match(`${cache?.status}: ${cache?.value}`, /^missing: ENOTDIR/);
+  assert.match(cache?.remedy ?? '', /XLEMBED_CACHE/);
+});

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { chmodSync, symlinkSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { pathToFileURL } from 'node:url';
 import { load, silentSetup, temporaryFolder } from './load.js';
 
-const { checkMachine } = await load('scripts/setup/shared.mjs');
+const { cacheFolder, checkMachine, remedyOf, SetupError } = await load('scripts/setup/shared.mjs');
 const { findToolchain, which } = await load('scripts/setup/toolchain.mjs');
 
 /** A PATH that holds these programs alone, each of which prints a text. */
@@ -72,4 +74,26 @@ test('a setting that CMake would pass over is refused', () => {
       message: `${name}=off is not known`,
       remedy: 'set it to AUTO, ON or OFF, or unset it',
     });
+});
+
+test('the cache is an absolute folder, and where there is no home the remedy is said', () => {
+  assert.equal(cacheFolder({ XLEMBED_CACHE: '', XDG_CACHE_HOME: 'here' }), resolve('here/xlembed'));
+  const program = `
+    import { cacheFolder } from '${pathToFileURL('scripts/setup/shared.mjs').href}';
+    try { console.log(cacheFolder({})); } catch (error) { console.log(error.remedy); }`;
+  const { stdout } = spawnSync(process.execPath, ['--input-type=module', '-e', program], {
+    encoding: 'utf8',
+    env: { HOME: '' },
+  });
+  assert.equal(stdout, 'set XLEMBED_CACHE to a folder\n');
+});
+
+test('errors of the file system have their remedy', () => {
+  const remedy = (code: string, path?: string) => remedyOf(Object.assign(new Error(code), { code, path }));
+  assert.match(remedy('EACCES', cacheFolder()), /or set XLEMBED_CACHE to one/);
+  assert.match(remedy('EROFS', join(cacheFolder(), 'libtorch')), /or set XLEMBED_CACHE to one/);
+  assert.equal(remedy('EROFS', '/elsewhere/.build'), 'make /elsewhere/.build writable');
+  assert.equal(remedy('ENOSPC', '/elsewhere/.build'), 'free disk space');
+  assert.match(remedy('EPIPE'), /--force --verbose$/);
+  assert.equal(remedyOf(new SetupError('a tool is missing', 'install it')), 'install it');
 });
