@@ -88,13 +88,22 @@ async function compile(setup, target) {
   if (warnings > 0) setup.say(`  ${warnings} compiler warnings: ${setup.logPath}`);
 }
 
+/** CMake tries nvcc, and with XLEMBED_CUDA=AUTO goes on without one that does not work. */
+function isNvccRefused() {
+  const cache = join(build, 'CMakeCache.txt');
+  return existsSync(cache) && /^CMAKE_CUDA_COMPILER:\w+=NOTFOUND$/m.test(readFileSync(cache, 'utf8'));
+}
+
 /** Whether the CUDA sources were compiled, and if not, why not. */
-function cudaOf(tools, libtorch) {
+export function cudaOf(tools, libtorch) {
   if (process.env.XLEMBED_CUDA === 'OFF') return { compiled: false, reason: 'XLEMBED_CUDA=OFF' };
   if (!libtorch.cuda) return { compiled: false, reason: 'the libtorch found is a CPU build' };
   if (!tools.nvcc) return { compiled: false, reason: 'nvcc was not found' };
+  if (isNvccRefused()) return { compiled: false, reason: `CMake cannot compile with ${tools.nvcc}` };
   return { compiled: true, reason: '' };
 }
+
+const describe = (cuda) => (cuda.compiled ? 'with CUDA' : `CPU only: ${cuda.reason}`);
 
 /** Loads the addon in a process of its own, so that a crash is a message and not the end of the set-up. */
 function checkThatItLoads() {
@@ -116,11 +125,9 @@ export async function buildAddon(setup, tools, libtorch, faiss) {
   const options = [`FAISS ${faiss.use} ${process.env.FAISS_ROOT ?? ''}`];
   const sources = fingerprint(options, sourceFiles('kernels', 'core', 'addon'));
   const sameEnvironment = before?.hashes?.environment === environment && !setup.options.force;
-  const cuda = cudaOf(tools, libtorch);
-  const detail = cuda.compiled ? 'with CUDA' : `CPU only: ${cuda.reason}`;
   if (sameEnvironment && before.hashes.addon === sources && existsSync(addonPath)) {
     writeJson(statePath, { ...before, faiss });
-    return [undefined, `up to date (${detail})`];
+    return [undefined, `up to date (${describe(cudaOf(tools, libtorch))})`];
   }
   if (!sameEnvironment) rmSync(build, { recursive: true, force: true });
   const state = {
@@ -129,7 +136,7 @@ export async function buildAddon(setup, tools, libtorch, faiss) {
     cmake: tools.cmake,
     nvcc: tools.nvcc ?? null,
     libtorch,
-    cuda,
+    cuda: cudaOf(tools, libtorch),
     faiss,
     hashes: { environment, addon: '', tests: sameEnvironment ? (before.hashes.tests ?? '') : '' },
   };
@@ -137,11 +144,12 @@ export async function buildAddon(setup, tools, libtorch, faiss) {
   writeJson(statePath, state);
   if (!sameEnvironment) setup.say(`  compiling the addon with ${jobs()} job(s): some minutes, once`);
   await configure(setup, tools, libtorch, faiss);
+  state.cuda = cudaOf(tools, libtorch);
   await compile(setup, 'xlembed');
   checkThatItLoads();
   state.hashes.addon = sources;
   writeJson(statePath, state);
-  return [undefined, `built (${detail})`];
+  return [undefined, `built (${describe(state.cuda)})`];
 }
 
 /** The native tests, in the same build folder. */

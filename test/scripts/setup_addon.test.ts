@@ -1,0 +1,18 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { copyOfScripts, load } from './load.js';
+
+test('an nvcc that CMake refused is not taken for CUDA', async (context) => {
+  const root = copyOfScripts(context);
+  const { cudaOf } = await load(join(root, 'scripts/setup/addon.mjs'));
+  const judge = () => cudaOf({ nvcc: '/opt/nvcc' }, { cuda: true });
+  assert.deepEqual(judge(), { compiled: true, reason: '' });
+  mkdirSync(join(root, 'build'));
+  const cache = join(root, 'build', 'CMakeCache.txt');
+  writeFileSync(cache, 'CMAKE_CUDA_COMPILER:FILEPATH=/opt/nvcc\n');
+  assert.equal(judge().compiled, true);
+  writeFileSync(cache, '//CUDA compiler\nCMAKE_CUDA_COMPILER:FILEPATH=NOTFOUND\n');
+  assert.deepEqual(judge(), { compiled: false, reason: 'CMake cannot compile with /opt/nvcc' });
+});
