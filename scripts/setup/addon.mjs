@@ -1,7 +1,7 @@
 // Step 6: the addon, built by cmake-js; skipped while nothing that goes into it has changed.
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { availableParallelism, freemem } from 'node:os';
+import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import {
   capture,
@@ -53,7 +53,9 @@ const sourceFiles = (...folders) => [
   ...folders.flatMap((folder) => listFiles(join(root, 'native', folder))),
 ];
 
-const jobs = () => Math.max(1, Math.min(availableParallelism(), Math.floor(freemem() / bytesPerJob)));
+/** Of a container with a memory limit what the limit leaves, not what its host has. */
+export const jobs = () =>
+  Math.max(1, Math.min(availableParallelism(), Math.floor(process.availableMemory() / bytesPerJob)));
 
 async function configure(setup, tools, libtorch, faiss) {
   const cli = join(dirname(require.resolve('cmake-js/package.json')), 'bin', 'cmake-js');
