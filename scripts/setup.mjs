@@ -32,7 +32,7 @@ const usage = `usage: node scripts/setup.mjs [options]
 
 environment
   LIBTORCH       a folder with libtorch's include/ and lib/ (default: Python's torch, the cache, or fetched with pip)
-  XLEMBED_CACHE  where fetched things are kept (default: ~/.cache/xlembed)
+  XLEMBED_CACHE  where fetched things are kept (default: xlembed in XDG_CACHE_HOME or ~/.cache)
   XLEMBED_CUDA   AUTO (default), ON or OFF
   XLEMBED_FAISS  AUTO (default), ON or OFF
   FAISS_ROOT     where FAISS lies, beside the system's folders
