@@ -14,7 +14,11 @@
         "NODE_ADDON_API_CPP_EXCEPTIONS_ALL",
         "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS",
       ],
-      "include_dirs": ["native", "<!@(node -p \"require('node-addon-api').include_dir\")"],
+      "include_dirs": [
+        "native",
+        "<!@(node -p \"require('node-addon-api').include_dir\")",
+        "<!@(test -e <(libtorch)/include/gloo/context.h || echo native/core/gloo_declarations)",
+      ],
       "cflags!": ["-fno-exceptions"],
       "cflags_cc!": ["-fno-exceptions", "-fno-rtti", "-std=gnu++17", "-std=gnu++20"],
       "cflags_cc": [

@@ -9,10 +9,12 @@ import { locateLibtorch } from './setup/libtorch.mjs';
 import { acquireLock } from './setup/lock.mjs';
 import { installModules } from './setup/modules.mjs';
 import {
+  checkMachine,
   createSetup,
+  interrupt,
   isCheckout,
-  killRunning,
   readJson,
+  remedyOf,
   root,
   SetupError,
   statePath,
@@ -30,7 +32,7 @@ const usage = `usage: node scripts/setup.mjs [options]
 
 environment
   LIBTORCH       a folder with libtorch's include/ and lib/ (default: Python's torch, the cache, or fetched with pip)
-  XLEMBED_CACHE  where fetched things are kept (default: ~/.cache/xlembed)
+  XLEMBED_CACHE  where fetched things are kept (default: xlembed in XDG_CACHE_HOME or ~/.cache)
   XLEMBED_CUDA   AUTO (default), ON or OFF
   XLEMBED_FAISS  AUTO (default), ON or OFF
   FAISS_ROOT     where FAISS lies, beside the system's folders
@@ -67,11 +69,9 @@ function report(error, setup) {
     console.error('\nset-up interrupted; run it again: it goes on where it stopped');
     return;
   }
-  const known = error instanceof SetupError;
-  if (known && error.output && !setup?.options.verbose) console.error(error.output);
+  if (error instanceof SetupError && error.output && !setup?.options.verbose) console.error(error.output);
   console.error(`\nset-up stopped: ${error.message}`);
-  const remedy = known ? error.remedy : error.code === 'EACCES' ? `make ${error.path} writable` : '';
-  console.error(`what to do: ${remedy || 'run: npm run setup -- --force --verbose'}`);
+  console.error(`what to do: ${remedyOf(error)}`);
 }
 
 let setup;
@@ -82,9 +82,13 @@ for (const [signal, number] of [
   ['SIGTERM', 15],
 ]) {
   process.on(signal, () => {
-    killRunning();
-    if (signalled) process.exit(128 + number);
+    const again = signalled;
     signalled = number;
+    // With no tool to end there is nothing to wait for.
+    if (interrupt() && !again) return;
+    release?.();
+    report(undefined, setup);
+    process.exit(128 + number);
   });
 }
 try {
@@ -92,9 +96,7 @@ try {
   if (options.help) {
     console.log(usage);
   } else {
-    if (Number.parseInt(process.versions.node, 10) < 20) {
-      throw new SetupError(`Node ${process.version} is too old`, 'install Node 20 or newer');
-    }
+    checkMachine();
     setup = createSetup(options);
     release = await acquireLock(join(root, '.build', 'setup.lock'), setup);
     await runSteps(setup);

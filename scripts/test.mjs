@@ -48,7 +48,9 @@ function runNative(name) {
     fail('no native tests are built; run: npm run setup -- --tests');
   const only = name ? ['-R', name.replace(/[^\w-]/g, '.')] : [];
   const listed = spawnSync('ctest', ['--test-dir', build, '-N', ...only], { encoding: 'utf8' });
-  const found = Number(/Total Tests: (\d+)/.exec(listed.stdout ?? '')?.[1] ?? 0);
+  const total = /Total Tests: (\d+)/.exec(listed.stdout ?? '')?.[1];
+  if (!total) fail(`ctest does not list the native tests: ${listed.error?.message ?? listed.stderr}`);
+  const found = Number(total);
   if (found === 0) return { found, ok: true };
   const options = ['--test-dir', build, '--parallel', String(atOnce), '--output-on-failure', ...only];
   const result = spawnSync('ctest', options, { stdio: 'inherit' });

@@ -1,7 +1,7 @@
 // Step 6: the addon, built by cmake-js; skipped while nothing that goes into it has changed.
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { availableParallelism, freemem } from 'node:os';
+import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import {
   capture,
@@ -53,7 +53,9 @@ const sourceFiles = (...folders) => [
   ...folders.flatMap((folder) => listFiles(join(root, 'native', folder))),
 ];
 
-const jobs = () => Math.max(1, Math.min(availableParallelism(), Math.floor(freemem() / bytesPerJob)));
+/** Of a container with a memory limit what the limit leaves, not what its host has. */
+export const jobs = () =>
+  Math.max(1, Math.min(availableParallelism(), Math.floor(process.availableMemory() / bytesPerJob)));
 
 async function configure(setup, tools, libtorch, faiss) {
   const cli = join(dirname(require.resolve('cmake-js/package.json')), 'bin', 'cmake-js');
@@ -78,7 +80,9 @@ async function compile(setup, target) {
     if (/^\[/.test(line)) setup.progress(line);
     if (/: warning: /.test(line)) warnings += 1;
   };
-  await setup.run('cmake', ['--build', build, '--parallel', String(jobs()), '--target', target], {
+  // Not `cmake --build`: on a signal it waits for the whole build.
+  const tool = existsSync(join(build, 'build.ninja')) ? 'ninja' : 'make';
+  await setup.run(tool, ['-C', build, '-j', String(jobs()), target], {
     what: `compiling ${target}`,
     remedy: `look at the messages above (all of them: ${setup.logPath})`,
     onLine,
@@ -86,13 +90,22 @@ async function compile(setup, target) {
   if (warnings > 0) setup.say(`  ${warnings} compiler warnings: ${setup.logPath}`);
 }
 
+/** CMake tries nvcc, and with XLEMBED_CUDA=AUTO goes on without one that does not work. */
+function isNvccRefused() {
+  const cache = join(build, 'CMakeCache.txt');
+  return existsSync(cache) && /^CMAKE_CUDA_COMPILER:\w+=NOTFOUND$/m.test(readFileSync(cache, 'utf8'));
+}
+
 /** Whether the CUDA sources were compiled, and if not, why not. */
-function cudaOf(tools, libtorch) {
+export function cudaOf(tools, libtorch) {
   if (process.env.XLEMBED_CUDA === 'OFF') return { compiled: false, reason: 'XLEMBED_CUDA=OFF' };
   if (!libtorch.cuda) return { compiled: false, reason: 'the libtorch found is a CPU build' };
   if (!tools.nvcc) return { compiled: false, reason: 'nvcc was not found' };
+  if (isNvccRefused()) return { compiled: false, reason: `CMake cannot compile with ${tools.nvcc}` };
   return { compiled: true, reason: '' };
 }
+
+const describe = (cuda) => (cuda.compiled ? 'with CUDA' : `CPU only: ${cuda.reason}`);
 
 /** Loads the addon in a process of its own, so that a crash is a message and not the end of the set-up. */
 function checkThatItLoads() {
@@ -100,7 +113,7 @@ function checkThatItLoads() {
   if (capture(process.execPath, ['-e', program]) !== undefined) return;
   throw new SetupError(
     'the addon was built but does not load',
-    `run: node -e '${program}' and look at the message; then: npm run setup -- --force`,
+    `run: node -e '${program}' and look at the message; then: node ${join(root, 'scripts', 'setup.mjs')} --force`,
   );
 }
 
@@ -114,11 +127,9 @@ export async function buildAddon(setup, tools, libtorch, faiss) {
   const options = [`FAISS ${faiss.use} ${process.env.FAISS_ROOT ?? ''}`];
   const sources = fingerprint(options, sourceFiles('kernels', 'core', 'addon'));
   const sameEnvironment = before?.hashes?.environment === environment && !setup.options.force;
-  const cuda = cudaOf(tools, libtorch);
-  const detail = cuda.compiled ? 'with CUDA' : `CPU only: ${cuda.reason}`;
   if (sameEnvironment && before.hashes.addon === sources && existsSync(addonPath)) {
     writeJson(statePath, { ...before, faiss });
-    return [undefined, `up to date (${detail})`];
+    return [undefined, `up to date (${describe(cudaOf(tools, libtorch))})`];
   }
   if (!sameEnvironment) rmSync(build, { recursive: true, force: true });
   const state = {
@@ -127,7 +138,7 @@ export async function buildAddon(setup, tools, libtorch, faiss) {
     cmake: tools.cmake,
     nvcc: tools.nvcc ?? null,
     libtorch,
-    cuda,
+    cuda: cudaOf(tools, libtorch),
     faiss,
     hashes: { environment, addon: '', tests: sameEnvironment ? (before.hashes.tests ?? '') : '' },
   };
@@ -135,11 +146,12 @@ export async function buildAddon(setup, tools, libtorch, faiss) {
   writeJson(statePath, state);
   if (!sameEnvironment) setup.say(`  compiling the addon with ${jobs()} job(s): some minutes, once`);
   await configure(setup, tools, libtorch, faiss);
+  state.cuda = cudaOf(tools, libtorch);
   await compile(setup, 'xlembed');
   checkThatItLoads();
   state.hashes.addon = sources;
   writeJson(statePath, state);
-  return [undefined, `built (${detail})`];
+  return [undefined, `built (${describe(state.cuda)})`];
 }
 
 /** The native tests, in the same build folder. */

@@ -7,6 +7,9 @@ import { ensurePip } from './toolchain.mjs';
 
 export const pinnedVersion = '2.13.0';
 
+/** Into folders of our own: what a user's pip.conf says of environments does not hold. */
+const pipSettings = { PIP_DISABLE_PIP_VERSION_CHECK: '1', PIP_REQUIRE_VIRTUALENV: '0', PIP_USER: '0' };
+
 const megabytes = (bytes) => `${(bytes / 1e6).toFixed(0)} MB`;
 
 function isAlive(pid) {
@@ -40,14 +43,23 @@ export function replaceFolder(from, to) {
   rmSync(old, { recursive: true, force: true });
 }
 
+/** Bytes in a folder that another program writes to and removes from meanwhile. */
+export function sizeOfFolder(folder) {
+  try {
+    return listFiles(folder).reduce((sum, path) => sum + statSync(path).size, 0);
+  } catch (error) {
+    if (error.code === 'ENOENT') return 0;
+    throw error;
+  }
+}
+
 /** Runs pip with its temporary files in `folder`, and shows the sizes it names and how far it has come. */
 export async function runPip(setup, python, args, folder, label) {
   const scratch = join(folder, 'scratch');
   mkdirSync(scratch, { recursive: true });
-  const sizeOf = (path) => (existsSync(path) ? statSync(path).size : 0);
   let current = '';
   const timer = setInterval(() => {
-    const bytes = listFiles(scratch).reduce((sum, path) => sum + sizeOf(path), 0);
+    const bytes = sizeOfFolder(scratch);
     setup.progress(`${label}: ${current || 'asking the package index'}, ${megabytes(bytes)} so far`);
   }, 500);
   const onLine = (line) => {
@@ -62,7 +74,7 @@ export async function runPip(setup, python, args, folder, label) {
       remedy:
         'is the Python package index reachable, and has it a wheel for this Python (3.10 to 3.14)? Or install ' +
         'PyTorch into the Python on the PATH, or set LIBTORCH to a folder with its include/ and lib/',
-      env: { ...process.env, TMPDIR: scratch, PIP_DISABLE_PIP_VERSION_CHECK: '1' },
+      env: { ...process.env, TMPDIR: scratch, ...pipSettings },
       onLine,
     });
   } finally {

@@ -65,7 +65,11 @@ export async function acquireLock(path, { say = () => {}, timeout_ms = 3_600_000
       const who = other ? `process ${other.pid} on ${other.host}` : 'an unknown process';
       throw new SetupError(`${who} holds ${path}`, `end it, or remove that file when it no longer runs`);
     }
-    if (!told && other) say(`waiting for the set-up that process ${other.pid} on ${other.host} runs here`);
+    if (!told && other) {
+      say(`waiting for the set-up that process ${other.pid} on ${other.host} runs here`);
+      // Containers are hosts of their own: one that was ended cannot be told from one that runs.
+      if (other.host !== hostname()) say(`(if it no longer runs, remove ${path})`);
+    }
     told = true;
     await sleep(200);
   }

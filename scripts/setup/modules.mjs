@@ -1,7 +1,8 @@
 // Step 1: the npm modules that package-lock.json asks for.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { readJson, root } from './shared.mjs';
+import { readJson, root, SetupError } from './shared.mjs';
+import { which } from './toolchain.mjs';
 
 /**
  * The first module whose installed version is not the locked one, or undefined. npm keeps what it installed in
@@ -29,6 +30,7 @@ export async function installModules(setup) {
   const stale = locked && !missing ? staleModule(locked, installed) : missing;
   if (!stale && !setup.options.force) return [undefined, 'up to date'];
   const [command, ...before] = npm();
+  if (command === 'npm' && !which('npm')) throw new SetupError('missing: npm', 'install npm');
   setup.progress('npm modules: npm install');
   // Not `npm ci`: it refuses a lock file written where other platforms' optional packages could not be seen. With a
   // lock file `npm install` takes the same versions, checks the same hashes and leaves the file as it is.

@@ -32,10 +32,54 @@ export class SetupError extends Error {
   }
 }
 
+/** What package.json's engines say; cmake-js and npm run on no other. */
+export function isSupportedNode(version) {
+  const [major, minor] = version.split('.').map(Number);
+  if (major === 20) return minor >= 17;
+  return major > 22 || (major === 22 && minor >= 9);
+}
+
+/** What would otherwise be passed over without a word, or fail minutes later with another message. */
+export function checkMachine(version = process.versions.node, env = process.env) {
+  if (!isSupportedNode(version)) {
+    throw new SetupError(`Node ${version} cannot be used`, 'install Node 20 from 20.17 on, or 22.9 or newer');
+  }
+  for (const name of ['XLEMBED_CUDA', 'XLEMBED_FAISS']) {
+    if (env[name] && !['AUTO', 'ON', 'OFF'].includes(env[name]))
+      throw new SetupError(`${name}=${env[name]} is not known`, 'set it to AUTO, ON or OFF, or unset it');
+  }
+}
+
 /** Folder for what is fetched once and serves every checkout. */
 export function cacheFolder(env = process.env) {
-  if (env.XLEMBED_CACHE) return resolve(env.XLEMBED_CACHE);
-  return join(env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'xlembed');
+  return resolve(env.XLEMBED_CACHE || join(env.XDG_CACHE_HOME || join(homeFolder(), '.cache'), 'xlembed'));
+}
+
+function homeFolder() {
+  try {
+    if (homedir()) return homedir();
+  } catch {
+    // A user that the system does not know.
+  }
+  throw new SetupError('this user has no home folder for the cache', 'set XLEMBED_CACHE to a folder');
+}
+
+function touchesCache(path) {
+  try {
+    return path.startsWith(cacheFolder()) || cacheFolder().startsWith(path);
+  } catch {
+    return false;
+  }
+}
+
+/** What to do about any error that stopped the set-up. */
+export function remedyOf(error) {
+  if (error instanceof SetupError && error.remedy) return error.remedy;
+  if (error.code === 'ENOSPC') return 'free disk space';
+  if (error.path && touchesCache(error.path))
+    return `make ${error.path} a folder that you can write to, or set XLEMBED_CACHE to one`;
+  if (error.code === 'EACCES' || error.code === 'EROFS') return `make ${error.path} writable`;
+  return `run: ${isCheckout ? 'npm run setup --' : 'npx xlembed setup'} --force --verbose`;
 }
 
 export function readJson(path) {
@@ -85,10 +129,18 @@ export function capture(command, args, options = {}) {
 }
 
 const running = new Set();
+let interrupted = false;
 
-/** Ends the tools that run now; for when the set-up itself is interrupted. */
-export function killRunning() {
+/** Ends the tools that run now, and with them the set-up; false where none was running. */
+export function interrupt() {
+  interrupted = true;
   for (const child of running) child.kill('SIGTERM');
+  return running.size > 0;
+}
+
+/** A step that can do without a tool's success must not go on after an interrupt. */
+function stopIfInterrupted() {
+  if (interrupted) throw new SetupError('interrupted', 'run it again');
 }
 
 /**
@@ -129,6 +181,7 @@ export function createSetup(options = {}) {
     progressShownAt = Date.now();
     if (tty) progress(name);
     const [result, detail] = await body();
+    stopIfInterrupted();
     const seconds = ((performance.now() - start) / 1000).toFixed(1);
     say(`${name.padEnd(17)} ${detail.padEnd(60)} ${seconds.padStart(6)} s`);
     return result;
@@ -137,6 +190,7 @@ export function createSetup(options = {}) {
   /** Runs a tool to its end, or throws a SetupError with the end of its output. */
   const run = (command, args, { what, remedy, env = process.env, cwd = root, onLine } = {}) =>
     new Promise((resolvePromise, reject) => {
+      stopIfInterrupted();
       openLog();
       writeSync(log, `\n$ ${[command, ...args].join(' ')}\n`);
       const tail = [];

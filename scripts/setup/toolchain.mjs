@@ -83,7 +83,27 @@ export async function ensurePip(setup) {
   return python;
 }
 
+function unusableCompiler() {
+  const { CXX } = process.env;
+  return CXX
+    ? new SetupError(
+        `CXX=${CXX} is not the path of a g++ ${oldestCompiler} or newer`,
+        'set it to one, or unset it',
+      )
+    : new SetupError(`g++ is older than ${oldestCompiler}`, 'install a newer one and set CXX to its path');
+}
+
+function unusableCmake() {
+  return new SetupError(
+    `cmake is older than ${oldestCmake.join('.')}`,
+    'put a newer one first on the PATH (`pip install cmake` in a Python virtual environment brings one)',
+  );
+}
+
 export async function findToolchain(setup) {
+  // One that is there but of no use: the system's packages would hardly bring another.
+  if (!findCompiler() && (process.env.CXX || which('g++'))) throw unusableCompiler();
+  if (!findCmake() && which('cmake')) throw unusableCmake();
   const wanted = [
     [findCompiler(), `g++ ${oldestCompiler} or newer`, 'g++'],
     [findCmake(), `cmake ${oldestCmake.join('.')} or newer`, 'cmake'],
@@ -100,18 +120,8 @@ export async function findToolchain(setup) {
 
   const compiler = findCompiler();
   const cmake = findCmake();
-  if (!compiler) {
-    throw new SetupError(
-      `g++ is older than ${oldestCompiler}`,
-      'install a newer one and set CXX to its path',
-    );
-  }
-  if (!cmake) {
-    throw new SetupError(
-      `cmake is older than ${oldestCmake.join('.')}`,
-      'run: python3 -m pip install --user cmake',
-    );
-  }
+  if (!compiler) throw unusableCompiler();
+  if (!cmake) throw unusableCmake();
   const generator = which('ninja') ? 'Ninja' : 'Unix Makefiles';
   const nvcc = findNvcc();
   const detail = `g++ ${compiler.version}, cmake ${cmake.version}${nvcc ? ', nvcc' : ''}`;

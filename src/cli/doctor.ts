@@ -1,10 +1,10 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, lstatSync, readdirSync, readFileSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { XlembedError } from '../errors.js';
 import { loadNative, type NativeInfo } from '../native.js';
+import { cacheFolder } from './cache_folder.js';
 import { createConsole } from './console.js';
 
 /** One thing that the machine has or lacks. */
@@ -22,7 +22,7 @@ interface SetupState {
   compiler?: { path: string; version: string };
   cmake?: { version: string };
   nvcc?: string | null;
-  libtorch?: { path: string; version: string; cuda: boolean; found: string; notes: string[] };
+  libtorch?: { path: string; version: string; cuda: boolean; found: string; notes?: string[] };
   cuda?: { compiled: boolean; reason: string };
   faiss?: { use: boolean; reason: string };
 }
@@ -63,10 +63,11 @@ function firstLine(command: string, args: string[]): string | undefined {
 }
 
 function findNode(): Finding {
-  const major = Number.parseInt(process.versions.node, 10);
-  return major >= 20
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+  const isSupported = major === 20 ? minor >= 17 : major > 22 || (major === 22 && minor >= 9);
+  return isSupported
     ? ok('Node', process.versions.node)
-    : missing('Node', process.versions.node, 'install Node 20 or newer');
+    : missing('Node', process.versions.node, 'install Node 20 from 20.17 on, or 22.9 or newer');
 }
 
 function findModules(): Finding {
@@ -85,15 +86,23 @@ function isInstalled(name: string): boolean {
   }
 }
 
+/** Judges what a tool prints of its version; `oldest` is major and minor. */
+function findTool(name: string, printed: string, oldest: string, remedy: string): Finding {
+  const version = /\d+(\.\d+)+/.exec(printed)?.[0];
+  if (!version) return missing(name, 'not found', remedy);
+  const isOld = version.localeCompare(oldest, 'en', { numeric: true }) < 0;
+  return isOld ? missing(name, `${version} is older than ${oldest}`, remedy) : ok(name, printed);
+}
+
 function findTools(state: SetupState): Finding[] {
-  const compiler = firstLine(state.compiler?.path ?? process.env.CXX ?? 'g++', ['-dumpfullversion']);
-  const cmake = firstLine('cmake', ['--version']);
+  const compiler = firstLine(state.compiler?.path ?? process.env.CXX ?? 'g++', ['-dumpfullversion']) ?? '';
+  const cmake = firstLine('cmake', ['--version']) ?? '';
   const nvcc = state.nvcc ?? firstLine('which', ['nvcc']);
+  const maker = ['ninja', 'make'].find((name) => firstLine(name, ['--version']) !== undefined);
   return [
-    compiler ? ok('compiler', `g++ ${compiler}`) : missing('compiler', 'no g++', 'install g++ 11 or newer'),
-    cmake
-      ? ok('cmake', cmake.replace(/^\D+/, ''))
-      : missing('cmake', 'not found', 'install cmake 3.22 or newer'),
+    findTool('compiler', `g++ ${compiler}`, '11.0', 'install g++ 11 or newer, or set CXX to one'),
+    findTool('cmake', cmake.replace(/^\D+/, ''), '3.22', 'install cmake 3.22 or newer'),
+    maker ? ok('make', maker) : missing('make', 'neither ninja nor make', 'install make'),
     nvcc
       ? ok('nvcc', nvcc)
       : optional('nvcc', 'not found', 'for CUDA install the CUDA toolkit, then run: npx xlembed setup'),
@@ -102,7 +111,7 @@ function findTools(state: SetupState): Finding[] {
 
 function findLibtorch({ libtorch, cuda }: SetupState): Finding[] {
   if (!libtorch) return [missing('libtorch', 'not chosen yet', setup)];
-  const notes = libtorch.notes.map((note) => `; ${note}`).join('');
+  const notes = (libtorch.notes ?? []).map((note) => `; ${note}`).join('');
   const value = `${libtorch.version} ${libtorch.cuda ? 'CUDA' : 'CPU'} build, from ${libtorch.found}: ${libtorch.path}${notes}`;
   const isThere = existsSync(join(libtorch.path, 'lib', 'libtorch_cpu.so'));
   return [
@@ -154,13 +163,21 @@ function findFaiss(version: string, { faiss }: SetupState): Finding {
 }
 
 function findCache(): Finding {
-  const base = process.env.XDG_CACHE_HOME || join(homedir(), '.cache');
-  const folder = process.env.XLEMBED_CACHE ? resolve(process.env.XLEMBED_CACHE) : join(base, 'xlembed');
-  if (!existsSync(folder)) return ok('cache', `${folder}: empty`);
-  const bytes = readdirSync(folder, { recursive: true, encoding: 'utf8' })
+  try {
+    const folder = cacheFolder();
+    return ok(
+      'cache',
+      `${folder}: ${existsSync(folder) ? `${(sizeOf(folder) / 1e6).toFixed(0)} MB` : 'empty'}`,
+    );
+  } catch (error) {
+    return missing('cache', (error as Error).message, 'set XLEMBED_CACHE to a folder that you can write to');
+  }
+}
+
+function sizeOf(folder: string): number {
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
     .map((name) => lstatSync(join(folder, name), { throwIfNoEntry: false }))
     .reduce((sum, entry) => sum + (entry?.isFile() ? entry.size : 0), 0);
-  return ok('cache', `${folder}: ${(bytes / 1e6).toFixed(0)} MB`);
 }
 
 function show(findings: Finding[]): string {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { cpSync, existsSync, symlinkSync } from 'node:fs';
+import { chmodSync, cpSync, existsSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { temporaryFolder } from './load.js';
@@ -10,12 +10,12 @@ interface Report {
   findings: { name: string; status: string; value: string; remedy: string }[];
 }
 
-function runDoctor(root: string) {
+function runDoctor(root: string, env = process.env) {
   const program = `
     import { doctor } from '${join(root, 'dist/cli/doctor.js')}';
     process.exitCode = await doctor({ json: process.argv[1] === 'json' });`;
   const run = (format: string) =>
-    spawnSync(process.execPath, ['--input-type=module', '-e', program, format], { encoding: 'utf8' });
+    spawnSync(process.execPath, ['--input-type=module', '-e', program, format], { encoding: 'utf8', env });
   const json = run('json');
   return { status: json.status, report: JSON.parse(json.stdout) as Report, text: run('text').stdout };
 }
@@ -58,4 +58,29 @@ test('before the set-up the exit code is 1, and what is missing has its remedy',
   assert.deepEqual(missing.map((finding) => finding.name).sort(), ['addon', 'libtorch']);
   for (const { remedy } of missing) assert.match(remedy, /npx xlembed setup/);
   assert.match(text, /MISSING addon +ADDON_NOT_BUILT/);
+});
+
+test('a tool that is there but too old is named with its version', (context) => {
+  const bin = temporaryFolder(context);
+  const texts = { 'g++': '9.4.0', cmake: 'cmake version 3.16.3' };
+  for (const [name, text] of Object.entries(texts)) {
+    writeFileSync(join(bin, name), `#!/bin/sh\necho '${text}'\n`);
+    chmodSync(join(bin, name), 0o755);
+  }
+  const { report } = runDoctor(unbuiltPackage(context), { ...process.env, PATH: bin });
+  const findingOf = (name: string) => {
+    const finding = report.findings.find((one) => one.name === name);
+    return `${finding?.status}: ${finding?.value}`;
+  };
+  assert.equal(findingOf('compiler'), 'missing: 9.4.0 is older than 11.0');
+  assert.equal(findingOf('cmake'), 'missing: 3.16.3 is older than 3.22');
+  assert.equal(findingOf('make'), 'missing: neither ninja nor make');
+});
+
+test('a cache that cannot be read is named, and the rest is still said', () => {
+  const { status, report } = runDoctor(process.cwd(), { ...process.env, XLEMBED_CACHE: '/dev/null' });
+  assert.equal(status, 0);
+  const cache = report.findings.find(({ name }) => name === 'cache');
+  assert.match(`${cache?.status}: ${cache?.value}`, /^missing: ENOTDIR/);
+  assert.match(cache?.remedy ?? '', /XLEMBED_CACHE/);
 });

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { copyOfScripts, load, temporaryFolder } from './load.js';
 
-const { pinnedVersion } = await load('scripts/setup/fetch_libtorch.mjs');
+const { pinnedVersion, sizeOfFolder } = await load('scripts/setup/fetch_libtorch.mjs');
 const hasPip = spawnSync('python3', ['-m', 'pip', '--version']).status === 0;
 const options = { skip: hasPip ? false : 'this Python has no pip' };
 
@@ -29,7 +29,11 @@ for stem, wheel in json.load(sys.stdin).items():
 }
 
 /** Runs the real script's fetching in a process of its own, with an index that holds only our wheels. */
-function fetch(context: TestContext, wheels: Parameters<typeof writeWheels>[1]) {
+function fetch(
+  context: TestContext,
+  wheels: Parameters<typeof writeWheels>[1],
+  environment: Record<string, string> = {},
+) {
   const folder = temporaryFolder(context);
   const root = copyOfScripts(context);
   writeWheels(join(folder, 'wheels'), wheels);
@@ -49,6 +53,7 @@ function fetch(context: TestContext, wheels: Parameters<typeof writeWheels>[1]) 
       PIP_NO_INDEX: '1',
       PIP_FIND_LINKS: join(folder, 'wheels'),
       PIP_CONFIG_FILE: '/dev/null',
+      ...environment,
     },
   });
   const files = readdirSync(cache, { recursive: true, withFileTypes: true })
@@ -97,6 +102,27 @@ test('a CUDA wheel keeps its libraries and brings the NVIDIA ones beside it', op
   assert.ok(files.includes('nvidia/cu13/lib/libcublas.so.13'));
   assert.ok(files.includes(`libtorch-${pinnedVersion}/lib/libtorch_cuda.so`));
   assert.equal(files.includes(`libtorch-${pinnedVersion}/lib/libtorch_python.so`), false);
+});
+
+test("a user's pip settings for environments do not hold", options, (context) => {
+  const torch = {
+    files: [...shared, 'torch/lib/libtorch_cuda.so'],
+    requires: ['nvidia-cublas==13.1'],
+  };
+  const wheels = {
+    [`torch-${pinnedVersion}`]: torch,
+    'nvidia_cublas-13.1': { files: ['nvidia/cu13/lib/libcublas.so.13'] },
+  };
+  const { result } = fetch(context, wheels, { PIP_REQUIRE_VIRTUALENV: '1', PIP_USER: '1' });
+  assert.equal(result.status, 0, result.stderr);
+});
+
+test('a folder is measured while its files come and go', (context) => {
+  const folder = temporaryFolder(context);
+  const program = 'while true; do mkdir -p a/b/c b/b/c; rm -rf a b; done';
+  const child = spawn('sh', ['-c', program], { cwd: folder, stdio: 'ignore' });
+  context.after(() => child.kill());
+  for (const end = Date.now() + 1000; Date.now() < end; ) assert.equal(sizeOfFolder(folder), 0);
 });
 
 test('a failed download leaves nothing behind', options, (context) => {

@@ -53,4 +53,10 @@ test('a lock of another host is respected, and the message names the file', asyn
   const path = join(temporaryFolder(context), 'lock');
   writeFileSync(path, JSON.stringify({ pid: 1, host: 'elsewhere', started: '1' }));
   await assert.rejects(acquireLock(path, { timeout_ms: 0 }), (error: Error) => error.message.includes(path));
+  const said: string[] = [];
+  await assert.rejects(acquireLock(path, { timeout_ms: 300, say: (text: string) => said.push(text) }));
+  assert.deepEqual(said, [
+    'waiting for the set-up that process 1 on elsewhere runs here',
+    `(if it no longer runs, remove ${path})`,
+  ]);
 });

@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
-import { load } from './load.js';
+import { copyOfScripts, load } from './load.js';
 
 const { staleModule } = await load('scripts/setup/modules.mjs');
 const { isAtLeast } = await load('scripts/setup/toolchain.mjs');
@@ -36,4 +39,15 @@ test('an optional module that is there must have the locked version', () => {
 test('versions compare by number', () => {
   for (const version of ['3.22', '3.22.1', '3.100', '4.0']) assert.ok(isAtLeast(version, [3, 22]), version);
   for (const version of ['3.21.9', '3.3', '2.99', '']) assert.ok(!isAtLeast(version, [3, 22]), version);
+});
+
+test('without npm that is what the set-up says', (context) => {
+  const root = copyOfScripts(context);
+  mkdirSync(join(root, 'src'));
+  const { status, stderr } = spawnSync(process.execPath, [join(root, 'scripts/setup.mjs')], {
+    encoding: 'utf8',
+    env: { PATH: root },
+  });
+  assert.equal(status, 1);
+  assert.match(stderr, /set-up stopped: missing: npm\nwhat to do: install npm/);
 });

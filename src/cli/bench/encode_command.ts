@@ -7,6 +7,7 @@ import { type EncoderDtype, loadNative, nativeCall } from '../../native.js';
 import type { BenchmarkResults } from '../../report/benchmark_results.js';
 import { trainTokenizer } from '../../tokenizers/train.js';
 import { positiveInteger } from '../arguments.js';
+import { cacheFolder } from '../cache_folder.js';
 import { createConsole } from '../console.js';
 import { versions } from '../versions.js';
 import { kernelPlan } from './cases.js';
@@ -21,7 +22,6 @@ import {
   type TextSet,
   type TextSource,
 } from './encode_texts.js';
-import { cacheFolder } from './python_peer.js';
 import { givenCommand, readResults, writeResults } from './results_file.js';
 import { machineName, measureBounds } from './run.js';
 import { boundsText, encodingText } from './table.js';

@@ -4,9 +4,10 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { XlembedError } from '../../errors.js';
 import type { EncoderDtype } from '../../native.js';
+import { cacheFolder } from '../cache_folder.js';
 import type { Console } from '../console.js';
 import { MAX_TOKENS } from './encode_model.js';
-import { cacheFolder, PeerScript, peerPython } from './python_peer.js';
+import { PeerScript, peerPython } from './python_peer.js';
 
 export const ENCODE_PEERS = ['sentence-transformers', 'onnxruntime', 'transformers.js'] as const;
 export type EncodePeer = (typeof ENCODE_PEERS)[number];

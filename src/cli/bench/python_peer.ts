@@ -1,21 +1,15 @@
 import { type ChildProcessByStdio, execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, rmSync } from 'node:fs';
-import { homedir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { XlembedError } from '../../errors.js';
+import { cacheFolder } from '../cache_folder.js';
 import type { Console } from '../console.js';
 
 const fileOf = (name: string) => fileURLToPath(new URL(`../../../bench/peers/${name}`, import.meta.url));
-
-/** Where xlembed keeps what it has fetched or made and can make again. */
-export function cacheFolder(): string {
-  const { XLEMBED_CACHE, XDG_CACHE_HOME } = process.env;
-  return resolve(XLEMBED_CACHE ?? join(XDG_CACHE_HOME || join(homedir(), '.cache'), 'xlembed'));
-}
 
 /**
  * A Python that has what bench/peers/`requirements` lists: `python` itself when given, else that of a virtual

@@ -1,0 +1,27 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { copyOfScripts, load } from './load.js';
+
+test('an nvcc that CMake refused is not taken for CUDA', async (context) => {
+  const root = copyOfScripts(context);
+  const { cudaOf } = await load(join(root, 'scripts/setup/addon.mjs'));
+  const judge = () => cudaOf({ nvcc: '/opt/nvcc' }, { cuda: true });
+  assert.deepEqual(judge(), { compiled: true, reason: '' });
+  mkdirSync(join(root, 'build'));
+  const cache = join(root, 'build', 'CMakeCache.txt');
+  writeFileSync(cache, 'CMAKE_CUDA_COMPILER:FILEPATH=/opt/nvcc\n');
+  assert.equal(judge().compiled, true);
+  writeFileSync(cache, '//CUDA compiler\nCMAKE_CUDA_COMPILER:FILEPATH=NOTFOUND\n');
+  assert.deepEqual(judge(), { compiled: false, reason: 'CMake cannot compile with /opt/nvcc' });
+});
+
+test('as many files are compiled at once as the memory that this process may use allows', async (context) => {
+  const { jobs } = await load('scripts/setup/addon.mjs');
+  context.mock.method(process, 'availableMemory', () => 1e9);
+  assert.equal(jobs(), 1);
+  context.mock.method(process, 'availableMemory', () => 1e15);
+  assert.equal(jobs(), availableParallelism());
+});
