@@ -363,6 +363,24 @@ test('the token goes to the hub and never to the store behind it', async () => {
   await refusalOf(() => resolve('owner/x', { token: 'two\nlines' }), 'INVALID_ARGUMENT', /hub token.*hidden/);
 });
 
+test('the token of hf auth login is found in HF_HOME, wherever HF_HUB_CACHE puts the cache', async () => {
+  const home = temporaryFolder();
+  const { HF_TOKEN_PATH } = process.env;
+  hub.publish('owner/model', 'main', bert);
+  hub.token = 'token-of-the-home';
+  putFile(join(home, 'token'), hub.token);
+  delete process.env.HF_TOKEN_PATH;
+  Object.assign(process.env, { HF_HOME: home, HF_HUB_CACHE: join(cache, 'elsewhere') });
+  try {
+    await resolve('owner/model');
+  } finally {
+    delete process.env.HF_HOME;
+    delete process.env.HF_HUB_CACHE;
+    process.env.HF_TOKEN_PATH = HF_TOKEN_PATH;
+  }
+  assert.equal(hub.requests[0]!.authorization, `Bearer ${hub.token}`);
+});
+
 test('offline: a complete cache opens, by branch and by commit, without a question', async () => {
   const commit = hub.publish('owner/model', 'main', bert);
   const folder = await resolve('owner/model');

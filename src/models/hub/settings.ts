@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { invalidArgument } from '../../errors.js';
 
 export interface DownloadProgress {
@@ -49,7 +49,7 @@ export async function readHubSettings(options: HubOptions): Promise<HubSettings>
   const cacheFolder = resolve(expandHome(options.cacheFolder ?? getHFHubCachePath()));
   return {
     endpoint: readEndpoint(options.endpoint ?? (HF_ENDPOINT || HUB_URL)),
-    token: readToken(options.token, dirname(expandHome(getHFHubCachePath()))),
+    token: readToken(options.token),
     cacheFolder,
     offline: options.offline ?? isTrue(HF_HUB_OFFLINE || TRANSFORMERS_OFFLINE),
     retries: options.retries ?? 4,
@@ -73,9 +73,10 @@ function readEndpoint(text: string): URL {
   throw invalidArgument('the hub endpoint', 'an http or https address', text, 'correct or unset HF_ENDPOINT');
 }
 
-/** The token may come with the line end of its file. It never stands in a message. */
-function readToken(given: string | undefined, home: string): string | undefined {
-  const { HF_TOKEN, HF_TOKEN_PATH } = process.env;
+/** The token may come with the line end of its file, which lies in HF_HOME wherever the cache is. It never stands in a message. */
+function readToken(given: string | undefined): string | undefined {
+  const { HF_TOKEN, HF_TOKEN_PATH, HF_HOME, XDG_CACHE_HOME } = process.env;
+  const home = HF_HOME || join(XDG_CACHE_HOME || '~/.cache', 'huggingface');
   const path = expandHome(HF_TOKEN_PATH || join(home, 'token'));
   const token = (given ?? (HF_TOKEN || (existsSync(path) ? readFileSync(path, 'utf8') : ''))).trim();
   if (token === '') return undefined;
