@@ -50,7 +50,7 @@ async function fetchSnapshot(cache: ModelCache, name: HubName, settings: HubSett
   const listing = cache.readListing(commit);
   if (!listing || cache.missing(commit, listing).length > 0) {
     const onWait = () => settings.onProgress({ file: null, bytesDone: 0, bytesTotal: 0 });
-    await withLock(cache.lock(commit), onWait, () => fillSnapshot(cache, client, commit, settings));
+    await withLock(cache.lock, onWait, () => fillSnapshot(cache, client, commit, settings));
   }
   // Last: offline, a revision stays at its former commit until the new one is complete.
   if (!isCommit(name.revision)) await cache.writeRef(name.revision, commit);

@@ -448,6 +448,16 @@ test('two calls at once fetch every file once', async () => {
   assert.deepEqual(readFileSync(join(folders[0]!, WEIGHTS)), files.get(WEIGHTS));
 });
 
+test('two revisions at once that share a file fetch it once', async () => {
+  const files = bigModel(2_000_000);
+  hub.publish('owner/model', 'main', files);
+  hub.publish('owner/model', 'v1', new Map([...files, ['vocab.txt', Buffer.from('other')]]));
+  const folders = await Promise.all([resolve('owner/model'), resolve('owner/model@v1')]);
+  assert.notEqual(folders[0], folders[1]);
+  assert.equal(hub.requestsFor(WEIGHTS).filter(({ server }) => server === 'store').length, 1);
+  for (const folder of folders) assert.deepEqual(readFileSync(join(folder, WEIGHTS)), files.get(WEIGHTS));
+});
+
 /** Another process that resolves the model; ends with the folder on its output. */
 function otherProcess(name: string) {
   const program = `

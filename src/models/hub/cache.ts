@@ -40,8 +40,9 @@ export class ModelCache {
     return join(this.folder, 'blobs', digest);
   }
 
-  lock(commit: string): string {
-    return join(this.#locks, `${commit}.xlembed.lock`);
+  /** One for all revisions: they share blobs. */
+  get lock(): string {
+    return join(this.#locks, 'xlembed.lock');
   }
 
   /** The commit that a revision had when it was last fetched. */
