@@ -19,8 +19,8 @@ export function checkParts(json: TokenizerJson, path: string): void {
 }
 
 function checkCharacterMap({ type, precompiled_charsmap: text }: StageJson, path: string): void {
-  if (type !== 'Precompiled' || typeof text !== 'string') return;
-  const bytes = Buffer.from(text, 'base64');
+  if (type !== 'Precompiled') return;
+  const bytes = Buffer.from(typeof text === 'string' ? text : '', 'base64');
   if (bytes.toString('base64') === text && isSoundCharacterMap(bytes)) return;
   throw invalidTokenizer(path, 'a sound precompiled_charsmap', `${bytes.length} damaged bytes`);
 }

@@ -19,7 +19,7 @@ const model = new Uint8Array(await readFile(`${folder}/unigram/sentencepiece.bpe
 
 const charsmap: string = good.normalizer.normalizers[0].precompiled_charsmap;
 
-function withCharacterMap(text: string) {
+function withCharacterMap(text: unknown) {
   return { ...good, normalizer: { type: 'Precompiled', precompiled_charsmap: text } };
 }
 
@@ -92,6 +92,7 @@ const invalid: [string, unknown, RegExp][] = [
   ],
   // The library would end this process.
   ['a character map that is not base64', withCharacterMap('!!!!'), /expected a sound precompiled_charsmap/],
+  ['a character map that is no text', withCharacterMap(true), /expected a sound precompiled_charsmap/],
   ['an empty character map', withCharacterMap(''), /expected a sound precompiled_charsmap/],
   ['a cut character map', withCharacterMap(charsmap.slice(0, -4)), /expected a sound precompiled_charsmap/],
   [
