@@ -4,6 +4,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import {
   existsSync,
   lstatSync,
+  mkdirSync,
   readdirSync,
   readFileSync,
   readlinkSync,
@@ -399,6 +400,8 @@ test('offline: a complete cache opens, by branch and by commit, without a questi
 test('offline: names what is missing', async () => {
   hub.publish('owner/model', 'main', bert);
   await refusalOf(() => resolve('owner/model', { offline: true }), 'HUB_OFFLINE', /refs\/main/);
+  mkdirSync(join(cache, 'models--owner--model/refs/pr/1'), { recursive: true });
+  await refusalOf(() => resolve('owner/model@pr', { offline: true }), 'HUB_OFFLINE', /refs\/pr/);
   const folder = await resolve('owner/model');
   await refusalOf(
     () => resolve('owner/model@v1', { offline: true }),

@@ -49,7 +49,8 @@ export class ModelCache {
   async commitOf(revision: string): Promise<string | undefined> {
     if (isCommit(revision)) return revision;
     const path = join(this.folder, 'refs', revision);
-    const text = existsSync(path) ? (await readFile(path, 'utf8')).trim() : '';
+    const isFile = statSync(path, { throwIfNoEntry: false })?.isFile();
+    const text = isFile ? (await readFile(path, 'utf8')).trim() : '';
     return isCommit(text) ? text : undefined;
   }
 
