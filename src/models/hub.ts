@@ -17,7 +17,7 @@ export type { DownloadProgress, HubOptions } from './hub/settings.js';
  * Face hub into the cache that Python shares, or taken from there. Only files that a model needs are fetched, each is
  * checked against its digest, and a snapshot appears when all are there.
  * Throws FILE_NOT_FOUND, INVALID_ARGUMENT, HUB_UNREACHABLE, HUB_NOT_FOUND, HUB_UNAUTHORIZED, HUB_OFFLINE,
- * CHECKSUM_MISMATCH, FILE_WRITE_FAILED, MODEL_INVALID.
+ * CHECKSUM_MISMATCH, FILE_READ_FAILED, FILE_WRITE_FAILED, MODEL_INVALID.
  */
 export async function resolveModel(nameOrFolder: string, options: HubOptions = {}): Promise<string> {
   if (typeof nameOrFolder !== 'string')

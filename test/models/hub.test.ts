@@ -382,6 +382,15 @@ test('the token of hf auth login is found in HF_HOME, wherever HF_HUB_CACHE puts
   assert.equal(hub.requests[0]!.authorization, `Bearer ${hub.token}`);
 });
 
+test('a token file that cannot be read is named', async () => {
+  mkdirSync(process.env.HF_TOKEN_PATH!);
+  try {
+    await refusalOf(() => resolve('owner/model'), 'FILE_READ_FAILED', /none cannot be read/);
+  } finally {
+    rmSync(process.env.HF_TOKEN_PATH!, { recursive: true });
+  }
+});
+
 test('offline: a complete cache opens, by branch and by commit, without a question', async () => {
   const commit = hub.publish('owner/model', 'main', bert);
   const folder = await resolve('owner/model');

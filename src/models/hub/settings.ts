@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { invalidArgument } from '../../errors.js';
+import { fileError } from '../ranged_file.js';
 
 export interface DownloadProgress {
   /** Path within the model; null while another process downloads the same model. */
@@ -42,7 +43,7 @@ export interface HubSettings {
   onProgress: (progress: DownloadProgress) => void;
 }
 
-/** Options with the defaults that Python's huggingface_hub takes from the environment. Throws INVALID_ARGUMENT. */
+/** Options with the defaults that Python's huggingface_hub takes from the environment. Throws INVALID_ARGUMENT, FILE_READ_FAILED. */
 export async function readHubSettings(options: HubOptions): Promise<HubSettings> {
   const { getHFHubCachePath, HUB_URL } = await import('@huggingface/hub');
   const { HF_ENDPOINT, HF_HUB_OFFLINE, TRANSFORMERS_OFFLINE } = process.env;
@@ -78,8 +79,16 @@ function readToken(given: string | undefined): string | undefined {
   const { HF_TOKEN, HF_TOKEN_PATH, HF_HOME, XDG_CACHE_HOME } = process.env;
   const home = HF_HOME || join(XDG_CACHE_HOME || '~/.cache', 'huggingface');
   const path = expandHome(HF_TOKEN_PATH || join(home, 'token'));
-  const token = (given ?? (HF_TOKEN || (existsSync(path) ? readFileSync(path, 'utf8') : ''))).trim();
+  const token = (given ?? (HF_TOKEN || (existsSync(path) ? readText(path) : ''))).trim();
   if (token === '') return undefined;
   if (/^[\x21-\x7e]+$/.test(token)) return token;
   throw invalidArgument('the hub token', 'one line of plain characters', '(hidden)', 'correct HF_TOKEN');
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (cause) {
+    throw fileError(path, cause);
+  }
 }
