@@ -110,6 +110,7 @@ export class ScriptEncoder {
    */
   async encode(texts: readonly string[], options: ScriptEncodeOptions): Promise<Embeddings> {
     const { tokenizer, prompt = '', tokenBudget = TOKEN_BUDGET } = options;
+    if (!Array.isArray(texts)) throw invalidArgument('texts', 'an array of strings', texts);
     const wrong = texts.findIndex((text) => typeof text !== 'string');
     if (wrong >= 0) throw invalidArgument(`texts[${wrong}]`, 'a string', texts[wrong]);
     const tokens = await tokenizer.tokenize(prompt ? texts.map((text) => prompt + text) : texts);

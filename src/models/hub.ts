@@ -17,7 +17,7 @@ export type { DownloadProgress, HubOptions } from './hub/settings.js';
  * Face hub into the cache that Python shares, or taken from there. Only files that a model needs are fetched, each is
  * checked against its digest, and a snapshot appears when all are there.
  * Throws FILE_NOT_FOUND, INVALID_ARGUMENT, HUB_UNREACHABLE, HUB_NOT_FOUND, HUB_UNAUTHORIZED, HUB_OFFLINE,
- * CHECKSUM_MISMATCH, FILE_WRITE_FAILED, MODEL_INVALID.
+ * CHECKSUM_MISMATCH, FILE_READ_FAILED, FILE_WRITE_FAILED, MODEL_INVALID.
  */
 export async function resolveModel(nameOrFolder: string, options: HubOptions = {}): Promise<string> {
   if (typeof nameOrFolder !== 'string')
@@ -50,7 +50,7 @@ async function fetchSnapshot(cache: ModelCache, name: HubName, settings: HubSett
   const listing = cache.readListing(commit);
   if (!listing || cache.missing(commit, listing).length > 0) {
     const onWait = () => settings.onProgress({ file: null, bytesDone: 0, bytesTotal: 0 });
-    await withLock(cache.lock(commit), onWait, () => fillSnapshot(cache, client, commit, settings));
+    await withLock(cache.lock, onWait, () => fillSnapshot(cache, client, commit, settings));
   }
   // Last: offline, a revision stays at its former commit until the new one is complete.
   if (!isCommit(name.revision)) await cache.writeRef(name.revision, commit);

@@ -1,18 +1,21 @@
 import { existsSync } from 'node:fs';
 import { z } from 'zod';
 import { type ErrorCode, XlembedError } from '../errors.js';
+import { isNestedTooDeeply, MAX_NESTING } from '../json_depth.js';
 import { withFile } from './ranged_file.js';
 
 /** Configuration files have a few KB; the largest tokenizer.json in use has some 40 MB. */
 const MAX_JSON_BYTES = 256 * 1024 * 1024;
 
-/** Parses a JSON file. Throws FILE_NOT_FOUND, or `code` when it is too large, not UTF-8 or not JSON. */
+/** Parses a JSON file. Throws FILE_NOT_FOUND, or `code` when it is too large, too deep, not UTF-8 or not JSON. */
 export function readJson(path: string, code: ErrorCode = 'MODEL_INVALID'): unknown {
   return withFile(path, (file) => {
     if (file.size > MAX_JSON_BYTES) {
       throw new XlembedError(code, `${path} has ${file.size} bytes, more than the ${MAX_JSON_BYTES} allowed`);
     }
-    return parseJson(file.read(0, file.size), path, code);
+    const value = parseJson(file.read(0, file.size), path, code);
+    if (!isNestedTooDeeply(value)) return value;
+    throw new XlembedError(code, `${path} is nested deeper than ${MAX_NESTING} levels`, 'fetch it again');
   });
 }
 

@@ -99,7 +99,7 @@ function readPublished(folder: string): Parts {
   const checkpoint = readTorchCheckpoint(path);
   const part = (name: string) => (checkpoint instanceof Map ? (checkpoint.get(name) as unknown) : undefined);
   const params = part('params');
-  const raw = params instanceof Map ? Object.fromEntries(params) : params;
+  const raw = params instanceof Map ? fieldsOf(params) : params;
   const config = parseFields(CONFIG, parseFields(SIZES, raw, `${path}: params`), path);
   const cvocab = readCvocab(join(folder, 'laser2.cvocab'));
   const notes: string[] = [];
@@ -115,6 +115,10 @@ function readPublished(folder: string): Parts {
   }
   const tensors = stateDictTensors(part('model'), path);
   return { config, tensors, dictionary, sentencePiecePath: join(folder, 'laser2.spm'), notes, raw: {} };
+}
+
+function fieldsOf(params: ReadonlyMap<unknown, unknown>): JsonObject {
+  return Object.fromEntries([...params].filter(([name]) => typeof name === 'string'));
 }
 
 function readOwn(folder: string): Parts {

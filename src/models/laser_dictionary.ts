@@ -29,14 +29,20 @@ export function parseDictionary(given: unknown, path: string, embeddings: number
   for (const [piece, id] of given as Map<unknown, unknown>) {
     const known = Number.isSafeInteger(id) && (id as number) >= 0 && (id as number) < embeddings;
     if (typeof piece === 'string' && known) continue;
-    const shown = `${JSON.stringify(String(piece).slice(0, 40))}: ${String(id).slice(0, 40)}`;
+    const shown = `${JSON.stringify(show(piece))}: ${show(id)}`;
     throw invalid(path, `pieces with ids below num_embeddings ${embeddings}, received ${shown}`);
   }
   for (const [piece, id] of SPECIAL_PIECES) {
     const received = given.get(piece) as unknown;
-    if (received !== id) throw invalid(path, `the id ${id} for ${piece}, received ${received ?? 'none'}`);
+    if (received !== id)
+      throw invalid(path, `the id ${id} for ${piece}, received ${show(received ?? 'none')}`);
   }
   return given as Dictionary;
+}
+
+/** What a pickle has in place of a piece or an id may be a list without end. */
+function show(value: unknown): string {
+  return typeof value === 'object' ? 'an object' : String(value).slice(0, 40);
 }
 
 /**

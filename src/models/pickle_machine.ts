@@ -17,10 +17,10 @@ export interface PickleHost {
   /** undefined refuses the name. */
   findGlobal(name: string): PickleGlobal | undefined;
   /** The object that stands outside the pickle under this id. */
-  persistentLoad(id: unknown): unknown;
+  persistentLoad(id: unknown): object;
 }
 
-const MAX_CONTAINERS = 1 << 20;
+const MAX_OBJECTS = 1 << 20;
 const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** Stack, marks and memo of the pickle machine: one method per thing that opcodes do. */
@@ -29,7 +29,7 @@ export class PickleMachine {
   private readonly marks: number[] = [];
   private readonly memo = new Map<number, unknown>();
   private at = 0;
-  private containers = 0;
+  private objects = 0;
 
   constructor(
     private readonly bytes: Buffer,
@@ -70,11 +70,10 @@ export class PickleMachine {
     this.stack.push(value);
   }
 
-  /** An empty dict takes one byte in the pickle and hundreds in memory. */
-  pushContainer(container: Map<unknown, unknown> | unknown[] | PickleTuple): void {
-    if (++this.containers > MAX_CONTAINERS)
-      throw this.damaged(`it makes more than ${MAX_CONTAINERS} containers`);
-    this.stack.push(container);
+  /** A dict or a tensor takes some bytes in the pickle and hundreds in memory. */
+  pushObject(made: object): void {
+    if (++this.objects > MAX_OBJECTS) throw this.damaged(`it makes more than ${MAX_OBJECTS} objects`);
+    this.stack.push(made);
   }
 
   /** Values above the last mark belong to it. */
@@ -101,7 +100,7 @@ export class PickleMachine {
 
   popTuple(length: number): void {
     const items = Array.from({ length }, () => this.pop()).reverse();
-    this.pushContainer(new PickleTuple(items));
+    this.pushObject(new PickleTuple(items));
   }
 
   memoize(key: number): void {
@@ -147,7 +146,7 @@ export class PickleMachine {
       throw refusedCheckpoint(this.path, 'the pickle calls something that is no function');
     }
     const made = callee.call(args.items);
-    if (made instanceof Map) this.pushContainer(made);
+    if (typeof made === 'object' && made !== null) this.pushObject(made);
     else this.push(made);
   }
 
@@ -159,7 +158,7 @@ export class PickleMachine {
   }
 
   persistent(): void {
-    this.push(this.host.persistentLoad(this.pop()));
+    this.pushObject(this.host.persistentLoad(this.pop()));
   }
 
   protocol(): void {

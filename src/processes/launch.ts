@@ -78,10 +78,10 @@ function withLauncherNames(environment: Environment): Environment {
   };
 }
 
-/** `gpu[003-010,012],login1` -> `gpu003`: the machine of rank 0. */
+/** `rack[1-2]n[003-010,012],login1` -> `rack1n003`: the machine of rank 0. */
 function firstHost(list: string | undefined): string | undefined {
-  const [, name, first] = /^([^,[]+)(?:\[([^\],-]+))?/.exec(list ?? '') ?? [];
-  return name && `${name}${first ?? ''}`;
+  const [names] = /^(?:[^,[\]]|\[[^\]]*\])+/.exec(list ?? '') ?? [];
+  return names?.replace(/\[([^\],-]*)[^\]]*\]/g, '$1');
 }
 
 /** Two jobs on one machine should not meet. */

@@ -118,7 +118,7 @@ export class WorkerPool<Task, Result> {
 
   /** Threads that fail while they load are not replaced: their queued tasks would wait for ever. */
   #abandonWithoutThreads(): void {
-    if (this.#closed || this.#pool.threads.length > 0) return;
+    if (this.#pool.threads.length > 0) return;
     for (const abandon of this.#abandon) abandon(workerFailed(this.#lastFailure));
     this.#abandon.clear();
   }

@@ -2,6 +2,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { fileError } from '../datasets/file_error.js';
 import { XlembedError } from '../errors.js';
+import { checkParts } from './check_parts.js';
 import { CharacterMap } from './laser/character_map.js';
 import { type LaserIdTable, laserIdTable, laserTokenizerJson } from './laser/laser_tokenizer.js';
 import { parseSentencePieceModel, sentencePieceTokenizer } from './sentence_piece.js';
@@ -38,6 +39,7 @@ export async function loadTokenizer(path: string, lowerCase = false): Promise<Lo
   const text = file.endsWith('.json') ? await readText(file) : undefined;
   const json = text === undefined ? await loadVocabulary(file) : parseTokenizerJson(text, file);
   const configured = text !== undefined && configureBert(json, await readConfig(file));
+  checkParts(json, file);
   if (lowerCase) json.normalizer = lowerCaseFirst(json.normalizer);
   return loaded(file, json, lowerCase || configured || text === undefined ? JSON.stringify(json) : text);
 }

@@ -1,4 +1,4 @@
-import type { StageJson, TokenizerJson } from './tokenizer_json.js';
+import { type StageJson, stagesOf, type TokenizerJson } from './tokenizer_json.js';
 
 /**
  * Why a text may be cut before it is tokenised. These tokenizers work in stages: added tokens are found, the text is
@@ -27,20 +27,13 @@ const splitsAtSpace = new Set(['BertPreTokenizer', 'Metaspace', 'Whitespace', 'W
 const splitsFurther = new Set(['Digits', 'Punctuation', ...splitsAtSpace]);
 
 export function mayBeCut({ normalizer, pre_tokenizer, added_tokens = [] }: TokenizerJson): boolean {
-  const splits = stages(pre_tokenizer, 'pretokenizers');
+  const splits = stagesOf(pre_tokenizer, 'pretokenizers');
   return (
-    stages(normalizer, 'normalizers').every(isLocal) &&
+    stagesOf(normalizer, 'normalizers').every(isLocal) &&
     splits.some(({ type }) => splitsAtSpace.has(type)) &&
     splits.every(({ type, split }) => splitsFurther.has(type) && split !== false) &&
     added_tokens.every(({ content }) => !/\s/.test(content))
   );
-}
-
-function stages(stage: StageJson | null | undefined, members: string): StageJson[] {
-  if (!stage) return [];
-  return stage.type === 'Sequence'
-    ? (stage[members] as StageJson[]).flatMap((each) => stages(each, members))
-    : [stage];
 }
 
 /** Replace looks beyond one character; runs of white space becoming one separator are the harmless case. */

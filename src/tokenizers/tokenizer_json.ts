@@ -1,4 +1,5 @@
 import { XlembedError } from '../errors.js';
+import { isNestedTooDeeply, MAX_NESTING } from '../json_depth.js';
 
 /** What this project reads of a tokenizer.json; the rest is for the tokenizers library. */
 export interface TokenizerJson {
@@ -55,16 +56,31 @@ const modelTypes = ['Unigram', 'WordPiece', 'BPE', 'WordLevel'];
 /** Parses and checks a tokenizer.json. Throws TOKENIZER_INVALID, naming `path`. */
 export function parseTokenizerJson(text: string, path: string): TokenizerJson {
   const json = parseJson(text, path);
+  if (isNestedTooDeeply(json)) throw invalidTokenizer(path, `at most ${MAX_NESTING} levels`, 'more of them');
   const model = (json as { model?: unknown } | null)?.model;
-  if (typeof model !== 'object' || model === null) throw invalid(path, 'a model', typeof model);
+  if (typeof model !== 'object' || model === null) throw invalidTokenizer(path, 'a model', typeof model);
   const { type = 'BPE', vocab } = model as Partial<ModelJson>;
   if (!modelTypes.includes(type))
-    throw invalid(path, `a model of type ${modelTypes.join(', ')}`, JSON.stringify(type));
-  if (typeof vocab !== 'object' || vocab === null) throw invalid(path, 'model.vocab', typeof vocab);
+    throw invalidTokenizer(path, `a model of type ${modelTypes.join(', ')}`, JSON.stringify(type));
+  if (typeof vocab !== 'object' || vocab === null) throw invalidTokenizer(path, 'model.vocab', typeof vocab);
   if (Array.isArray(vocab) !== (type === 'Unigram')) {
-    throw invalid(path, `a model.vocab that fits ${type}`, Array.isArray(vocab) ? 'a list' : 'a table');
+    throw invalidTokenizer(
+      path,
+      `a model.vocab that fits ${type}`,
+      Array.isArray(vocab) ? 'a list' : 'a table',
+    );
   }
+  checkLists(json as TokenizerJson, path);
   return json as TokenizerJson;
+}
+
+/** The lists that are walked before the library has seen the file. */
+function checkLists({ added_tokens: added = [], model }: TokenizerJson, path: string): void {
+  const isObject = (value: unknown) => typeof value === 'object' && value !== null;
+  if (!Array.isArray(added) || !added.every(isObject))
+    throw invalidTokenizer(path, 'a list of objects for added_tokens', typeof added);
+  if (Array.isArray(model.vocab) && !model.vocab.every(Array.isArray))
+    throw invalidTokenizer(path, 'pairs in model.vocab', 'something else');
 }
 
 export function describeTokenizer(json: TokenizerJson): TokenizerInfo {
@@ -72,7 +88,7 @@ export function describeTokenizer(json: TokenizerJson): TokenizerInfo {
   const idOf = (piece: string) => added.find(({ content }) => content === piece)?.id ?? pieceId(model, piece);
   return {
     modelType: model.type ?? 'BPE',
-    vocabularySize: Math.max(pieceIds(model), ...added.map(({ id }) => id + 1)),
+    vocabularySize: added.reduce((size, { id }) => Math.max(size, id + 1), pieceIds(model)),
     padId: padding?.pad_id ?? idOf('<pad>') ?? idOf('[PAD]'),
     unkId: model.unk_id ?? (model.unk_token ? idOf(model.unk_token) : undefined),
     hasTokenTypes: /"type_id":1\b|"BertProcessing"/.test(JSON.stringify(json.post_processor ?? null)),
@@ -93,15 +109,24 @@ function pieceId({ vocab }: ModelJson, piece: string): number | undefined {
   return id < 0 ? undefined : id;
 }
 
+/** A stage, or the members of a sequence of them. */
+export function stagesOf(stage: unknown, members: string): StageJson[] {
+  if (typeof stage !== 'object' || stage === null) return [];
+  const inner = (stage as StageJson)[members];
+  const { type } = stage as StageJson;
+  if (type === 'Sequence' && Array.isArray(inner)) return inner.flatMap((each) => stagesOf(each, members));
+  return [stage as StageJson];
+}
+
 function parseJson(text: string, path: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw invalid(path, 'JSON', (cause as Error).message);
+    throw invalidTokenizer(path, 'JSON', (cause as Error).message);
   }
 }
 
-function invalid(path: string, expected: string, received: string): XlembedError {
+export function invalidTokenizer(path: string, expected: string, received: string): XlembedError {
   return new XlembedError(
     'TOKENIZER_INVALID',
     `expected ${expected} in ${path}, received ${received}`,

@@ -124,7 +124,11 @@ test('texts: padded, pooled and normalised as torch does', async () => {
   await refused({ pooling: 'none' }, 'MODEL_UNSUPPORTED', /\(B, D\) without pooling/);
   await refused({ output: 'pooler_output', pooling: 'mean' }, 'MODEL_UNSUPPORTED', /\[5, 24\]/);
   await refused({ pooling: 'max' }, 'INVALID_ARGUMENT', /mean, first or none/);
-  await assert.rejects(bert.encode([3 as unknown as string], { tokenizer }), { code: 'INVALID_ARGUMENT' });
+  for (const texts of [[3], 'one', undefined]) {
+    await assert.rejects(bert.encode(texts as unknown as string[], { tokenizer }), {
+      code: 'INVALID_ARGUMENT',
+    });
+  }
   toy.dispose();
   bert.dispose();
   await assert.rejects(bert.encode(TEXTS, { tokenizer }), { code: 'DISPOSED' });

@@ -4,6 +4,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import {
   existsSync,
   lstatSync,
+  mkdirSync,
   readdirSync,
   readFileSync,
   readlinkSync,
@@ -363,6 +364,33 @@ test('the token goes to the hub and never to the store behind it', async () => {
   await refusalOf(() => resolve('owner/x', { token: 'two\nlines' }), 'INVALID_ARGUMENT', /hub token.*hidden/);
 });
 
+test('the token of hf auth login is found in HF_HOME, wherever HF_HUB_CACHE puts the cache', async () => {
+  const home = temporaryFolder();
+  const { HF_TOKEN_PATH } = process.env;
+  hub.publish('owner/model', 'main', bert);
+  hub.token = 'token-of-the-home';
+  putFile(join(home, 'token'), hub.token);
+  delete process.env.HF_TOKEN_PATH;
+  Object.assign(process.env, { HF_HOME: home, HF_HUB_CACHE: join(cache, 'elsewhere') });
+  try {
+    await resolve('owner/model');
+  } finally {
+    delete process.env.HF_HOME;
+    delete process.env.HF_HUB_CACHE;
+    process.env.HF_TOKEN_PATH = HF_TOKEN_PATH;
+  }
+  assert.equal(hub.requests[0]!.authorization, `Bearer ${hub.token}`);
+});
+
+test('a token file that cannot be read is named', async () => {
+  mkdirSync(process.env.HF_TOKEN_PATH!);
+  try {
+    await refusalOf(() => resolve('owner/model'), 'FILE_READ_FAILED', /none cannot be read/);
+  } finally {
+    rmSync(process.env.HF_TOKEN_PATH!, { recursive: true });
+  }
+});
+
 test('offline: a complete cache opens, by branch and by commit, without a question', async () => {
   const commit = hub.publish('owner/model', 'main', bert);
   const folder = await resolve('owner/model');
@@ -381,6 +409,8 @@ test('offline: a complete cache opens, by branch and by commit, without a questi
 test('offline: names what is missing', async () => {
   hub.publish('owner/model', 'main', bert);
   await refusalOf(() => resolve('owner/model', { offline: true }), 'HUB_OFFLINE', /refs\/main/);
+  mkdirSync(join(cache, 'models--owner--model/refs/pr/1'), { recursive: true });
+  await refusalOf(() => resolve('owner/model@pr', { offline: true }), 'HUB_OFFLINE', /refs\/pr/);
   const folder = await resolve('owner/model');
   await refusalOf(
     () => resolve('owner/model@v1', { offline: true }),
@@ -428,6 +458,16 @@ test('two calls at once fetch every file once', async () => {
   assert.equal(new Set(folders).size, 1);
   assert.equal(hub.requestsFor(WEIGHTS).filter(({ server }) => server === 'store').length, 1);
   assert.deepEqual(readFileSync(join(folders[0]!, WEIGHTS)), files.get(WEIGHTS));
+});
+
+test('two revisions at once that share a file fetch it once', async () => {
+  const files = bigModel(2_000_000);
+  hub.publish('owner/model', 'main', files);
+  hub.publish('owner/model', 'v1', new Map([...files, ['vocab.txt', Buffer.from('other')]]));
+  const folders = await Promise.all([resolve('owner/model'), resolve('owner/model@v1')]);
+  assert.notEqual(folders[0], folders[1]);
+  assert.equal(hub.requestsFor(WEIGHTS).filter(({ server }) => server === 'store').length, 1);
+  for (const folder of folders) assert.deepEqual(readFileSync(join(folder, WEIGHTS)), files.get(WEIGHTS));
 });
 
 /** Another process that resolves the model; ends with the folder on its output. */

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { parseDictionary } from '#xlembed/models/laser_dictionary.js';
 import { type ModelDescription, openModel } from '#xlembed/models/open_model.js';
 import { saveModel } from '#xlembed/models/save_model.js';
 import { LASER } from '../encoding/laser_golden.js';
@@ -142,6 +143,22 @@ test('a checkpoint that is not whole is refused', async () => {
   const bytes = readFileSync(join(cut, 'laser2.pt'));
   writeFileSync(join(cut, 'laser2.pt'), bytes.subarray(0, bytes.length / 2));
   await refusalOf(() => openModel(cut), 'CHECKPOINT_INVALID', /laser2\.pt/);
+});
+
+test('lists without end in place of pieces and ids are refused', () => {
+  let list: unknown[] = [];
+  for (let depth = 0; depth < 1e5; depth++) list = [list];
+  const entries: [unknown, unknown][] = [
+    [list, 4],
+    ['a', list],
+    ['<s>', list],
+  ];
+  for (const entry of entries) {
+    assert.throws(() => parseDictionary(new Map([entry]), 'laser2.pt', 80), {
+      code: 'MODEL_INVALID',
+      message: /received .*an object/,
+    });
+  }
 });
 
 test('a folder of our own that is not whole is refused', async () => {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { cpSync, rmSync } from 'node:fs';
+import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { test } from 'node:test';
 import { describeFreshModel, openModel } from '#xlembed/models/open_model.js';
@@ -107,6 +107,14 @@ test('what a folder lacks is named', async () => {
     'FILE_NOT_FOUND',
     /shard model-00002-of-00002\.safetensors is missing/,
   );
+});
+
+test('a configuration of endless nesting is refused', async () => {
+  const folder = changedModel('bert-version-6', 'config.json', { auto_map: 0 });
+  const path = join(folder, 'config.json');
+  const deep = '['.repeat(1e5) + ']'.repeat(1e5);
+  writeFileSync(path, readFileSync(path, 'utf8').replace('"auto_map":0', `"auto_map":${deep}`));
+  await refusalOf(() => openModel(folder), 'MODEL_INVALID', /config\.json is nested deeper than 64 levels/);
 });
 
 test('weights of another configuration are refused', async () => {

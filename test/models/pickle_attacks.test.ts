@@ -103,11 +103,18 @@ test('a damaged stack, memo or length is refused', () => {
   damaged(p.pickle('NN', Buffer.from([0x93])), /a global has no name/);
 });
 
-test('many small containers are refused before they fill the memory', () => {
-  damaged(p.ops(p.PROTO, Buffer.alloc((1 << 20) + 1, '}'), p.STOP), /makes more than 1048576 containers/);
+test('many small objects are refused before they fill the memory', () => {
+  damaged(p.ops(p.PROTO, Buffer.alloc((1 << 20) + 1, '}'), p.STOP), /makes more than 1048576 objects/);
   const repeat = Buffer.alloc(5 * ((1 << 20) + 1), 'h\0h\x01R');
   const calls = p.ops(p.global('collections', 'OrderedDict'), 'q\0', ')q\x01', repeat);
-  damaged(p.ops(p.PROTO, calls, p.STOP), /makes more than 1048576 containers/);
+  damaged(p.ops(p.PROTO, calls, p.STOP), /makes more than 1048576 objects/);
+  const tensors = Buffer.alloc(5 * ((1 << 20) + 1), 'h\0h\x01R');
+  const parameter = p.ops(p.global('torch', 'Size'), 'q\0', ')\x85q\x01', tensors);
+  damaged(p.ops(p.PROTO, parameter, p.STOP), /makes more than 1048576 objects/);
+  damaged(
+    p.ops(p.PROTO, Buffer.alloc(2 * ((1 << 20) + 1), 'C\0'), p.STOP),
+    /makes more than 1048576 objects/,
+  );
 });
 
 test('a list that holds itself is read without end', () => {

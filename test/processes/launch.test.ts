@@ -35,6 +35,13 @@ test("srun's and mpirun's names serve too", () => {
     ...{ launcherServes: false, attempt: 1 },
   };
   assert.deepEqual(readLaunch(step), expected);
+  for (const [list, host] of [
+    ['rack[0-1]n[03,05-09],login1', 'rack0n03'],
+    ['node[2,5]-ib', 'node2-ib'],
+    ['alone', 'alone'],
+  ]) {
+    assert.equal(readLaunch({ ...step, SLURM_STEP_NODELIST: list })?.host, host);
+  }
   assert.equal(readLaunch({ ...step, SLURM_STEP_NODELIST: 'a1,b2' })?.host, 'a1');
   assert.equal(readLaunch({ ...step, MASTER_ADDR: 'other' })?.host, 'other');
   // What a batch script sees before srun starts anything, and one process alone.

@@ -80,6 +80,17 @@ test('a worker file that does not load is an error, not a wait for ever', async 
   await broken.close();
 });
 
+test('closing a pool whose worker file does not load ends its tasks too', async () => {
+  const broken = new WorkerPool<Task, unknown>({
+    file: new URL('./fixtures/broken_worker.js', import.meta.url),
+    threads: 2,
+  });
+  const tasks = Array.from({ length: 6 }, () => broken.run({ kind: 'data' }));
+  const closed = broken.close();
+  for (const task of tasks) await assert.rejects(task, { code: 'WORKER_FAILED' });
+  await closed;
+});
+
 test('a thread count that is none is refused', () => {
   assert.throws(() => new WorkerPool({ file, threads: 0 }), {
     code: 'INVALID_ARGUMENT',

@@ -17,6 +17,12 @@ async function open(name: string, content: string | Uint8Array, maxTokens = 16):
 const good = JSON.parse(await readFile(`${folder}/unigram/tokenizer.json`, 'utf8'));
 const model = new Uint8Array(await readFile(`${folder}/unigram/sentencepiece.bpe.model`));
 
+const charsmap: string = good.normalizer.normalizers[0].precompiled_charsmap;
+
+function withCharacterMap(text: unknown) {
+  return { ...good, normalizer: { type: 'Precompiled', precompiled_charsmap: text } };
+}
+
 test('nothing there: the files that would do are named', async () => {
   await mkdir(join(work, 'empty'));
   for (const path of [join(work, 'empty'), join(work, 'none'), join(work, 'none/tokenizer.json')]) {
@@ -55,6 +61,59 @@ const invalid: [string, unknown, RegExp][] = [
     'a score that is none',
     { ...good, model: { ...good.model, vocab: [['a', 'b']] } },
     /the tokenizers library refuses/,
+  ],
+  [
+    'added tokens that are no list',
+    { ...good, added_tokens: null },
+    /expected a list of objects for added_tokens/,
+  ],
+  [
+    'an added token that is none',
+    { ...good, added_tokens: [null] },
+    /expected a list of objects for added_tokens/,
+  ],
+  [
+    'a piece that is none',
+    { ...good, model: { ...good.model, vocab: [null] } },
+    /expected pairs in model\.vocab/,
+  ],
+  [
+    'a sequence of nothing',
+    { ...good, pre_tokenizer: { type: 'Sequence' } },
+    /the tokenizers library refuses/,
+  ],
+  [
+    'endless nesting',
+    JSON.stringify({ ...good, post_processor: 0 }).replace(
+      '"post_processor":0',
+      `"post_processor":${'['.repeat(1e5)}${']'.repeat(1e5)}`,
+    ),
+    /expected at most 64 levels/,
+  ],
+  // The library would end this process.
+  ['a character map that is not base64', withCharacterMap('!!!!'), /expected a sound precompiled_charsmap/],
+  ['a character map that is no text', withCharacterMap(true), /expected a sound precompiled_charsmap/],
+  ['an empty character map', withCharacterMap(''), /expected a sound precompiled_charsmap/],
+  ['a cut character map', withCharacterMap(charsmap.slice(0, -4)), /expected a sound precompiled_charsmap/],
+  [
+    'a character map that leads out of itself',
+    withCharacterMap(Buffer.from([8, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]).toString('base64')),
+    /expected a sound precompiled_charsmap/,
+  ],
+  [
+    'words of no length',
+    { ...good, pre_tokenizer: { type: 'FixedLength', length: 0 } },
+    /expected a length above 0/,
+  ],
+  [
+    'a template of unknown tokens',
+    { ...good, post_processor: { ...good.post_processor, special_tokens: {} } },
+    /expected a template of its own special_tokens in .*, received "<s>"/,
+  ],
+  [
+    'a merge into no piece',
+    { ...good, model: { type: 'BPE', vocab: { a: 0, b: 1 }, merges: ['a b'] } },
+    /expected merges into pieces of the vocabulary in .*, received "a b"/,
   ],
 ];
 for (const [name, content, message] of invalid) {

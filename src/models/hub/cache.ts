@@ -40,15 +40,17 @@ export class ModelCache {
     return join(this.folder, 'blobs', digest);
   }
 
-  lock(commit: string): string {
-    return join(this.#locks, `${commit}.xlembed.lock`);
+  /** One for all revisions: they share blobs. */
+  get lock(): string {
+    return join(this.#locks, 'xlembed.lock');
   }
 
   /** The commit that a revision had when it was last fetched. */
   async commitOf(revision: string): Promise<string | undefined> {
     if (isCommit(revision)) return revision;
     const path = join(this.folder, 'refs', revision);
-    const text = existsSync(path) ? (await readFile(path, 'utf8')).trim() : '';
+    const isFile = statSync(path, { throwIfNoEntry: false })?.isFile();
+    const text = isFile ? (await readFile(path, 'utf8')).trim() : '';
     return isCommit(text) ? text : undefined;
   }
 

@@ -1,7 +1,8 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { invalidArgument } from '../../errors.js';
+import { fileError } from '../ranged_file.js';
 
 export interface DownloadProgress {
   /** Path within the model; null while another process downloads the same model. */
@@ -42,14 +43,14 @@ export interface HubSettings {
   onProgress: (progress: DownloadProgress) => void;
 }
 
-/** Options with the defaults that Python's huggingface_hub takes from the environment. Throws INVALID_ARGUMENT. */
+/** Options with the defaults that Python's huggingface_hub takes from the environment. Throws INVALID_ARGUMENT, FILE_READ_FAILED. */
 export async function readHubSettings(options: HubOptions): Promise<HubSettings> {
   const { getHFHubCachePath, HUB_URL } = await import('@huggingface/hub');
   const { HF_ENDPOINT, HF_HUB_OFFLINE, TRANSFORMERS_OFFLINE } = process.env;
   const cacheFolder = resolve(expandHome(options.cacheFolder ?? getHFHubCachePath()));
   return {
     endpoint: readEndpoint(options.endpoint ?? (HF_ENDPOINT || HUB_URL)),
-    token: readToken(options.token, dirname(expandHome(getHFHubCachePath()))),
+    token: readToken(options.token),
     cacheFolder,
     offline: options.offline ?? isTrue(HF_HUB_OFFLINE || TRANSFORMERS_OFFLINE),
     retries: options.retries ?? 4,
@@ -73,12 +74,21 @@ function readEndpoint(text: string): URL {
   throw invalidArgument('the hub endpoint', 'an http or https address', text, 'correct or unset HF_ENDPOINT');
 }
 
-/** The token may come with the line end of its file. It never stands in a message. */
-function readToken(given: string | undefined, home: string): string | undefined {
-  const { HF_TOKEN, HF_TOKEN_PATH } = process.env;
+/** The token may come with the line end of its file, which lies in HF_HOME wherever the cache is. It never stands in a message. */
+function readToken(given: string | undefined): string | undefined {
+  const { HF_TOKEN, HF_TOKEN_PATH, HF_HOME, XDG_CACHE_HOME } = process.env;
+  const home = HF_HOME || join(XDG_CACHE_HOME || '~/.cache', 'huggingface');
   const path = expandHome(HF_TOKEN_PATH || join(home, 'token'));
-  const token = (given ?? (HF_TOKEN || (existsSync(path) ? readFileSync(path, 'utf8') : ''))).trim();
+  const token = (given ?? (HF_TOKEN || (existsSync(path) ? readText(path) : ''))).trim();
   if (token === '') return undefined;
   if (/^[\x21-\x7e]+$/.test(token)) return token;
   throw invalidArgument('the hub token', 'one line of plain characters', '(hidden)', 'correct HF_TOKEN');
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (cause) {
+    throw fileError(path, cause);
+  }
 }

@@ -60,7 +60,7 @@ export class CharacterMap {
 }
 
 /** Bits 10 to 31, shifted by 8 more where bit 9 is set. */
-function childrenOf(unit: number): number {
+export function childrenOf(unit: number): number {
   return ((unit >>> 10) << ((unit & 0x200) >>> 6)) >>> 0;
 }
 
