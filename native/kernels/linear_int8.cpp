@@ -1,6 +1,9 @@
 #include "kernels/linear_int8.h"
 
+#include <bit>
+#include <cfloat>
 #include <cmath>
+#include <limits>
 #include <type_traits>
 
 #include "kernels/byte_pieces.h"
@@ -19,6 +22,20 @@ using Arithmetic = std::conditional_t<kHasBytePieces, Int7Quads, Int8Quads>;
 int64_t piece_places(int64_t dimensions) {
   return kHasBytePieces ? panels_of(pieces_of(dimensions / 4)) * kLanes : 0;
 }
+
+// The largest |x_d|, or NaN where one is NaN: above infinity's, the bits of a NaN win.
+template <typename T>
+float largest_size(const T* x, int64_t count) {
+  int32_t largest = 0;
+#pragma omp simd reduction(max : largest)
+  for (int64_t d = 0; d < count; ++d) {
+    const int32_t size = std::bit_cast<int32_t>(to_float(x[d])) & 0x7FFFFFFF;
+    largest = size > largest ? size : largest;
+  }
+  return std::bit_cast<float>(largest);
+}
+
+bool is_finite(float size) { return size <= FLT_MAX; }
 
 Floats load_floats(const float* x) { return load(x); }
 Floats load_floats(const bfloat16* x) {
@@ -161,11 +178,11 @@ void quantize_rows(const T* input, int64_t rows, int64_t dimensions, int8_t* out
   for (int64_t r = 0; r < rows; ++r) {
     const T* x = input + r * dimensions;
     int8_t* q = output + r * quantized_row_size(dimensions);
-    float largest = 0;
-#pragma omp simd reduction(max : largest)
-    for (int64_t d = 0; d < dimensions; ++d) {
-      const float size = std::fabs(to_float(x[d]));
-      largest = size > largest ? size : largest;
+    const float largest = largest_size(x, dimensions);
+    if (!is_finite(largest)) {
+      std::fill_n(q, quantized_row_size(dimensions), int8_t{0});
+      quantized[r] = {std::numeric_limits<float>::quiet_NaN(), 0, 0};
+      continue;
     }
     // A scale below the smallest normal number has no inverse.
     const float scale = largest > 127 * 1.1754944e-38f ? largest / 127.0f : 0.0f;
@@ -179,13 +196,11 @@ void quantize_rows(const T* input, int64_t rows, int64_t dimensions, int8_t* out
 void pack_weight_int8(const float* weight, int64_t out, int64_t in, uint8_t* packed, float* scales,
                       float* lengths) {
   for (int64_t n = 0; n < out; ++n) {
-    float largest = 0;
-    for (int64_t k = 0; k < in; ++k) largest = std::max(largest, std::fabs(weight[n * in + k]));
-    scales[n] = largest / kLargestWeight;
+    const float largest = largest_size(weight + n * in, in);
+    scales[n] = is_finite(largest) ? largest / kLargestWeight : std::numeric_limits<float>::quiet_NaN();
   }
   const auto integer = [&](int64_t n, int64_t k) {
-    const float divisor = scales[n] > 0 ? scales[n] : INFINITY;
-    return static_cast<int32_t>(std::nearbyint(weight[n * in + k] / divisor));
+    return scales[n] > 0 ? static_cast<int32_t>(std::nearbyint(weight[n * in + k] / scales[n])) : 0;
   };
   pack_panels(out, in, packed,
               [&](int64_t n, int64_t k) { return static_cast<uint8_t>(kWeightZero + integer(n, k)); });

@@ -2,7 +2,7 @@
 // scale_t q_tk, q signed; so
 //   x W^T is about scale_t scale_n (sum_k w_nk q_tk - z sum_k q_tk)
 // z = 128, and weights have 8 bits; on x86 processors without AVX512-VNNI z = 64, and weights have 7. The sum
-// in brackets is exact.
+// in brackets is exact. A row or an output's weights that are not finite make all that they meet NaN.
 #pragma once
 
 #include "kernels/linear.h"

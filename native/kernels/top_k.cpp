@@ -1,6 +1,7 @@
 #include "kernels/top_k.h"
 
 #include <cmath>
+#include <limits>
 
 #include "kernels/aligned_vector.h"
 #include "kernels/arithmetic.h"
@@ -114,7 +115,8 @@ void ranks_block(const float* queries, int64_t query_count, const Corpus& corpus
 #pragma omp parallel for num_threads(threads)
   for (int64_t q = 0; q < query_count; ++q) {
     for (int32_t i = offsets[q]; i < offsets[q + 1]; ++i) {
-      relevant.scores[i] = score_pair(corpus, relevant_rows[i], queries + q * corpus.dimensions);
+      const float score = score_pair(corpus, relevant_rows[i], queries + q * corpus.dimensions);
+      relevant.scores[i] = std::isnan(score) ? -std::numeric_limits<float>::infinity() : score;
     }
   }
   std::vector<std::vector<int32_t>> counts(threads, std::vector<int32_t>(total, 0));

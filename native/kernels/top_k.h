@@ -54,7 +54,7 @@ void top_k(const float* queries, int64_t query_count, const Corpus& corpus, cons
 
 // The 1-based rank of given rows in their query's full ranking (score descending, then row ascending),
 // without holding that ranking. Query q's rows are relevant[offsets[q] .. offsets[q + 1]); ranks has one
-// entry for each.
+// entry for each. A row whose score is NaN, which top_k() never finds, stands behind all that it finds.
 void ranks(const float* queries, int64_t query_count, const Corpus& corpus, const int32_t* relevant,
            const int32_t* offsets, int threads, int32_t* ranks);
 

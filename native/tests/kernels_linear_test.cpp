@@ -259,6 +259,22 @@ void quantizes_awkward_rows() {
   CHECK(rows[2].correction * 61 == rows[3].correction * -42 && rows[3].correction > 0);
 }
 
+// A row, or the weights of an output, with a NaN or an infinity: all that they meet is NaN, and nothing else.
+void what_is_not_finite_stays_seen() {
+  const LinearShape shape{9, 76, 50};
+  const auto bias = random<float>(shape.out, 6);
+  for (const float bad : {NAN, -NAN, INFINITY, -INFINITY}) {
+    auto x = random<float>(shape.rows * shape.in, 4), w = random<float>(shape.out * shape.in, 5);
+    x[4 * shape.in + 70] = bad;
+    w[20 * shape.in + 3] = bad;
+    const std::vector<float> y =
+        linear_of(quantize(x, shape.rows, shape.in), pack(w, shape.out, shape.in), bias, shape);
+    for (int64_t t = 0; t < shape.rows; ++t) {
+      for (int64_t n = 0; n < shape.out; ++n) CHECK(std::isnan(y[t * shape.out + n]) == (t == 4 || n == 20));
+    }
+  }
+}
+
 // The same row has the same bits in every batch.
 template <typename Input>
 void row_alone() {
@@ -287,5 +303,6 @@ int main() {
                      {"integers of all sizes", integers_of_all_sizes},
                      {"integers at the limit of 16 bits", integers_at_the_limit_of_16_bits},
                      {"quantizes awkward rows", quantizes_awkward_rows},
+                     {"what is not finite stays seen", what_is_not_finite_stays_seen},
                      {"bits do not depend on the batch", bits_do_not_depend_on_the_batch}});
 }

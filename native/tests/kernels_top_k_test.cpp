@@ -158,6 +158,23 @@ void every_row_has_its_rank() {
   for (int64_t i = 0; i < queries * rows; ++i) CHECK(found[i] == i % rows + 1);
 }
 
+void rows_with_nan_stand_last() {
+  const int64_t dimensions = 5, rows = 101;
+  auto x = random_vectors(rows, dimensions, 15);
+  const std::vector<int32_t> relevant = {0, 60, 100, 3}, offsets = {0, 4};
+  for (int i = 0; i < 3; ++i) x[relevant[i] * dimensions + i] = std::numeric_limits<float>::quiet_NaN();
+  const auto q = random_vectors(1, dimensions, 16);
+  for (const Layout layout : {Layout::panels, Layout::rows}) {
+    const Stored corpus(x, dimensions, layout);
+    const Found found = find(q, corpus, rows);
+    CHECK(found.rows[97] >= 0 && found.rows[98] == -1);
+    std::vector<int32_t> rank(4);
+    ranks(q.data(), 1, corpus.view, relevant.data(), offsets.data(), 2, rank.data());
+    for (int i = 0; i < 3; ++i) CHECK(rank[i] == rows - 2);
+    CHECK(found.rows[rank[3] - 1] == 3);
+  }
+}
+
 void ranks_of_more_queries_than_a_block() {
   const int64_t queries = 1500, dimensions = 8;
   const auto x = random_vectors(200, dimensions, 11);
@@ -311,6 +328,7 @@ int main() {
                      {"equal scores by smaller row", equal_scores_by_smaller_row},
                      {"fewer rows than k", fewer_rows_than_k},
                      {"every row has its rank", every_row_has_its_rank},
+                     {"rows with NaN stand last", rows_with_nan_stand_last},
                      {"ranks of more queries than a block", ranks_of_more_queries_than_a_block},
                      {"layouts and subsets agree", layouts_and_subsets_agree},
 #ifdef XLEMBED_WITH_CUDA

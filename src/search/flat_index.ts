@@ -45,7 +45,8 @@ export interface FlatIndexOptions {
 export interface FlatIndexLoadOptions extends Omit<FlatIndexOptions, 'dimensions'> {
   /**
    * Leave the vectors in the file, from where a search brings them page by page: nothing is read at first, the
-   * results have the same bits, and the index is read-only. Values are not checked: a row with NaN is never found.
+   * results have the same bits, and the index is read-only. Values are not checked: a row with NaN is never found,
+   * and its rank is behind all that are.
    * A file that changed its size gives MALFORMED_FILE; cut short in the middle of a search it ends the process, so
    * replace files by renaming, as `save` does. For one float32 array, as `save` writes it, on the CPU.
    */
