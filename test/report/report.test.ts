@@ -148,6 +148,7 @@ test('settings, versions, times and command are those given', () => {
   assert.equal(facts.get('batchSize'), '100');
   assert.equal(facts.get('languageWeights'), '{"temperature":2}');
   assert.equal(facts.get('prompts'), '["Query: ","Passage: "]');
+  assert.equal(facts.has('commit'), false, 'what was not set is not there');
   assert.equal(facts.get('libtorch'), '2.13.0');
   assert.deepEqual(
     [facts.get('reading data'), facts.get('training'), facts.get('all together')],
