@@ -2,7 +2,15 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { smoothCurve } from '#xlembed/report/charts/curves.js';
 import { heatmapAxis, heatmapMaximum } from '#xlembed/report/charts/heatmap.js';
-import { clip, duration, languageName, list, words } from '#xlembed/report/format.js';
+import {
+  clip,
+  duration,
+  languageName,
+  list,
+  secondsText,
+  threeDigits,
+  words,
+} from '#xlembed/report/format.js';
 import { html } from '#xlembed/report/html.js';
 import { renderTable } from '#xlembed/report/table.js';
 import { sampleResults } from './sample.js';
@@ -81,6 +89,12 @@ test('numbers and names in words', () => {
     '2 h 15 min',
   ]);
   assert.equal(duration(Number.NaN), '–');
+  assert.deepEqual([0.01234, 1.234, 999.7, 4022, 691_234].map(threeDigits), [
+    ...['0.0123', '1.23', '1,000', '4,020', '691,000'],
+  ]);
+  assert.deepEqual([1.2e-8, 4.56e-6, 9.996e-4, 0.0123, 0.9999, 12.34, 1234].map(secondsText), [
+    ...['0.0120 µs', '4.56 µs', '1.00 ms', '12.3 ms', '1.00 s', '12.3 s', '1,230 s'],
+  ]);
   assert.deepEqual(['cross_lingual', 'my_run'].map(words), ['Cross-lingual', 'My run']);
   assert.deepEqual([languageName('de'), languageName('not_a_tag')], ['German', 'not_a_tag']);
   assert.deepEqual([[], ['a'], ['a', 'b'], ['a', 'b', 'c']].map(list), ['', 'a', 'a and b', 'a, b and c']);
