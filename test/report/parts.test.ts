@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { smoothCurve } from '#xlembed/report/charts/curves.js';
 import { heatmapAxis, heatmapMaximum } from '#xlembed/report/charts/heatmap.js';
+import { renderIntervals } from '#xlembed/report/charts/intervals.js';
 import {
   clip,
   duration,
@@ -77,6 +78,18 @@ test('heatmaps share a scale and an order: trained, then zero-shot, then unnamed
   assert.deepEqual(heatmapAxis(grid, languages, 3), { trained: ['en', 'de'], zeroShot: ['el'], hidden: 2 });
   assert.equal(heatmapMaximum([grid, [cell('en', 0.3)]]), 0.7);
   assert.equal(heatmapMaximum([]), 0.1);
+});
+
+test('bars of negative values stay within their drawing', async () => {
+  const bar = { row: 'Spearman', model: 'a', low: undefined, high: undefined };
+  const bars = [
+    { ...bar, value: -0.2 },
+    { ...bar, row: 'Pearson', value: 0.1, low: -0.3, high: 0.4 },
+  ];
+  const { markup } = await renderIntervals(bars, new Map([['a', '#12996a']]), (value) => value.toFixed(1));
+  const starts = [...markup.matchAll(/d="M(-?[\d.]+),[^"]*" fill="#12996a"/g)].map(([, x]) => Number(x));
+  assert.equal(starts.length, 2);
+  for (const start of starts) assert.ok(start > 0, `a bar begins at ${start}`);
 });
 
 test('numbers and names in words', () => {
