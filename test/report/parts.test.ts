@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { smoothCurve } from '#xlembed/report/charts/curves.js';
 import { heatmapAxis, heatmapMaximum } from '#xlembed/report/charts/heatmap.js';
 import { renderIntervals } from '#xlembed/report/charts/intervals.js';
+import { dashes, regimeColors } from '#xlembed/report/charts/palette.js';
 import {
   clip,
   duration,
@@ -90,6 +91,13 @@ test('bars of negative values stay within their drawing', async () => {
   const starts = [...markup.matchAll(/d="M(-?[\d.]+),[^"]*" fill="#12996a"/g)].map(([, x]) => Number(x));
   assert.equal(starts.length, 2);
   for (const start of starts) assert.ok(start > 0, `a bar begins at ${start}`);
+});
+
+test('seven models have colours of their own, and twenty lines differ in colour or pattern', () => {
+  const names = Array.from({ length: 20 }, (_, i) => `line ${i}`);
+  const colors = regimeColors(names);
+  assert.equal(new Set(colors.slice(0, 7)).size, 7);
+  assert.equal(new Set(dashes(names).map((dash, i) => `${colors[i]} ${dash}`)).size, 20);
 });
 
 test('numbers and names in words', () => {
