@@ -94,6 +94,7 @@ test('results are compared: a table, a report and CSV beside it', () => {
     'report.html',
     'settings.csv',
   ]);
+  assert.match(readFileSync(join(at('report'), 'report.html'), 'utf8'), /xlembed compare .* --resamples 200/);
   const { rows } = JSON.parse(
     xlembed('compare', at('a.json.gz'), at('a.json.gz'), '--json', '--resamples', '50').stdout,
   );

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { XlembedError } from '../../errors.js';
 import { type BenchmarkResults, parseBenchmarkResults } from '../../report/benchmark_results.js';
+import { commandLine } from '../command_line.js';
 import { mergeResults } from './merge.js';
 import { writeText } from './write_text.js';
 
@@ -30,4 +31,4 @@ export async function writeResults(
 
 /** This process's command as it was given, files and folders by their last names. */
 export const givenCommand = (): string =>
-  ['xlembed', ...process.argv.slice(2).map((one) => (one.includes('/') ? basename(one) : one))].join(' ');
+  commandLine(process.argv.slice(2).map((one) => (one.includes('/') ? basename(one) : one)));
