@@ -300,3 +300,12 @@ test('a training run has a report of its own', async () => {
   const summary = `Hybrid: 600 steps with hybrid batches; loss from ${lossCurve[0]!.loss.toFixed(3)} to ${last.toFixed(3)}.`;
   assert.ok(textOf(parsed).includes(summary));
 });
+
+test('the measures of a training run are named in full above their lines', async () => {
+  const measures = { accuracy: 0.5, monolingual_map: 0.6, cross_lingual_map: 0.5, multilingual_map: 0.4 };
+  const run = { ...results.regimes[3]!, validations: [1, 2].map((step) => ({ step, measures })) };
+  const parsed = parseMarkup(await renderTrainingReport(trainingOf(results, run, [])));
+  const labels = all(parsed, 'text').map(textOf);
+  for (const name of ['Accuracy', 'Monolingual map', 'Cross-lingual map', 'Multilingual map'])
+    assert.ok(labels.includes(name), name);
+});
