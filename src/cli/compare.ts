@@ -11,6 +11,7 @@ import { writeFileBeside } from '../models/write_beside.js';
 import { renderEvaluationReport } from '../report/evaluation_report.js';
 import type { EvaluatedModel, EvaluationComparison } from '../report/evaluation_results.js';
 import { integer, positiveInteger } from './arguments.js';
+import { commandLine } from './command_line.js';
 import { createConsole } from './console.js';
 
 interface CompareFlags {
@@ -47,7 +48,7 @@ async function compare(paths: string[], flags: CompareFlags): Promise<void> {
   const comparison: EvaluationComparison = {
     title: models.length === 1 ? `${models[0]!.name} on ${task}` : `${models.length} models on ${task}`,
     createdAt: new Date().toISOString(),
-    command: `xlembed compare ${paths.join(' ')}`,
+    command: commandLine(process.argv.slice(2)),
     models,
     rows,
   };

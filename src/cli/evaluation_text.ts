@@ -1,3 +1,4 @@
+import { parseMeasure } from '../evaluation/measures/parse.js';
 import type { EvaluationResult } from '../evaluation/results.js';
 
 /** A result in a few lines for people. */
@@ -11,8 +12,14 @@ export function evaluationText(result: EvaluationResult & { seconds: number }): 
 }
 
 function linesOf(result: EvaluationResult): string[] {
-  if (result.kind === 'retrieval') return retrievalLines(result);
-  if (result.kind === 'collection') return cellLines(result, ['nDCG@10', 'RR', 'R@10', 'R@100']);
+  const chosen = Object.keys(result.grid[0]?.measures ?? {});
+  const has = (names: readonly string[]) => names.every((name) => chosen.includes(name));
+  if (result.kind === 'retrieval')
+    return has(['AP', 'RR', 'nDCG@10', 'R@1', 'R@10']) ? retrievalLines(result) : chosenLines(result, chosen);
+  if (result.kind === 'collection') {
+    const usual = ['nDCG@10', 'RR', 'R@10', 'R@100'];
+    return cellLines(result, has(usual) ? usual : chosen);
+  }
   if (result.kind === 'bitext') return cellLines(result, ['Accuracy', 'MarginAccuracy', 'F1']);
   return cellLines(result, ['Spearman', 'Pearson']);
 }
@@ -26,9 +33,23 @@ function retrievalLines({ measures }: EvaluationResult): string[] {
     row('monolingual', 'monolingual', 'recall_at_1'),
     row('cross-lingual', 'cross_lingual', 'recall_at_1'),
     row('multilingual', 'multilingual', 'recall_at_10'),
-    `language bias (mean rank distance) ${measures.language_bias?.toFixed(1) ?? '-'}`,
+    biasLine(measures),
   ];
 }
+
+/** A line for each measure that was chosen in place of the usual. */
+function chosenLines({ measures }: EvaluationResult, names: readonly string[]): string[] {
+  const settings = ['monolingual', 'cross_lingual', 'multilingual'];
+  const line = (name: string) => {
+    const { key } = parseMeasure(name);
+    return `${name.padEnd(14)}${settings.map((setting) => cell(measures[`${setting}_${key}`], setting.length)).join('')}`;
+  };
+  const heads = settings.map((setting) => setting.replace('_', '-').padStart(setting.length + 2));
+  return [`${''.padEnd(14)}${heads.join('')}`, ...names.map(line), biasLine(measures)];
+}
+
+const biasLine = ({ language_bias }: Record<string, number>) =>
+  `language bias (mean rank distance) ${language_bias?.toFixed(1) ?? '-'}`;
 
 const mostCells = 40;
 

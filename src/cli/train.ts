@@ -15,6 +15,7 @@ import type { TrainingResults } from '../report/results.js';
 import { Checkpoints } from '../training/checkpoints.js';
 import { EventLog, LOG_FILE, TENSORBOARD_FOLDER } from '../training/events/event_log.js';
 import { Trainer } from '../training/trainer.js';
+import { commandLine } from './command_line.js';
 import { createConsole, settingsLines, silentConsole } from './console.js';
 import { readDatasets } from './datasets.js';
 import { checkDependences } from './dependent_flags.js';
@@ -177,7 +178,7 @@ async function finish(flags: TrainFlags, working: string, run: Finished): Promis
   await encoder.save(folder);
   if (adapted) await rename(adapter, join(folder, 'adapter'));
   const { lossCurve: _curve, ...summary } = totals;
-  const command = ['xlembed', ...process.argv.slice(2)].join(' ');
+  const command = commandLine(process.argv.slice(2));
   const record = { command, settings, versions: versions(), notes, best: trainer.best, ...summary };
   await writeFile(join(folder, 'training.json'), `${JSON.stringify(record, null, 2)}\n`);
   const trained = sampled.languages.filter((language) => language !== UNDETERMINED);

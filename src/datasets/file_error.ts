@@ -4,7 +4,7 @@ import { XlembedError } from '../errors.js';
 export function fileError(path: string, cause: unknown): XlembedError {
   if (cause instanceof XlembedError) return cause;
   if (['ENOENT', 'ENOTDIR'].includes((cause as NodeJS.ErrnoException).code ?? '')) {
-    return new XlembedError('FILE_NOT_FOUND', `no file at ${path}`, 'check the path', { cause });
+    return new XlembedError('FILE_NOT_FOUND', `${path} does not exist`, 'check the path', { cause });
   }
   if ((cause as NodeJS.ErrnoException).code === 'EISDIR') {
     return new XlembedError('FILE_READ_FAILED', `${path} is a folder`, 'name the files in it', { cause });

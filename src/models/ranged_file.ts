@@ -1,4 +1,5 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { fileError } from '../datasets/file_error.js';
 import { XlembedError } from '../errors.js';
 
 /** A file that is read in ranges which are checked against its size before anything is allocated. */
@@ -62,15 +63,6 @@ export function withFile<T>(path: string, use: (file: RangedFile) => T): T {
   } finally {
     file.close();
   }
-}
-
-/** The coded error for a failed open or read. */
-export function fileError(path: string, cause: unknown): XlembedError {
-  const { code, message } = cause as NodeJS.ErrnoException;
-  if (code === 'ENOENT' || code === 'ENOTDIR') {
-    return new XlembedError('FILE_NOT_FOUND', `${path} does not exist`, 'check the path', { cause });
-  }
-  return new XlembedError('FILE_READ_FAILED', `${path} cannot be read: ${message}`, '', { cause });
 }
 
 /** True for a name that cannot lead out of the folder it stands in. */

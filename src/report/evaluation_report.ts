@@ -4,7 +4,7 @@ import { comparisonCsv, settingsCsv, sharesCsv } from './csv.js';
 import { type EvaluatedModel, type EvaluationComparison, MAIN_MEASURE } from './evaluation_results.js';
 import { list, score, words } from './format.js';
 import { type Html, html, NOTHING } from './html.js';
-import { factsTable, page } from './page.js';
+import { factsTable, page, settingRows } from './page.js';
 import { comparisonSection } from './sections/comparison.js';
 import { languageBiasSection } from './sections/language_bias.js';
 import { settingsSection } from './sections/settings.js';
@@ -86,12 +86,8 @@ ${figures}</div>
 }
 
 function modelFacts({ name, settings, result }: EvaluatedModel): Html {
-  const text = (value: unknown) => (typeof value === 'string' ? value : JSON.stringify(value));
-  const shown = Object.entries(settings)
-    .filter(([, value]) => value !== undefined)
-    .map(([key, value]) => [key, Array.isArray(value) ? value.join(', ') : text(value)] as const);
   return factsTable(name, [
-    ...shown,
+    ...settingRows(settings),
     ['dimensions', String(result.dimensions)],
     ['similarity', result.similarity],
   ]);

@@ -10,6 +10,12 @@ export function signedScore(value: number): string {
 /** A number of ranks, or of anything else that may be large. */
 export const amount = (value: number) => (Math.abs(value) < 100 ? value.toFixed(1) : value.toFixed(0));
 
+/** Three digits that count, never a power of ten: `0.0123`, `1.23`, `40,500`. */
+export function threeDigits(value: number): string {
+  const rounded = Number(value.toPrecision(3));
+  return rounded < 1000 ? value.toPrecision(3) : rounded.toLocaleString('en');
+}
+
 /** Three digits and the unit that suits: `12.3 µs`, `4.56 ms`. */
 export function secondsText(seconds: number): string {
   const units = [
@@ -17,9 +23,8 @@ export function secondsText(seconds: number): string {
     ['ms', 1e-3],
     ['µs', 1e-6],
   ] as const;
-  const [unit, size] = units.find(([, size]) => seconds >= size) ?? units[2];
-  const value = seconds / size;
-  return `${value < 1000 ? value.toPrecision(3) : value.toFixed(0)} ${unit}`;
+  const [unit, size] = units.find(([, size]) => Number(seconds.toPrecision(3)) >= size) ?? units[2];
+  return `${threeDigits(seconds / size)} ${unit}`;
 }
 
 export function duration(seconds: number): string {

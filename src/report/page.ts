@@ -84,14 +84,19 @@ function settingText(value: unknown): string {
   return typeof value === 'object' && value !== null ? JSON.stringify(value) : String(value);
 }
 
+/** Rows of a table of facts; what was not set has none. */
+export const settingRows = (settings: Record<string, unknown>) =>
+  Object.entries(settings)
+    .filter(([, value]) => value !== undefined)
+    .map(([name, value]) => [name, settingText(value)] as const);
+
 /** Everything needed to make the same results again. */
 function factsSection(facts: RunFacts): Html {
-  const settings = Object.entries(facts.settings).map(([key, value]) => [key, settingText(value)] as const);
   const times = Object.entries(facts.times).map(([key, seconds]) => [key, duration(seconds)] as const);
   return html`<section>
 <h2>How it was made</h2>
 <pre><code>${facts.command}</code></pre>
-${factsTable('Settings', settings)}
+${factsTable('Settings', settingRows(facts.settings))}
 <div class="figures">
 ${factsTable('Versions', Object.entries(facts.versions))}
 ${factsTable('Times', times)}

@@ -5,7 +5,7 @@ import type {
   ImplementationResult,
 } from './benchmark_results.js';
 import { renderRoofs, renderScaling } from './charts/roofline.js';
-import { secondsText } from './format.js';
+import { secondsText, threeDigits } from './format.js';
 import { type Html, html, NOTHING } from './html.js';
 import { factsTable, page } from './page.js';
 
@@ -26,10 +26,11 @@ export async function renderRoofline(runs: readonly BenchmarkResults[]): Promise
   return page(facts, runs.map(summaryOf), sections);
 }
 
+const giga = (value: number) => threeDigits(value / 1e9);
+
 function summaryOf(run: BenchmarkResults): string {
   const { bounds, machine, threads, device, quick } = run;
   const place = device === 'cpu' ? `${machine}, ${threads} threads` : machine;
-  const giga = (value: number) => (value / 1e9).toPrecision(3);
   return [
     `${place}: copies at ${giga(bounds.copyBytesPerSecond)} GB/s, reads at ${giga(bounds.readBytesPerSecond)} GB/s,`,
     `multiplies matrices at ${giga(bounds.float32OperationsPerSecond)} GFLOP/s in float32 and`,
@@ -96,8 +97,8 @@ function implementationRow(one: ImplementationResult, work: EncodingWork | undef
     `${((100 * deviation) / seconds).toFixed(1)} %`,
     ...(work
       ? [(work.tokens / seconds).toFixed(0), (work.texts / seconds).toFixed(1)]
-      : [(bytes / seconds / 1e9).toPrecision(3)]),
-    (operations / seconds / 1e9).toPrecision(3),
+      : [giga(bytes / seconds)]),
+    giga(operations / seconds),
     `${((100 * boundSeconds) / seconds).toFixed(0)} %`,
     ratios.length > 0 ? ratios : '–',
     difference === 0 ? '0' : difference.toExponential(1),

@@ -35,6 +35,16 @@ test('an evaluation leaves its result, MTEB’s file and a cache; a second one e
   for (const [name, value] of Object.entries(measures)) assert.equal(value, stored.measures[name], name);
 });
 
+test('measures that were chosen are those that are shown', () => {
+  const args = ['--task', 'xquad-r', '--data', data, '--cache', at('cache'), '--measures', 'nDCG@5,R@3'];
+  const { status, stdout, stderr } = xlembed(...model('labse-version-5'), ...args);
+  assert.equal(status, 0, stderr);
+  assert.match(
+    stdout,
+    /^ +monolingual +cross-lingual +multilingual\nnDCG@5( +0\.\d{4}){3}\nR@3( +0\.\d{4}){3}\n/m,
+  );
+});
+
 test('prompts can be given; with others, embeddings in the cache are others', () => {
   const prompts = ['--query-prompt', 'query: ', '--passage-prompt', ''];
   const task = ['--task', 'xquad-r', '--data', data, '--cache', at('cache')];
@@ -94,6 +104,7 @@ test('results are compared: a table, a report and CSV beside it', () => {
     'report.html',
     'settings.csv',
   ]);
+  assert.match(readFileSync(join(at('report'), 'report.html'), 'utf8'), /xlembed compare .* --resamples 200/);
   const { rows } = JSON.parse(
     xlembed('compare', at('a.json.gz'), at('a.json.gz'), '--json', '--resamples', '50').stdout,
   );

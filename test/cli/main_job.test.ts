@@ -108,6 +108,8 @@ test('training again gives the same bits; a fine-tuned model keeps its prompts, 
   const kept = { query: 'Query: ', passage: 'Passage: ', document: 'Passage: ' };
   assert.deepEqual(tune(outputs[0]!, at('tuned')), kept);
   const other = tune(at('tuned'), at('prompted'), '--passage-prompt', 'Text: ');
+  const { command } = json(join(at('prompted'), 'training.json'));
+  assert.ok(command.endsWith(" --passage-prompt 'Text: '"), 'the command can be given again');
   assert.deepEqual(other, { query: 'Query: ', passage: 'Text: ', document: 'Text: ' });
 });
 

@@ -100,6 +100,20 @@ test('one model alone has a report without differences', async () => {
   assert.deepEqual(rowsOf(all(page, 'table')[0]!)[0], ['Measure', 'Model', 'Value', '95 % interval']);
 });
 
+test('of more languages than a drawing has room for the first are drawn, and the others counted', async () => {
+  const languages = Array.from({ length: 100 }, (_, i) => `l${i}`);
+  const pool = languages.map((queryLanguage) => ({
+    ...{ queryLanguage, queries: 1, measures: {}, languageBias: 3 },
+    languageShares: Object.fromEntries(languages.map((language) => [language, 0.01])),
+  }));
+  const { models, ...facts } = comparison;
+  const [{ result, ...model }] = models as [(typeof models)[number]];
+  const many = { ...result, languages, pool, grid: [] };
+  const files = await renderEvaluationReport({ ...facts, rows: [], models: [{ ...model, result: many }] });
+  assert.match(files['report.html']!, /0\.01 for 100 languages\. 60 further languages are in the CSV/);
+  assert.ok(files['report.html']!.length < 500_000, `${files['report.html']!.length} characters`);
+});
+
 test('in a browser: no complaint, nothing fetched, fits desktop and phone, tables sort', {
   skip: !chromium && 'no chromium',
 }, async () => {

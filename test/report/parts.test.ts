@@ -2,7 +2,17 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { smoothCurve } from '#xlembed/report/charts/curves.js';
 import { heatmapAxis, heatmapMaximum } from '#xlembed/report/charts/heatmap.js';
-import { clip, duration, languageName, list, words } from '#xlembed/report/format.js';
+import { renderIntervals } from '#xlembed/report/charts/intervals.js';
+import { dashes, regimeColors } from '#xlembed/report/charts/palette.js';
+import {
+  clip,
+  duration,
+  languageName,
+  list,
+  secondsText,
+  threeDigits,
+  words,
+} from '#xlembed/report/format.js';
 import { html } from '#xlembed/report/html.js';
 import { renderTable } from '#xlembed/report/table.js';
 import { sampleResults } from './sample.js';
@@ -71,6 +81,25 @@ test('heatmaps share a scale and an order: trained, then zero-shot, then unnamed
   assert.equal(heatmapMaximum([]), 0.1);
 });
 
+test('bars of negative values stay within their drawing', async () => {
+  const bar = { row: 'Spearman', model: 'a', low: undefined, high: undefined };
+  const bars = [
+    { ...bar, value: -0.2 },
+    { ...bar, row: 'Pearson', value: 0.1, low: -0.3, high: 0.4 },
+  ];
+  const { markup } = await renderIntervals(bars, new Map([['a', '#12996a']]), (value) => value.toFixed(1));
+  const starts = [...markup.matchAll(/d="M(-?[\d.]+),[^"]*" fill="#12996a"/g)].map(([, x]) => Number(x));
+  assert.equal(starts.length, 2);
+  for (const start of starts) assert.ok(start > 0, `a bar begins at ${start}`);
+});
+
+test('seven models have colours of their own, and twenty lines differ in colour or pattern', () => {
+  const names = Array.from({ length: 20 }, (_, i) => `line ${i}`);
+  const colors = regimeColors(names);
+  assert.equal(new Set(colors.slice(0, 7)).size, 7);
+  assert.equal(new Set(dashes(names).map((dash, i) => `${colors[i]} ${dash}`)).size, 20);
+});
+
 test('numbers and names in words', () => {
   assert.deepEqual([0.04, 9.96, 59, 119.6, 3600, 8125].map(duration), [
     '0.0 s',
@@ -81,6 +110,12 @@ test('numbers and names in words', () => {
     '2 h 15 min',
   ]);
   assert.equal(duration(Number.NaN), '–');
+  assert.deepEqual([0.01234, 1.234, 999.7, 4022, 691_234].map(threeDigits), [
+    ...['0.0123', '1.23', '1,000', '4,020', '691,000'],
+  ]);
+  assert.deepEqual([1.2e-8, 4.56e-6, 9.996e-4, 0.0123, 0.9999, 12.34, 1234].map(secondsText), [
+    ...['0.0120 µs', '4.56 µs', '1.00 ms', '12.3 ms', '1.00 s', '12.3 s', '1,230 s'],
+  ]);
   assert.deepEqual(['cross_lingual', 'my_run'].map(words), ['Cross-lingual', 'My run']);
   assert.deepEqual([languageName('de'), languageName('not_a_tag')], ['German', 'not_a_tag']);
   assert.deepEqual([[], ['a'], ['a', 'b'], ['a', 'b', 'c']].map(list), ['', 'a', 'a and b', 'a, b and c']);

@@ -148,6 +148,7 @@ test('settings, versions, times and command are those given', () => {
   assert.equal(facts.get('batchSize'), '100');
   assert.equal(facts.get('languageWeights'), '{"temperature":2}');
   assert.equal(facts.get('prompts'), '["Query: ","Passage: "]');
+  assert.equal(facts.has('commit'), false, 'what was not set is not there');
   assert.equal(facts.get('libtorch'), '2.13.0');
   assert.deepEqual(
     [facts.get('reading data'), facts.get('training'), facts.get('all together')],
@@ -298,4 +299,13 @@ test('a training run has a report of its own', async () => {
   const last = lossCurve.slice(-20).reduce((sum, point) => sum + point.loss, 0) / 20;
   const summary = `Hybrid: 600 steps with hybrid batches; loss from ${lossCurve[0]!.loss.toFixed(3)} to ${last.toFixed(3)}.`;
   assert.ok(textOf(parsed).includes(summary));
+});
+
+test('the measures of a training run are named in full above their lines', async () => {
+  const measures = { accuracy: 0.5, monolingual_map: 0.6, cross_lingual_map: 0.5, multilingual_map: 0.4 };
+  const run = { ...results.regimes[3]!, validations: [1, 2].map((step) => ({ step, measures })) };
+  const parsed = parseMarkup(await renderTrainingReport(trainingOf(results, run, [])));
+  const labels = all(parsed, 'text').map(textOf);
+  for (const name of ['Accuracy', 'Monolingual map', 'Cross-lingual map', 'Multilingual map'])
+    assert.ok(labels.includes(name), name);
 });

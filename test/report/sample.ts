@@ -113,6 +113,7 @@ export function sampleResults(): ExperimentResults {
       seed: 1,
       languageWeights: { temperature: 2 },
       prompts: ['Query: ', 'Passage: '],
+      commit: undefined,
     },
     versions: {
       xlembed: '0.1.0',

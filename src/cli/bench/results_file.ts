@@ -1,7 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
-import { XlembedError } from '../../errors.js';
+import { fileError } from '../../datasets/file_error.js';
 import { type BenchmarkResults, parseBenchmarkResults } from '../../report/benchmark_results.js';
+import { commandLine } from '../command_line.js';
 import { mergeResults } from './merge.js';
 import { writeText } from './write_text.js';
 
@@ -11,10 +12,7 @@ export async function readResults(path: string): Promise<BenchmarkResults | null
     return parseBenchmarkResults(path, await readFile(path, 'utf8'));
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return null;
-    if (cause instanceof XlembedError) throw cause;
-    throw new XlembedError('FILE_READ_FAILED', `${path} cannot be read: ${(cause as Error).message}`, '', {
-      cause,
-    });
+    throw fileError(path, cause);
   }
 }
 
@@ -30,4 +28,4 @@ export async function writeResults(
 
 /** This process's command as it was given, files and folders by their last names. */
 export const givenCommand = (): string =>
-  ['xlembed', ...process.argv.slice(2).map((one) => (one.includes('/') ? basename(one) : one))].join(' ');
+  commandLine(process.argv.slice(2).map((one) => (one.includes('/') ? basename(one) : one)));

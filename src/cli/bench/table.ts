@@ -1,8 +1,8 @@
 import type { Bounds, CaseResult, ImplementationResult } from '../../report/benchmark_results.js';
-import { secondsText } from '../../report/format.js';
+import { secondsText, threeDigits } from '../../report/format.js';
 import { shapeText } from './merge.js';
 
-const giga = (value: number) => (value / 1e9).toPrecision(3);
+const giga = (value: number) => threeDigits(value / 1e9);
 
 export function boundsText(bounds: Bounds): string {
   return [

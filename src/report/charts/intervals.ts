@@ -18,15 +18,17 @@ export function renderIntervals(
 ): Promise<Html> {
   const models = [...colors.keys()].map(cleanText);
   const values = bars.map((bar) => {
-    const end = bar.high ?? bar.value;
+    const end = Math.max(0, bar.high ?? bar.value);
     return { ...bar, row: cleanText(bar.row), model: cleanText(bar.model), end, label: format(bar.value) };
   });
   const maximum = Math.max(1e-9, ...values.map(({ end }) => end));
+  // Correlations may be negative.
+  const minimum = Math.min(0, ...values.map(({ value, low }) => low ?? value));
   const x = (field: string) => ({
     field,
     type: 'quantitative' as const,
     title: null,
-    scale: { domain: [0, maximum * 1.3] },
+    scale: { domain: [minimum, maximum + 0.3 * (maximum - minimum)] },
     axis: { tickCount: 4, format: maximum < 1000 ? '~g' : ',d' },
   });
   const names = [...new Set(values.map(({ row }) => row))];

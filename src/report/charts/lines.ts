@@ -20,7 +20,8 @@ export function renderLines(lines: readonly Line[], title: string): Promise<Html
       .map(({ step, value }) => ({ name, step, value: Number(value.toPrecision(5)) }));
   });
   const axis = { grid: false, tickCount: 6, tickMinStep: 1 };
-  const legend = names.length > 1 ? { orient: 'top' as const, columns: 4, symbolOpacity: 1 } : null;
+  const legend =
+    names.length > 1 ? { orient: 'top' as const, columns: 2, labelLimit: 0, symbolOpacity: 1 } : null;
   const spec = {
     ...{ width: 420, height: 240, autosize: { type: 'pad' as const }, data: { values } },
     mark: { type: 'line' as const, strokeWidth: 2.2, point: lines.every(({ points }) => points.length < 40) },

@@ -20,6 +20,9 @@ export interface MatrixScale {
   interpolate?: 'rgb';
 }
 
+/** Languages of a drawing; a page of four with more would pass a megabyte. */
+export const MOST_LANGUAGES = 40;
+
 /** Up to here the cells are wide enough to print their values. */
 const MOST_WITH_VALUES = 15;
 

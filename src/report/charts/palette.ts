@@ -5,7 +5,8 @@ const KNOWN: Record<string, string> = {
   cross_lingual: '#2f81d6',
   hybrid: '#12996a',
 };
-const OTHERS = ['#b5539c', '#a3821a', '#6f6fd8', '#c4484b'];
+/** Seven, which with four patterns make 28 lines of their own. */
+const OTHERS = ['#b5539c', '#a3821a', '#6f6fd8', '#c4484b', '#1f9aa8', '#8a5a3c', '#6b8e23'];
 
 export function regimeColors(names: readonly string[]): string[] {
   let next = 0;

@@ -1,5 +1,5 @@
 import { type IntervalBar, renderIntervals } from '../charts/intervals.js';
-import { rampScale, renderMatrix } from '../charts/matrix.js';
+import { MOST_LANGUAGES, rampScale, renderMatrix } from '../charts/matrix.js';
 import type { EvaluatedModel } from '../evaluation_results.js';
 import { amount } from '../format.js';
 import { cleanText, type Html, html, NOTHING } from '../html.js';
@@ -18,14 +18,18 @@ export async function languageBiasSection(
         : [{ row: queryLanguage, model: name, value: languageBias, low: undefined, high: undefined }],
     ),
   );
+  const languages = [...new Set(models.flatMap(({ result }) => result.languages))];
+  const drawn = languages.slice(0, MOST_LANGUAGES);
+  const hidden = languages.length - drawn.length;
+  const cut = hidden > 0 ? ` ${hidden} further languages are in the CSV, but not drawn.` : '';
   return html`<section>
 <h2>Language bias</h2>
 ${bars.length === 0 ? NOTHING : await distances(bars, colors)}
 <h3>Languages of the first ten passages</h3>
 <p class="soft">Share of each passage language among the first ten of the pool, by query language; each row sums to 1. An
-unbiased model gives every language the same share${evenShare(models)}.</p>
+unbiased model gives every language the same share, ${(1 / languages.length).toFixed(2)} for ${languages.length} languages.${cut}</p>
 <div class="figures">
-${await Promise.all(models.map(shares))}</div>
+${await Promise.all(models.map((model) => shares(model, drawn)))}</div>
 </section>`;
 }
 
@@ -35,22 +39,21 @@ the first and the last of a query’s answers, one per language, in the pool of 
 language. Lower is better.</figcaption></figure>`;
 }
 
-function evenShare(models: readonly EvaluatedModel[]): string {
-  const { length } = models[0]!.result.languages;
-  return length > 0 ? `, ${(1 / length).toFixed(2)} for ${length} languages` : '';
-}
-
-async function shares({ name, result }: EvaluatedModel): Promise<Html> {
-  const cells = result.pool.flatMap(({ queryLanguage, languageShares }) =>
-    Object.entries(languageShares).map(([language, share]) => ({
-      query: cleanText(queryLanguage),
-      passage: cleanText(language),
-      value: Number(share.toFixed(4)),
-    })),
-  );
+async function shares({ name, result }: EvaluatedModel, languages: readonly string[]): Promise<Html> {
+  const cells = result.pool
+    .filter(({ queryLanguage }) => languages.includes(queryLanguage))
+    .flatMap(({ queryLanguage, languageShares }) =>
+      Object.entries(languageShares)
+        .filter(([language]) => languages.includes(language))
+        .map(([language, share]) => ({
+          query: cleanText(queryLanguage),
+          passage: cleanText(language),
+          value: Number(share.toFixed(4)),
+        })),
+    );
   const drawing = await renderMatrix(
     cells,
-    result.languages.map(cleanText),
+    languages.map(cleanText),
     rampScale(1),
     `Share of each language in the first ten passages that ${name} finds, by query language.`,
   );

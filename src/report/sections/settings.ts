@@ -1,13 +1,17 @@
 import type { EvaluationResult } from '../../evaluation/results.js';
-import { differenceScale, type MatrixCell, rampScale, renderMatrix } from '../charts/matrix.js';
+import {
+  differenceScale,
+  type MatrixCell,
+  MOST_LANGUAGES,
+  rampScale,
+  renderMatrix,
+} from '../charts/matrix.js';
 import type { EvaluatedModel } from '../evaluation_results.js';
 import { MAIN_MEASURE } from '../evaluation_results.js';
 import { score, signedScore } from '../format.js';
 import { cleanText, type Html, html, NOTHING } from '../html.js';
 import { sortableTable, type TableCell } from './sortable_table.js';
 
-/** Languages of a drawing; a page of four with more would pass a megabyte. */
-const MOST_LANGUAGES = 40;
 const MOST_ROWS = 400;
 
 type Grid = Map<string, number>;

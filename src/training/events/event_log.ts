@@ -53,13 +53,16 @@ export class EventLog {
   }
 }
 
+/** JSON has no other word for a number that is not finite, such as the loss of a skipped step. */
+const notFinite = (_key: string, value: unknown) => (value === null ? Number.NaN : value);
+
 /** Whole lines of steps 1 .. upTo; a kill may have cut the last one short. */
 function readSteps(path: string, upTo: number): LoggedStep[] {
   if (upTo === 0 || !existsSync(path)) return [];
   const steps: LoggedStep[] = [];
   for (const line of readFileSync(path, 'utf8').split('\n').slice(0, upTo)) {
     if (line === '') break;
-    steps.push(JSON.parse(line) as LoggedStep);
+    steps.push(JSON.parse(line, notFinite) as LoggedStep);
   }
   return steps;
 }
