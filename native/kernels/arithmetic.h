@@ -9,7 +9,7 @@
 // Instructions that add the products of two neighbours, before AVX512-VNNI.
 #if defined(__AVX512BW__)
 #define XLEMBED_INTEGER_PAIRS(name) _mm512_##name
-#elif defined(__AVX2__) && !defined(__AVX512F__)
+#elif defined(XLEMBED_AVX2)
 #define XLEMBED_INTEGER_PAIRS(name) _mm256_##name
 #endif
 
@@ -19,7 +19,7 @@ using Words32 __attribute__((vector_size(4 * kLanes))) = uint32_t;
 using Sums32 = Integers;
 #if defined(__AVX512F__)
 using Bytes = __m512i;
-#elif defined(__AVX2__)
+#elif defined(XLEMBED_AVX2)
 using Bytes = __m256i;
 #endif
 
@@ -102,7 +102,7 @@ struct Int8Quads : IntegerWords {
   }
 };
 
-#if defined(__AVX2__) && !defined(__AVX512F__)
+#if defined(XLEMBED_AVX2)
 // The same for queries that leave one bit free: two products fit in 16 bits (2 * 255 * 63 < 2^15), which the
 // instruction before VPDPBUSD wants.
 struct Int8Pairs : Int8Quads {

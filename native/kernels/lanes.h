@@ -5,7 +5,12 @@
 #include <cstdint>
 #include <cstring>
 
-#if defined(__AVX512F__) || (defined(__AVX2__) && defined(__FMA__))
+// AVX2 counts with fused multiply-adds alone. Some virtual machines have it without: any other processor.
+#if defined(__AVX2__) && defined(__FMA__) && !defined(__AVX512F__)
+#define XLEMBED_AVX2 1
+#endif
+
+#if defined(__AVX512F__) || defined(XLEMBED_AVX2)
 #include <immintrin.h>
 #endif
 
@@ -31,7 +36,7 @@ inline uint32_t equal(Floats a, Floats b) { return _mm512_cmp_ps_mask(a, b, _CMP
 inline uint32_t at_least(Floats a, Floats b) { return _mm512_cmp_ps_mask(a, b, _CMP_GE_OQ); }
 inline float fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 
-#elif defined(__AVX2__) && defined(__FMA__)
+#elif defined(XLEMBED_AVX2)
 
 inline constexpr int kLanes = 8;
 using Floats = __m256;

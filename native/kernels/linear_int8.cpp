@@ -48,7 +48,7 @@ Floats load_floats(const bfloat16* x) {
 Sums32 round_to_integers(Floats x) {
 #if defined(__AVX512F__)
   return (Sums32)_mm512_cvtps_epi32(x);
-#elif defined(__AVX2__)
+#elif defined(XLEMBED_AVX2)
   return (Sums32)_mm256_cvtps_epi32(x);
 #else
   Sums32 result{};
@@ -61,7 +61,7 @@ Sums32 round_to_integers(Floats x) {
 void store_bytes(int8_t* out, Sums32 x) {
 #if defined(__AVX512F__)
   _mm_storeu_si128(reinterpret_cast<__m128i*>(out), _mm512_cvtepi32_epi8((__m512i)x));
-#elif defined(__AVX2__)
+#elif defined(XLEMBED_AVX2)
   const __m256i all = (__m256i)x;
   const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(all), _mm256_extracti128_si256(all, 1));
   _mm_storel_epi64(reinterpret_cast<__m128i*>(out), _mm_packs_epi16(words, words));

@@ -37,7 +37,7 @@ inline void transpose_square(const void* const* rows, int64_t first_word, uint32
     _mm512_storeu_si512(out + (8 + w) * stride, _mm512_shuffle_i32x4(halves[w], halves[8 + w], 0xDD));
     _mm512_storeu_si512(out + (12 + w) * stride, _mm512_shuffle_i32x4(halves[4 + w], halves[12 + w], 0xDD));
   }
-#elif defined(__AVX2__) && defined(__FMA__)
+#elif defined(XLEMBED_AVX2)
   __m256i pairs[8], quads[8];
   for (int r = 0; r < 8; r += 2) {
     const __m256i even = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(words(r)));
