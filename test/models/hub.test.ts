@@ -385,7 +385,7 @@ test('the token of hf auth login is found in HF_HOME, wherever HF_HUB_CACHE puts
 test('a token file that cannot be read is named', async () => {
   mkdirSync(process.env.HF_TOKEN_PATH!);
   try {
-    await refusalOf(() => resolve('owner/model'), 'FILE_READ_FAILED', /none cannot be read/);
+    await refusalOf(() => resolve('owner/model'), 'FILE_READ_FAILED', /none is a folder/);
   } finally {
     rmSync(process.env.HF_TOKEN_PATH!, { recursive: true });
   }
