@@ -31,6 +31,8 @@ struct alignas(16) RowNumbers {
   uint32_t unused;
 };
 
+enum Part { queries_part, keys_part, values_part };
+
 // A block's tile: rows `first` .. of one head of one sequence.
 struct Work {
   int64_t token;   // the sequence's first
@@ -55,10 +57,21 @@ struct Work {
   }
   __device__ int64_t in_head(int row) const { return head * tokens + token + row; }
 
-  // Rows of queries (part 0), keys (1), values (2) or of their gradients.
+  // Rows of one part of query_key_value, or of its gradient.
   template <typename T>
-  __device__ T* part(const Problem& problem, T* query_key_value, int part, int row) const {
+  __device__ T* part(const Problem& problem, T* query_key_value, Part part, int row) const {
     return query_key_value + at(problem, row, problem.stride()) + part * problem.hidden();
+  }
+  // The tile that begins at a row: of a part, or of a matrix (T, H).
+  template <int W>
+  __device__ void load(const Problem& problem, Part which, int row, Tile<W>& tile) const {
+    load_tile(tile, part(problem, problem.query_key_value, which, row), problem.stride(), count(row),
+              problem.width());
+  }
+  template <int W>
+  __device__ void load(const Problem& problem, const bfloat16* matrix, int row, Tile<W>& tile) const {
+    load_tile(tile, matrix + at(problem, row, problem.hidden()), problem.hidden(), count(row),
+              problem.width());
   }
   __device__ uint32_t dropout_key(const Problem& problem, int row) const {
     if (problem.dropout.keys == nullptr || row >= length) return 0;
@@ -80,6 +93,15 @@ template <int W>
 struct Stage {
   Tile<W> left, right;
 };
+
+// Fetches a step of keys and values.
+template <int W>
+__device__ auto keys_and_values(const Problem& problem, const Work& work) {
+  return [&](Stage<W>& stage, int row) {
+    work.load(problem, keys_part, row, stage.left);
+    work.load(problem, values_part, row, stage.right);
+  };
+}
 
 __device__ inline int row_of_warp_in_tile() { return static_cast<int>(threadIdx.x) / warp_lanes * 16; }
 
@@ -116,14 +138,8 @@ __global__ void __launch_bounds__(tile_threads, 3)
   if (work.first >= work.length) return;
   const int width = problem.width(), own = row_of_warp_in_tile(), held = work.count(work.first) - own;
   const float factor = problem.factor();
-  const auto part = [&](int which, int row) {
-    return work.part(problem, problem.query_key_value, which, row);
-  };
-  const auto load = [&](Stage<W>& stage, int row) {
-    load_tile(stage.left, part(1, row), problem.stride(), work.count(row), width);
-    load_tile(stage.right, part(2, row), problem.stride(), work.count(row), width);
-  };
-  load_tile(stages[1].left, part(0, work.first), problem.stride(), work.count(work.first), width);
+  const auto load = keys_and_values<W>(problem, work);
+  work.load(problem, queries_part, work.first, stages[1].left);
   __pipeline_commit();
   load(stages[0], 0);
   __pipeline_commit();
@@ -191,18 +207,10 @@ __global__ void __launch_bounds__(tile_threads, 3)
   if (work.first >= work.length) return;
   const int width = problem.width(), own = row_of_warp_in_tile(), held = work.count(work.first) - own;
   const float factor = problem.factor(), kept = scale_of(problem.dropout);
-  const auto part = [&](int which, int row) {
-    return work.part(problem, problem.query_key_value, which, row);
-  };
-  const auto load = [&](Stage<W>& stage, int row) {
-    load_tile(stage.left, part(1, row), problem.stride(), work.count(row), width);
-    load_tile(stage.right, part(2, row), problem.stride(), work.count(row), width);
-  };
-  const int64_t place = work.at(problem, work.first, problem.hidden());
-  const int rows = work.count(work.first);
-  load_tile(stages[0].left, part(0, work.first), problem.stride(), rows, width);
-  load_tile(stages[1].left, output + place, problem.hidden(), rows, width);
-  load_tile(stages[1].right, output_gradient + place, problem.hidden(), rows, width);
+  const auto load = keys_and_values<W>(problem, work);
+  work.load(problem, queries_part, work.first, stages[0].left);
+  work.load(problem, output, work.first, stages[1].left);
+  work.load(problem, output_gradient, work.first, stages[1].right);
   __pipeline_commit();
   __pipeline_wait_prior(0);
   __syncthreads();
@@ -255,7 +263,7 @@ __global__ void __launch_bounds__(tile_threads, 3)
     multiply_by_columns<piece_columns>(rounded, stage.left, some, count, sums);
   });
   const float scale = problem.scale(), factors[2] = {scale, scale};
-  write_rows<W>(sums, factors, held, width, work.part(problem, gradient, 0, work.first + own),
+  write_rows<W>(sums, factors, held, width, work.part(problem, gradient, queries_part, work.first + own),
                 problem.stride());
 }
 
@@ -275,22 +283,17 @@ __global__ void __launch_bounds__(tile_threads, 3)
   if (work.first >= work.length) return;
   const int width = problem.width(), own = row_of_warp_in_tile(), held = work.count(work.first) - own;
   const float factor = problem.factor(), kept = scale_of(problem.dropout);
-  const auto part = [&](int which, int row) {
-    return work.part(problem, problem.query_key_value, which, row);
-  };
   const auto load = [&](StageOfRows<W>& stage, int row) {
     const int count = work.count(row), thread = static_cast<int>(threadIdx.x);
-    load_tile(stage.queries, part(0, row), problem.stride(), count, width);
-    load_tile(stage.gradients, output_gradient + work.at(problem, row, problem.hidden()), problem.hidden(),
-              count, width);
+    work.load(problem, queries_part, row, stage.queries);
+    work.load(problem, output_gradient, row, stage.gradients);
     if (thread < tile_rows) {
       const RowNumbers* from = numbers + work.in_head(row) + (thread < count ? thread : 0);
       __pipeline_memcpy_async(&stage.numbers[thread], from, 16, thread < count ? 0 : 16);
     }
   };
-  const int rows = work.count(work.first);
-  load_tile(stages[1].queries, part(1, work.first), problem.stride(), rows, width);
-  load_tile(stages[1].gradients, part(2, work.first), problem.stride(), rows, width);
+  work.load(problem, keys_part, work.first, stages[1].queries);
+  work.load(problem, values_part, work.first, stages[1].gradients);
   __pipeline_commit();
   load(stages[0], 0);
   __pipeline_commit();
@@ -322,10 +325,10 @@ __global__ void __launch_bounds__(tile_threads, 3)
   });
   const float scale = problem.scale();
   const float key_factors[2] = {scale, scale}, value_factors[2] = {kept, kept};
-  write_rows<W>(key_sums, key_factors, held, width, work.part(problem, gradient, 1, work.first + own),
+  write_rows<W>(key_sums, key_factors, held, width, work.part(problem, gradient, keys_part, work.first + own),
                 problem.stride());
-  write_rows<W>(value_sums, value_factors, held, width, work.part(problem, gradient, 2, work.first + own),
-                problem.stride());
+  write_rows<W>(value_sums, value_factors, held, width,
+                work.part(problem, gradient, values_part, work.first + own), problem.stride());
 }
 
 Problem problem_of(const bfloat16* query_key_value, const int32_t* cumulative, AttentionShape shape,

@@ -106,6 +106,14 @@ test('a second run with a cache embeds nothing and says the same, its plane of p
   assert.equal(embedded, before);
 });
 
+/** Grades of German texts beside others. */
+const gradedBy = (grades: number[], { target = 'de', second = texts('target') } = {}): SimilarityTask => ({
+  kind: 'similarity',
+  name: 'sts',
+  languages: [...new Set(['de', target])],
+  sets: [{ source: 'de', target, read: async () => ({ first: texts('source'), second, grades }) }],
+});
+
 test('correlations are those of scipy, ties at their mean rank', () => {
   near(spearman(golden.similarities, golden.grades), golden.spearman);
   near(pearson(golden.similarities, golden.grades), golden.pearson);
@@ -114,22 +122,10 @@ test('correlations are those of scipy, ties at their mean rank', () => {
 });
 
 test('pairs of equal texts have equal similarities, whatever rounding does to their lengths', async () => {
-  const equal: SimilarityTask = {
-    kind: 'similarity',
-    name: 'sts',
-    languages: ['de'],
-    sets: [
-      {
-        source: 'de',
-        target: 'de',
-        read: async () => ({
-          first: texts('source'),
-          second: ids.map((id, row) => (row < 40 ? `source ${id}` : `target ${id}`)),
-          grades: ids.map((_, row) => (row < 40 ? 5 : 0)),
-        }),
-      },
-    ],
-  };
+  const equal = gradedBy(
+    ids.map((_, row) => (row < 40 ? 5 : 0)),
+    { second: ids.map((id, row) => (row < 40 ? `source ${id}` : `target ${id}`)) },
+  );
   const expected = spearman(
     ids.map((_, row) => (row < 40 ? 1 : -row)),
     ids.map((_, row) => (row < 40 ? 5 : 0)),
@@ -145,34 +141,9 @@ test('a similarity task correlates cosines with grades', async () => {
     const product = (x: number[], y: number[]) => x.reduce((sum, value, d) => sum + value * y[d]!, 0);
     return product(a!, b!) / Math.sqrt(product(a!, a!) * product(b!, b!));
   });
-  const graded: SimilarityTask = {
-    kind: 'similarity',
-    name: 'sts',
-    languages: ['de', 'en'],
-    sets: [
-      {
-        source: 'de',
-        target: 'en',
-        read: async () => ({ first: texts('source'), second: texts('target'), grades: golden.grades }),
-      },
-    ],
-  };
-  const { grid, measures } = await evaluateTask(graded, embedRow);
+  const { grid, measures } = await evaluateTask(gradedBy(golden.grades, { target: 'en' }), embedRow);
   assert.ok(Math.abs(grid[0]!.measures.Spearman! - spearman(cosines, golden.grades)) < 1e-6);
   assert.equal(measures.cross_lingual_cosine_spearman, grid[0]!.measures.Spearman);
-});
-
-const gradedBy = (grades: number[]): SimilarityTask => ({
-  kind: 'similarity',
-  name: 'sts',
-  languages: ['de'],
-  sets: [
-    {
-      source: 'de',
-      target: 'de',
-      read: async () => ({ first: texts('source'), second: texts('target'), grades }),
-    },
-  ],
 });
 
 test('a correlation that is not defined is left out, from the cache as well', async () => {

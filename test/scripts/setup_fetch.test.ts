@@ -6,8 +6,6 @@ import { type TestContext, test } from 'node:test';
 import { copyOfScripts, load, temporaryFolder } from './load.js';
 
 const { pinnedVersion, sizeOfFolder } = await load('scripts/setup/fetch_libtorch.mjs');
-const hasPip = spawnSync('python3', ['-m', 'pip', '--version']).status === 0;
-const options = { skip: hasPip ? false : 'this Python has no pip' };
 
 /** Writes wheels that pip accepts: { 'torch-2.13.0': { files, requires } }. */
 function writeWheels(folder: string, wheels: Record<string, { files: string[]; requires?: string[] }>) {
@@ -73,7 +71,7 @@ const shared = [
   'torch/__init__.py',
 ];
 
-test('a CPU wheel gives include/ and the libraries, nothing else; leftovers go', options, (context) => {
+test('a CPU wheel gives include/ and the libraries, nothing else; leftovers go', (context) => {
   const { result, files, folders } = fetch(context, { [`torch-${pinnedVersion}`]: { files: shared } });
   assert.equal(result.status, 0, result.stderr);
   const home = `libtorch-${pinnedVersion}`;
@@ -87,7 +85,7 @@ test('a CPU wheel gives include/ and the libraries, nothing else; leftovers go',
   ]);
 });
 
-test('a CUDA wheel keeps its libraries and brings the NVIDIA ones beside it', options, (context) => {
+test('a CUDA wheel keeps its libraries and brings the NVIDIA ones beside it', (context) => {
   const { result, files, folders } = fetch(context, {
     [`torch-${pinnedVersion}`]: {
       files: [...shared, 'torch/lib/libtorch_cuda.so', 'torch/lib/libc10_cuda.so'],
@@ -104,7 +102,7 @@ test('a CUDA wheel keeps its libraries and brings the NVIDIA ones beside it', op
   assert.equal(files.includes(`libtorch-${pinnedVersion}/lib/libtorch_python.so`), false);
 });
 
-test("a user's pip settings for environments do not hold", options, (context) => {
+test("a user's pip settings for environments do not hold", (context) => {
   const torch = {
     files: [...shared, 'torch/lib/libtorch_cuda.so'],
     requires: ['nvidia-cublas==13.1'],
@@ -125,14 +123,14 @@ test('a folder is measured while its files come and go', (context) => {
   for (const end = Date.now() + 1000; Date.now() < end; ) assert.equal(sizeOfFolder(folder), 0);
 });
 
-test('a failed download leaves nothing behind', options, (context) => {
+test('a failed download leaves nothing behind', (context) => {
   const { result, folders } = fetch(context, { 'torch-1.0.0': { files: shared } });
   assert.equal(result.status, 1);
   assert.match(result.stderr, /libtorch with pip failed/);
   assert.deepEqual(folders, []);
 });
 
-test('a wheel path that climbs out is not followed', options, (context) => {
+test('a wheel path that climbs out is not followed', (context) => {
   const files = [...shared, 'torch/include/../../escaped.h'];
   const { result, folders } = fetch(context, { [`torch-${pinnedVersion}`]: { files } });
   assert.equal(result.status, 0, result.stderr);
