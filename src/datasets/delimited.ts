@@ -1,8 +1,8 @@
 import { Readable } from 'node:stream';
 import { parse } from 'csv-parse';
 import { invalidArgument } from '../errors.js';
+import { fileError } from '../file_error.js';
 import { readBytes } from './bytes.js';
-import { fileError } from './file_error.js';
 import { decodeStrictly } from './lines.js';
 import { malformed, placeOf } from './malformed.js';
 import type { Row, RowsRequest } from './text_formats.js';

@@ -2,8 +2,8 @@ import { existsSync, type Stats, statSync } from 'node:fs';
 import { basename, isAbsolute } from 'node:path';
 import { glob, isDynamicPattern } from 'tinyglobby';
 import { invalidArgument, XlembedError } from '../errors.js';
+import { fileError } from '../file_error.js';
 import { type ReadProgress, STDIN } from './bytes.js';
-import { fileError } from './file_error.js';
 import { type MalformedPolicy, malformed, parseId, placeOf } from './malformed.js';
 import { beirFile, formatOf, type Row, readRows, type TextFormatName } from './text_formats.js';
 

@@ -1,6 +1,6 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileError } from '../datasets/file_error.js';
+import { fileError } from '../file_error.js';
 import { writeFileBeside } from '../models/write_beside.js';
 import { hashOf } from './embedding_cache.js';
 

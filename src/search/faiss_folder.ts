@@ -1,8 +1,8 @@
 import { open, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileError } from '../datasets/file_error.js';
 import { readLines } from '../datasets/lines.js';
 import { XlembedError } from '../errors.js';
+import { fileError } from '../file_error.js';
 import { writeFolderBeside } from '../models/write_beside.js';
 
 /**

@@ -1,7 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { fileError } from '../datasets/file_error.js';
 import { XlembedError } from '../errors.js';
+import { fileError } from '../file_error.js';
 import { checkParts } from './check_parts.js';
 import { CharacterMap } from './laser/character_map.js';
 import { type LaserIdTable, laserIdTable, laserTokenizerJson } from './laser/laser_tokenizer.js';

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
-import { fileError } from '../../datasets/file_error.js';
+import { fileError } from '../../file_error.js';
 import { type BenchmarkResults, parseBenchmarkResults } from '../../report/benchmark_results.js';
 import { commandLine } from '../command_line.js';
 import { mergeResults } from './merge.js';

@@ -3,8 +3,8 @@ import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { STDIN } from '../../datasets/bytes.js';
-import { fileError } from '../../datasets/file_error.js';
 import { invalidArgument, XlembedError } from '../../errors.js';
+import { fileError } from '../../file_error.js';
 import {
   isWithin,
   removeLeftovers,

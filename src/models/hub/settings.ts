@@ -1,8 +1,8 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { fileError } from '../../datasets/file_error.js';
 import { invalidArgument } from '../../errors.js';
+import { fileError } from '../../file_error.js';
 
 export interface DownloadProgress {
   /** Path within the model; null while another process downloads the same model. */

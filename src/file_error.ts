@@ -1,4 +1,4 @@
-import { XlembedError } from '../errors.js';
+import { XlembedError } from './errors.js';
 
 /** A failed read as FILE_NOT_FOUND or FILE_READ_FAILED, naming the path; coded errors pass as they are. */
 export function fileError(path: string, cause: unknown): XlembedError {
