@@ -9,6 +9,7 @@
 #include <cuda_pipeline.h>
 
 #include "kernels/launch.cuh"
+#include "kernels/reduce.cuh"
 #include "kernels/top_k.h"
 
 namespace xlembed::kernels::cuda {
