@@ -67,16 +67,64 @@ function find(sorted: Uint32Array, value: number): number {
 }
 
 /**
+ * Of lists that lie behind one another, list r in [offsets[r] .. offsets[r + 1]), each value becomes what `replace` gives,
+ * and -1 goes. Returns where the last list then ends.
+ */
+function keepEach(
+  values: Uint32Array,
+  offsets: Uint32Array,
+  replace: (value: number, list: number) => number,
+): number {
+  let kept = 0;
+  for (let r = 0, i = 0; r + 1 < offsets.length; r++) {
+    for (const end = offsets[r + 1]!; i < end; i++) {
+      const replaced = replace(values[i]!, r);
+      if (replaced >= 0) values[kept++] = replaced;
+    }
+    offsets[r + 1] = kept;
+  }
+  return kept;
+}
+
+/** Numbers texts so that those of one side which the same records have get one number. */
+function mergeAlike(
+  hashes: Uint32Array,
+  texts: Uint32Array,
+  offsets: Uint32Array,
+): { isQuery: Uint8Array; numbers: Uint32Array } {
+  // What has been together in every record so far is one class; each record splits off what it has of a class.
+  const classes = hashes.map((hash) => hash & 1);
+  let next = 2;
+  for (let r = 0; r + 1 < offsets.length; r++) {
+    const split = new Map<number, number>();
+    for (let i = offsets[r]!; i < offsets[r + 1]!; i++) {
+      const text = texts[i]!;
+      const before = classes[text]!;
+      if (!split.has(before)) split.set(before, next++);
+      classes[text] = split.get(before)!;
+    }
+  }
+  const numberOf = new Map<number, number>();
+  const isQuery: number[] = [];
+  const numbers = classes.map((one, text) => {
+    if (!numberOf.has(one)) numberOf.set(one, isQuery.push(1 - (hashes[text]! & 1)) - 1);
+    return numberOf.get(one)!;
+  });
+  return { isQuery: Uint8Array.from(isQuery), numbers };
+}
+
+/**
  * The texts (and ids of positives) that more than one record has, all languages together and each side by itself, by
  * number: which record has which, and the other way round. Two texts may meet in a hash by chance (1 in 2^31): then
- * records are kept apart for nothing, which costs one more draw.
+ * records are kept apart for nothing, which costs one more draw. Texts of one side that the same records have, as a
+ * text and its translations, are one: otherwise a hundred languages would make everything below 10,000 times the work.
  *
  * A positive answers the query of its record, and so the query of every record that asks the same. Hence records
  * conflict when one has a text that the other has or that is `across` one of the other's.
  */
 export class SharedTexts {
-  /** Text -> its hash, ascending. */
-  readonly #hashes: Uint32Array;
+  /** Text -> 1 for a query. */
+  readonly #isQuery: Uint8Array;
   /** The texts of record r: [#offsets[r] .. #offsets[r + 1]) of #texts. */
   readonly #offsets: Uint32Array;
   readonly #texts: Uint32Array;
@@ -84,14 +132,14 @@ export class SharedTexts {
   readonly #ends: Uint32Array;
   readonly #holders: Uint32Array;
 
-  private constructor(hashes: Uint32Array, offsets: Uint32Array, texts: Uint32Array) {
-    this.#hashes = hashes;
+  private constructor(isQuery: Uint8Array, offsets: Uint32Array, texts: Uint32Array) {
+    this.#isQuery = isQuery;
     this.#offsets = offsets;
     this.#texts = texts;
-    this.#ends = new Uint32Array(hashes.length);
+    this.#ends = new Uint32Array(isQuery.length);
     this.#holders = new Uint32Array(texts.length);
     for (const text of texts) this.#ends[text]!++;
-    for (let t = 0, end = 0; t < hashes.length; t++) {
+    for (let t = 0, end = 0; t < isQuery.length; t++) {
       const start = end;
       end += this.#ends[t]!;
       this.#ends[t] = start;
@@ -110,20 +158,21 @@ export class SharedTexts {
       offsets[r + 1] = end;
     });
     const hashes = repeated(all.subarray(0, offsets.at(-1)));
-    let kept = 0;
-    for (let r = 0, i = 0; r < records.length; r++) {
-      for (const end = offsets[r + 1]!; i < end; i++) {
-        const text = find(hashes, all[i]!);
-        if (text >= 0) all[kept++] = text;
-      }
-      offsets[r + 1] = kept;
-    }
-    return new SharedTexts(hashes, offsets, all.slice(0, kept));
+    keepEach(all, offsets, (hash) => find(hashes, hash));
+    const { isQuery, numbers } = mergeAlike(hashes, all, offsets);
+    const seen = new Int32Array(isQuery.length).fill(-1);
+    const kept = keepEach(all, offsets, (text, record) => {
+      const number = numbers[text]!;
+      const isNew = seen[number] !== record;
+      seen[number] = record;
+      return isNew ? number : -1;
+    });
+    return new SharedTexts(isQuery, offsets, all.slice(0, kept));
   }
 
   /** Nothing shared: what duplicates are to a sampler that lets them meet. */
   static none(records: number): SharedTexts {
-    return new SharedTexts(new Uint32Array(0), new Uint32Array(records + 1), new Uint32Array(0));
+    return new SharedTexts(new Uint8Array(0), new Uint32Array(records + 1), new Uint32Array(0));
   }
 
   /** Number of records that share a text with another one. */
@@ -139,7 +188,7 @@ export class SharedTexts {
   }
 
   isQuery(text: number): boolean {
-    return (this.#hashes[text]! & 1) === 0;
+    return this.#isQuery[text] === 1;
   }
 
   /** The records that have the text, ascending. */
@@ -149,9 +198,13 @@ export class SharedTexts {
 
   /** Visits the positives that answer a query, or the queries that a positive answers; some more than once. */
   across(text: number, visit: (text: number) => void): void {
-    const isQuery = this.isQuery(text);
+    const side = this.#isQuery[text];
     for (const record of this.holders(text)) {
-      for (const other of this.of(record)) if (this.isQuery(other) !== isQuery) visit(other);
+      const end = this.#offsets[record + 1]!;
+      for (let i = this.#offsets[record]!; i < end; i++) {
+        const other = this.#texts[i]!;
+        if (this.#isQuery[other] !== side) visit(other);
+      }
     }
   }
 

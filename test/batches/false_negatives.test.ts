@@ -167,3 +167,28 @@ test('only texts of other records are kept, and they find each other', () => {
   assert.deepEqual([shared.isQuery(query!), shared.isQuery(positive!)], [true, false]);
   assert.deepEqual([shared.askingTheSame(900), shared.askingTheSame(901)], [[900, 3], [901]]);
 });
+
+test('texts that the same records have are one: a hundred languages are no more to compare than one', () => {
+  const languages = range(100).map((n) => `l${String.fromCharCode(97 + (n % 26), 97 + Math.floor(n / 26))}`);
+  const records = parallel(10, languages.join(' '));
+  for (const r of records) {
+    r.positive = records[0]!.positive;
+    r.positiveId = 'same';
+  }
+  const shared = SharedTexts.among(records);
+  assert.deepEqual(
+    range(10).map((r) => [...shared.of(r)]),
+    range(10).map(() => [0]),
+  );
+  records[9]!.positive = { ...records[9]!.positive, [languages[7]!]: 'another one' };
+  records[8]!.query = records[9]!.query;
+  const apart = SharedTexts.among(records);
+  assert.deepEqual(
+    range(10).map((r) => apart.of(r).length),
+    [2, 2, 2, 2, 2, 2, 2, 2, 3, 2],
+  );
+  for (const text of apart.of(9)) {
+    const holders = apart.isQuery(text) ? [8, 9] : range(10);
+    assert.deepEqual([...apart.holders(text)], holders);
+  }
+});
