@@ -10,10 +10,13 @@ import { writeFolderBeside } from '../models/write_beside.js';
 import { type NativeEncoder, type NativeTrainer, nativeCall, type TensorSource } from '../native.js';
 import type { WatchState } from './watch.js';
 
+/** Grows when the same options and data give other batches, steps or evaluations: half a run of each would be neither. */
+const FORMAT = 2;
+
 /** What a checkpoint says beside its tensors. */
 export interface CheckpointState {
-  /** Of this layout. */
-  format: 1;
+  /** Of this layout, and of steps that are functions of options, data and number as they are now. */
+  format: typeof FORMAT;
   /** Steps done; step n + 1 trains on batch n, which is a function of options, data and n alone. */
   step: number;
   skippedInARow: number;
@@ -27,14 +30,14 @@ export interface CheckpointState {
 }
 
 const schema = z.strictObject({
-  format: z.literal(1),
+  format: z.literal(FORMAT),
   step: z.int().min(0),
   skippedInARow: z.int().min(0),
   watch: z
     .strictObject({
       best: z.strictObject({ step: z.int(), value: z.number() }).nullable(),
       evaluationsSinceBest: z.int().min(0),
-      measure: z.string().optional(),
+      measure: z.string(),
       task: z.string().optional(),
     })
     .nullable(),
@@ -66,22 +69,36 @@ export async function writeCheckpoint(
     await writeSafetensors(join(temporary, OPTIMIZER), tensors, {}, (targets) =>
       nativeCall(() => trainer.writeState(targets)),
     );
-    const whole: CheckpointState = { format: 1, ...state, counters };
+    const whole: CheckpointState = { format: FORMAT, ...state, counters };
     await writeFile(join(temporary, STATE), `${JSON.stringify(whole, null, 1)}\n`);
   });
 }
 
-/** Throws CHECKPOINT_INVALID when the folder is not one that writeCheckpoint has written. */
+/**
+ * Throws CHECKPOINT_INVALID when the folder is not one that writeCheckpoint has written, RESUME_REFUSED when that of
+ * another version has.
+ */
 export function readCheckpointState(folder: string): CheckpointState {
   const path = join(folder, STATE);
   try {
-    return schema.parse(JSON.parse(readFileSync(path, 'utf8')));
+    const state = JSON.parse(readFileSync(path, 'utf8'));
+    if (Number.isInteger(state?.format) && state.format !== FORMAT) throw ofAnotherVersion(folder);
+    return schema.parse(state);
   } catch (cause) {
+    if (cause instanceof XlembedError) throw cause;
     const what = `${path} is not the state of a training run: ${(cause as Error).message.slice(0, 200)}`;
     throw new XlembedError('CHECKPOINT_INVALID', what, 'remove this checkpoint; the one before it serves', {
       cause,
     });
   }
+}
+
+function ofAnotherVersion(folder: string): XlembedError {
+  return new XlembedError(
+    'RESUME_REFUSED',
+    `${folder} was written by another version of xlembed, whose batches or steps are not those of this one`,
+    'end the run with the version that began it, or start anew with --overwrite or another output',
+  );
 }
 
 /** Reads weights and optimizer state back. Throws SAFETENSORS_INVALID, TENSOR_MISSING, TENSOR_SHAPE_MISMATCH. */

@@ -181,7 +181,8 @@ export class Trainer {
 
   /**
    * Goes on from a checkpoint of the same run; gives what differs without harm, such as versions. Throws
-   * CHECKPOINT_INVALID, and RESUME_REFUSED when options, data or model are not those of the checkpoint.
+   * CHECKPOINT_INVALID, and RESUME_REFUSED when options, data, model or the way of drawing batches are not those of the
+   * checkpoint.
    */
   async resume(checkpoint: string): Promise<string[]> {
     const state = readCheckpointState(checkpoint);

@@ -13,8 +13,8 @@ export interface WatchOptions {
 export interface WatchState {
   best: { step: number; value: number } | null;
   evaluationsSinceBest: number;
-  /** What `best` is a value of; older checkpoints do not say it. */
-  measure?: string | undefined;
+  /** What `best` is a value of. */
+  measure: string;
   task?: string | undefined;
 }
 
@@ -60,12 +60,11 @@ export class Watch {
 
 /** Throws RESUME_REFUSED unless what is watched now is what has chosen the best model so far. */
 export function checkSameWatch(before: WatchState, now: WatchOptions | undefined): void {
-  if (before.measure === undefined) return;
   if (before.measure === now?.measure && before.task === now.task) return;
   const text = ({ measure, task }: WatchOptions) => (task === undefined ? measure : `${measure} on ${task}`);
   throw new XlembedError(
     'RESUME_REFUSED',
-    `the best model so far is that by ${text({ ...before, measure: before.measure })}, and now ${now ? text(now) : 'nothing'} is watched`,
+    `the best model so far is that by ${text(before)}, and now ${now ? text(now) : 'nothing'} is watched`,
     'evaluate and watch what was watched before, or start anew with another output',
   );
 }

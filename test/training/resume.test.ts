@@ -195,7 +195,7 @@ test('the best model is kept, training stops when patience ends, and a resume re
   assert.equal(rest.hash, atFour.hash);
 });
 
-test('a resume that watches another measure, or the same on other data, is refused; old checkpoints do not say', async () => {
+test('a resume that watches another measure, or the same on other data, is refused', async () => {
   const checkpoints = await fresh();
   const watching = (measure: string, task?: string): RunOptions => ({
     validation: {
@@ -210,12 +210,20 @@ test('a resume that watches another measure, or the same on other data, is refus
   await refused(watching('accuracy', 'one'), /by loss on one, and now accuracy on one is watched/);
   await refused(watching('loss', 'two'), /by loss on one, and now loss on two is watched/);
   await refused({}, /now nothing is watched/);
-  const state = join(checkpoints.latest!, 'state.json');
-  const { watch, ...rest } = JSON.parse(readFileSync(state, 'utf8'));
-  const { best, evaluationsSinceBest } = watch;
-  writeFileSync(state, JSON.stringify({ ...rest, watch: { best, evaluationsSinceBest } }));
-  const last = await train(checkpoints, { run: watching('loss', 'two') });
+  const last = await train(checkpoints, { run: watching('loss', 'one') });
   assert.deepEqual([last.events.length, last.trainer.best?.step], [8, 12]);
+});
+
+test('the checkpoint of a version that draws other batches is refused as that, not as damaged', async () => {
+  const checkpoints = await fresh();
+  await train(checkpoints, { until: 4 });
+  const state = join(checkpoints.latest!, 'state.json');
+  const { format, ...rest } = JSON.parse(readFileSync(state, 'utf8'));
+  for (const other of [format - 1, format + 1]) {
+    writeFileSync(state, JSON.stringify({ ...rest, format: other }));
+    const message = /written by another version of xlembed, whose batches/;
+    await assert.rejects(train(checkpoints), { code: 'RESUME_REFUSED', message });
+  }
 });
 
 test('a measure that no evaluation gives is refused by name', async () => {
