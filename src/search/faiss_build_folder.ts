@@ -15,7 +15,7 @@ import { idLine } from './faiss_folder.js';
 
 const JOB = 'job.json';
 
-/** What the bytes of an index depend on. */
+/** What the bytes of an index depend on, and where its vectors came from. */
 export interface FaissJob {
   factory: string;
   metric: 'inner_product' | 'l2';
@@ -24,7 +24,7 @@ export interface FaissJob {
   dimensions: number;
   /** Of the embeddings: the same for the same bytes. */
   source: string;
-  /** Of the embeddings, where it is known. */
+  /** Of the embeddings, where it is known; nothing depends on it, and earlier versions did not write it down. */
   origin: EmbeddingsOrigin | undefined;
 }
 
@@ -167,7 +167,7 @@ export class FaissBuildFolder {
 
   async #isOf(folder: string): Promise<boolean> {
     const found = await readJson<FaissJob>(join(folder, JOB));
-    return JSON.stringify(found) === JSON.stringify(this.job);
+    return found !== undefined && bytesOf(found) === bytesOf(this.job);
   }
 
   #writeJob(folder: string): Promise<void> {
@@ -181,6 +181,10 @@ export class FaissBuildFolder {
       throw writeError(this.name, cause);
     }
   }
+}
+
+function bytesOf({ origin: _origin, ...job }: FaissJob): string {
+  return JSON.stringify(job);
 }
 
 function writeJson(path: string, value: unknown): Promise<void> {

@@ -114,6 +114,34 @@ test('stopped or broken off anywhere, a build goes on to the same bytes', withFa
 });
 
 test(
+  'an index, or a begun build, that does not say where its vectors came from is gone on with',
+  withFaiss,
+  async () => {
+    const output = newFolder();
+    const stop = new AbortController();
+    const onProgress = ({ stage, rows }: { stage: string; rows: number }) =>
+      stage === 'adding' && rows >= 900 && stop.abort();
+    await buildFaissIndex(embeddings, output, { ...recipe, signal: stop.signal, onProgress });
+    const withoutOrigin = async (path: string) => {
+      const { origin: _origin, ...job } = JSON.parse(readFileSync(path, 'utf8'));
+      await writeFile(path, JSON.stringify(job));
+    };
+    await withoutOrigin(join(`${output}.building`, 'job.json'));
+    let added = 0;
+    const built = await buildFaissIndex(embeddings, output, {
+      ...recipe,
+      resume: true,
+      onProgress: () => ++added,
+    });
+    assert.deepEqual([built.complete, added < ROWS / 300], [true, true]);
+    assert.ok(JSON.parse(readFileSync(join(output, 'job.json'), 'utf8')).origin);
+    await withoutOrigin(join(output, 'job.json'));
+    const again = await buildFaissIndex(embeddings, output, { ...recipe, resume: true });
+    assert.equal(again.complete, true);
+  },
+);
+
+test(
   'another recipe begins anew; what is there is replaced only when that is asked for',
   withFaiss,
   async () => {
