@@ -29,7 +29,8 @@ export function makeDraw(
   const groups = new Map<string, number[]>();
   cells.forEach(({ dataset, query }, i) => {
     const key = `${options.oneDatasetPerBatch ? dataset : ''}|${kind === 'monolingual' ? query : ''}`;
-    groups.set(key, [...(groups.get(key) ?? []), i]);
+    if (!groups.has(key)) groups.set(key, []);
+    groups.get(key)!.push(i);
   });
   const made = [...groups.values()]
     .map((positions) => ({
