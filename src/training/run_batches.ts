@@ -2,9 +2,11 @@ import { type Alpha, alphaAt } from '../batches/alpha.js';
 import { languagesOf } from '../batches/cells.js';
 import type { Lexicon } from '../batches/code_switching/lexicon.js';
 import { CodeSwitcher } from '../batches/code_switching/switcher.js';
+import type { LanguagePair } from '../batches/options.js';
 import type { Sampler } from '../batches/plan.js';
 import { createSampler } from '../batches/sampler.js';
 import type { ParallelRecord } from '../datasets/records.js';
+import { XlembedError } from '../errors.js';
 import type { ProcessGroup } from '../processes/process_group.js';
 import { TokenCache, type TokenCacheCounts } from '../tokenizers/token_cache.js';
 import type { TokenizerPool } from '../tokenizers/tokenizer_pool.js';
@@ -76,16 +78,7 @@ export class RunBatches {
    * negatives, whole in every process.
    */
   ofOthers(records: readonly ParallelRecord[], count: number): (n: number) => Promise<PreparedBatch> {
-    const { datasets: _sets, languagePairs, ...options } = this.#options;
-    const present = new Set(languagesOf(records));
-    const sampler = createSampler(records, {
-      ...options,
-      languages: this.sampler.languages.filter((language) => present.has(language)),
-      languagePairs: languagePairs.filter(({ query, positive }) =>
-        records.some((record) => record.query[query] && record.positive[positive]),
-      ),
-      alpha: evenlySpread(options.alpha, options.steps * options.accumulate, count),
-    });
+    const sampler = this.#samplerOfOthers(records, count);
     return (n) =>
       prepareBatch(sampler.plan(n), records, sampler, this.#cache, {
         ...this.#options,
@@ -94,10 +87,44 @@ export class RunBatches {
       });
   }
 
+  #samplerOfOthers(records: readonly ParallelRecord[], count: number): Sampler {
+    const { datasets: _sets, languagePairs, ...options } = this.#options;
+    const present = new Set(languagesOf(records));
+    const pairs = languagePairs.filter(({ query, positive }) =>
+      records.some((record) => record.query[query] && record.positive[positive]),
+    );
+    const lost = languagePairs.find((pair) => !pairs.some((kept) => isWithin(kept) === isWithin(pair)));
+    // Without any pair of a kind all would be drawn.
+    if (lost) throw heldOutTooFew(`none has a language pair such as ${lost.query}-${lost.positive}`);
+    try {
+      return createSampler(records, {
+        ...options,
+        languages: this.sampler.languages.filter((language) => present.has(language)),
+        languagePairs: pairs,
+        alpha: evenlySpread(options.alpha, options.steps * options.accumulate, count),
+      });
+    } catch (cause) {
+      if (!(cause instanceof XlembedError) || cause.code !== 'SAMPLER_IMPOSSIBLE') throw cause;
+      throw heldOutTooFew(cause.message, cause);
+    }
+  }
+
   #numbersOf(step: number): number[] {
     const { accumulate } = this.#options;
     return Array.from({ length: accumulate }, (_, k) => step * accumulate + k);
   }
+}
+
+/** A pair of one language, of which monolingual batches consist. */
+const isWithin = ({ query, positive }: LanguagePair) => query === positive;
+
+function heldOutTooFew(what: string, cause?: unknown): XlembedError {
+  return new XlembedError(
+    'SAMPLER_IMPOSSIBLE',
+    `the records held out for evaluation give no batches like those of the run: ${what}`,
+    'hold out more records (--eval-records)',
+    { cause },
+  );
 }
 
 /**

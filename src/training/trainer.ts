@@ -225,7 +225,8 @@ export class Trainer {
   /**
    * A function that gives mean loss and in-batch accuracy on held-out records, without dropout, code switching or (but
    * in distillation) hard negatives: over the same batches at every call. They are in the training languages, and
-   * monolingual as often as alpha, scheduled or not, makes those of the whole run.
+   * monolingual as often as alpha, scheduled or not, makes those of the whole run. Throws SAMPLER_IMPOSSIBLE where these
+   * records give no such batches.
    */
   lossOn(
     records: readonly ParallelRecord[],

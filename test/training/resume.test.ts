@@ -272,6 +272,15 @@ test('the loss on held-out records is in the training languages alone', async ()
     positive: { ...positive, a: `${positive.a} w6` },
   }));
   assert.deepEqual(await trainer.lossOn(swapped)(), await trainer.lossOn(held)());
+  const refused = (records: ParallelRecord[], what: RegExp) =>
+    assert.throws(() => trainer.lossOn(records), {
+      code: 'SAMPLER_IMPOSSIBLE',
+      message: what,
+      hint: /--eval-records/,
+    });
+  const without = held.map(({ query: { a: _a, ...query }, ...rest }) => ({ ...rest, query }));
+  refused(without, /held out .*: none has a language pair such as a-b/);
+  refused(held.slice(0, 1), /held out .* fewer than two records/);
   await encoder.dispose();
 });
 
