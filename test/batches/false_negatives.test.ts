@@ -192,3 +192,14 @@ test('texts that the same records have are one: a hundred languages are no more 
     assert.deepEqual([...apart.holders(text)], holders);
   }
 });
+
+test('a chain of conflicts through a whole large batch is one group, in whatever order it comes', () => {
+  const chain = range(20_000).map((i) => ({
+    id: `r${i}`,
+    query: { en: `query ${Math.floor(i / 2)}` },
+    positive: { en: `positive ${Math.floor((i + 1) / 2)}` },
+  }));
+  const descending = range(10_000).map((i) => 19_999 - 2 * i);
+  const order = [...range(10_000).map((i) => 2 * i), ...descending];
+  assert.deepEqual(new Set(groupsOfConflict(order, SharedTexts.among(chain))), new Set([0]));
+});
