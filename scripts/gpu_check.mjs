@@ -226,7 +226,7 @@ function stagesOf(options, env, log) {
     return judge(outcomes);
   };
   return {
-    setup: async (seconds) => judge([await node(seconds, 'scripts/setup.mjs', '--tests')]),
+    setup: async (seconds) => judge([await node(seconds, 'scripts/setup.mjs', '--tests', '--no-npm')]),
     native: async (seconds) => judge([await node(seconds, 'scripts/test.mjs', '--only', 'native')]),
     typescript: async (seconds) =>
       judge([await node(seconds, 'scripts/test.mjs', '--only', 'ts', '--on-device')]),
