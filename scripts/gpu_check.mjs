@@ -14,7 +14,7 @@ const usage = `usage: scripts/gpu-check [folder] [options]
   folder            for the JSON of results (default: bench/results); of the same commit it keeps the stages that
                     are not run again
   --device <name>   cuda (default), cuda:N, or cpu to try the script itself
-  --stages <list>   some of setup,native,typescript,benchmarks,sanitizers (default: all)
+  --stages <list>   some of setup,native,benchmarks,typescript,sanitizers (default: all)
   --only <op>       of the benchmarks one op of the kernels; without it also encoding and training
   --quick           small benchmarks
   --minutes <n>     for everything (default: 30); what does not fit is recorded as timed out
@@ -22,8 +22,12 @@ const usage = `usage: scripts/gpu-check [folder] [options]
 
 A machine with nvcc, cmake, g++, a Python with a CUDA torch, and Node with this checkout's node_modules.`;
 
-/** Seconds that a stage may take at most; the sanitizers run every kernel some fifty times slower. */
-const limits = { setup: 900, native: 300, typescript: 600, benchmarks: 600, sanitizers: 240 };
+/**
+ * Seconds that a stage may take at most, in the order in which they run: figures before what may hang. The sanitizers
+ * run every kernel some fifty times slower.
+ */
+const limits = { setup: 900, native: 300, benchmarks: 600, typescript: 300, sanitizers: 240 };
+const saveEvery_ms = 5000;
 const linesKept = 60;
 const failuresKept = 50;
 
@@ -95,6 +99,8 @@ function environment({ isCuda, device }) {
 
 /** The groups of processes that run now. */
 const running = new Set();
+/** Writes what is known so far. */
+let save = () => {};
 function kill(group) {
   try {
     process.kill(-group, 'SIGKILL');
@@ -108,6 +114,7 @@ for (const [signal, number] of [
 ]) {
   process.on(signal, () => {
     for (const group of running) kill(group);
+    save();
     process.exit(128 + number);
   });
 }
@@ -212,10 +219,9 @@ function stagesOf(options, env, log) {
     const runs = ['memcheck', 'racecheck'].flatMap((tool) =>
       programs.map((program) => ['--tool', tool, '--error-exitcode', '9', program]),
     );
-    // All at once: each waits for one processor most of the time.
-    return judge(
-      await Promise.all(runs.map((args) => run(sanitizer, args, seconds, { XLEMBED_TEST_SMALL: '1' }))),
-    );
+    // All at once: each waits for one processor most of the time. More threads would wait awake for each other.
+    const extra = { XLEMBED_TEST_SMALL: '1', OMP_NUM_THREADS: '1' };
+    return judge(await Promise.all(runs.map((args) => run(sanitizer, args, seconds, extra))));
   };
   const benchmark = async (seconds) => {
     const end = Date.now() + seconds * 1000;
@@ -226,22 +232,23 @@ function stagesOf(options, env, log) {
     return judge(outcomes);
   };
   return {
-    setup: async (seconds) => judge([await node(seconds, 'scripts/setup.mjs', '--tests')]),
+    setup: async (seconds) => judge([await node(seconds, 'scripts/setup.mjs', '--tests', '--no-npm')]),
     native: async (seconds) => judge([await node(seconds, 'scripts/test.mjs', '--only', 'native')]),
+    benchmarks: benchmark,
     typescript: async (seconds) =>
       judge([await node(seconds, 'scripts/test.mjs', '--only', 'ts', '--on-device')]),
-    benchmarks: benchmark,
     sanitizers: sanitize,
   };
 }
 
-/** Calls onStage with all outcomes so far after each stage. */
-async function runStages(options, stages, onStage) {
+/** Runs the stages one after the other; `outcomes` has what is known of them at any time. */
+async function runStages(options, stages, outcomes) {
   const end = Date.now() + Number(options.minutes) * 60_000;
-  const outcomes = {};
   for (const name of Object.keys(limits).filter((name) => options.stages.includes(name))) {
     const begin = Date.now();
     const seconds = Math.min(limits[name], (end - begin) / 1000);
+    outcomes[name] = { status: 'interrupted' };
+    save();
     const outcome = seconds < 1 ? { status: 'timed out' } : await stages[name](seconds);
     outcomes[name] = { ...outcome, seconds: Number(((Date.now() - begin) / 1000).toFixed(1)) };
     const why = outcome.reason ? `: ${outcome.reason}` : '';
@@ -249,9 +256,7 @@ async function runStages(options, stages, onStage) {
       `${name.padEnd(12)}${outcome.status.padEnd(10)}${outcomes[name].seconds.toFixed(1).padStart(7)} s${why}`,
     );
     if (outcome.output) console.log(outcome.output);
-    onStage(outcomes);
   }
-  return outcomes;
 }
 
 /** `NVIDIA H200` as a file's name. */
@@ -274,9 +279,10 @@ async function main() {
   const createdAt = new Date().toISOString();
   const earlier = existsSync(path) ? readJson(path) : null;
   const kept = earlier?.versions?.commit === versions.commit ? earlier : null;
-  const stages = await runStages(options, stagesOf(options, environment(options), log), (stages) => {
+  const stages = {};
+  save = () => {
     // Cases measured before a benchmark failed or ran out of time are results too.
-    const before = options.stages.includes('benchmarks') ? null : kept;
+    const before = stages.benchmarks ? null : kept;
     const results = Object.entries(resultFiles).map(([name, file]) => [
       name,
       existsSync(file) ? readJson(file) : (before?.[name] ?? null),
@@ -286,7 +292,12 @@ async function main() {
       stages: { ...kept?.stages, ...stages },
       ...Object.fromEntries(results),
     });
-  });
+  };
+  // Now and then: a machine that is taken away leaves what was measured until then.
+  const timer = setInterval(save, saveEvery_ms);
+  await runStages(options, stagesOf(options, environment(options), log), stages);
+  clearInterval(timer);
+  save();
   log.end();
   const failed = Object.entries(stages).filter(([, { status }]) => !['passed', 'skipped'].includes(status));
   console.log(

@@ -25,6 +25,7 @@ import { compileSources, compileTests } from './setup/typescript.mjs';
 const usage = `usage: node scripts/setup.mjs [options]
 
   --tests     build the native and the TypeScript tests too
+  --no-npm    take the npm modules that are there, whatever package-lock.json says
   --force     do every step again, and choose libtorch anew
   --verbose   show what the tools print (it goes to .build/setup.log otherwise)
   --quiet     print nothing unless something fails
@@ -41,7 +42,7 @@ environment
 
 function parseOptions() {
   const flag = { type: 'boolean', default: false };
-  const options = { tests: flag, force: flag, verbose: flag, quiet: flag, help: flag };
+  const options = { tests: flag, 'no-npm': flag, force: flag, verbose: flag, quiet: flag, help: flag };
   try {
     return parseArgs({ options }).values;
   } catch (error) {
@@ -51,7 +52,7 @@ function parseOptions() {
 
 async function runSteps(setup) {
   const { step, options } = setup;
-  if (isCheckout) await step('npm modules', () => installModules(setup));
+  if (isCheckout && !options['no-npm']) await step('npm modules', () => installModules(setup));
   // Before what a machine may lack: `xlembed doctor` can then tell.
   if (isCheckout) await step('TypeScript', () => compileSources(setup));
   const tools = await step('toolchain', () => findToolchain(setup));

@@ -22,7 +22,9 @@ struct alignas(16) Tile {
   bfloat16 values[tile_rows][W];
 
   __device__ bfloat16* piece(int row, int column) {
-    return &values[row][(column ^ (row / rows_of_banks % pieces)) * chunk];
+    // A signed remainder takes four instructions where this takes one.
+    const unsigned other = static_cast<unsigned>(row) / rows_of_banks % pieces;
+    return &values[row][(static_cast<unsigned>(column) ^ other) * chunk];
   }
 };
 

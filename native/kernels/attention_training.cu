@@ -166,7 +166,7 @@ __global__ void __launch_bounds__(tile_threads, 3)
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       largest[half] = row_max(largest[half]);
-      const float smaller = exp2f((before[half] - largest[half]) * factor);
+      const float smaller = power_of_two((before[half] - largest[half]) * factor);
       sum[half] *= smaller;
 #pragma unroll
       for (int n = 0; n < W / 8; ++n) {
@@ -175,7 +175,7 @@ __global__ void __launch_bounds__(tile_threads, 3)
       }
     }
     each_sum<tile_rows>([&](int j, int i, int half, int column) {
-      const float weight = exp2f((weights[j][i] - largest[half]) * factor);
+      const float weight = power_of_two((weights[j][i] - largest[half]) * factor);
       sum[half] += weight;
       weights[j][i] = keeps(problem.dropout, keys[half], row + column) ? weight : 0.0f;
     });
@@ -253,7 +253,7 @@ __global__ void __launch_bounds__(tile_threads, 3)
     multiply_by_rows<piece_columns>(gradients, stage.right, some, count, slopes);
     each_sum<piece_columns>([&](int j, int i, int half, int column) {
       const RowNumbers& of_row = row_numbers[half];
-      const float weight = exp2f(scores[j][i] * factor - of_row.log_sum);
+      const float weight = power_of_two(scores[j][i] * factor - of_row.log_sum);
       const bool stays = keeps(problem.dropout, of_row.dropout_row, row + some + column);
       const float slope = stays ? slopes[j][i] * kept : 0.0f;
       scores[j][i] = some + column < count ? weight * (slope - of_row.along) : 0.0f;
@@ -312,7 +312,7 @@ __global__ void __launch_bounds__(tile_threads, 3)
     each_sum<piece_columns>([&](int j, int i, int half, int column) {
       const RowNumbers& of_query = stage.numbers[some + column];
       const int key = work.first + own + lane() / 4 + half * 8;
-      const float weight = exp2f(scores[j][i] * factor - of_query.log_sum);
+      const float weight = power_of_two(scores[j][i] * factor - of_query.log_sum);
       const bool stays = keeps(problem.dropout, of_query.dropout_row, key);
       slopes[j][i] = weight * ((stays ? slopes[j][i] * kept : 0.0f) - of_query.along);
       scores[j][i] = stays ? weight : 0.0f;

@@ -31,6 +31,13 @@ __device__ inline uint32_t pack_bfloat16(float low, float high) {
   return pair;
 }
 
+// 2^x within two last bits, in one instruction where exp2f() takes four: below 2^-126 it is zero.
+__device__ inline float power_of_two(float x) {
+  float result;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
+  return result;
+}
+
 // sums (16, 8) += a (16, 16) times b (16, 8), in float32. Lane l holds, with g = l / 4 and t = 2 (l % 4):
 //   a: [g][t], [g + 8][t], [g][t + 8], [g + 8][t + 8], each with the column after it
 //   b: [t][g], [t + 8][g], each with the row after it;  sums: [g][t], [g][t + 1], [g + 8][t], [g + 8][t + 1]

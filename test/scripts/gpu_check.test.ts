@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { temporaryFolder } from '../cli/run.js';
 
 const folder = temporaryFolder();
@@ -43,6 +45,22 @@ test('a stage that does not fit its time is recorded, and ends the check with a 
   const [name] = readdirSync(join(folder, 'late'));
   const written = JSON.parse(readFileSync(join(folder, 'late', name!), 'utf8'));
   assert.equal(written.stages.benchmarks.status, 'timed out');
+});
+
+test('a check that is ended leaves what it has measured, and says so', async () => {
+  const into = join(folder, 'ended');
+  const flags = ['--device', 'cpu', '--quick', '--stages', 'benchmarks'];
+  const check = spawn('scripts/gpu-check', [into, ...flags], { stdio: 'ignore' });
+  const ended = once(check, 'exit');
+  const written = () => {
+    const [name] = existsSync(into) ? readdirSync(into).filter((name) => name.endsWith('.json')) : [];
+    return name ? JSON.parse(readFileSync(join(into, name), 'utf8')) : undefined;
+  };
+  while (!written()?.benchmarks?.cases.length && check.exitCode === null) await sleep(100);
+  check.kill();
+  assert.deepEqual(await ended, [143, null]);
+  assert.equal(written().stages.benchmarks.status, 'interrupted');
+  assert.ok(written().benchmarks.cases.length > 0);
 });
 
 test('gpu-check names an option that it does not know', () => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { copyOfScripts, load } from './load.js';
 
 const { staleModule } = await load('scripts/setup/modules.mjs');
@@ -41,13 +41,24 @@ test('versions compare by number', () => {
   for (const version of ['3.21.9', '3.3', '2.99', '']) assert.ok(!isAtLeast(version, [3, 22]), version);
 });
 
-test('without npm that is what the set-up says', (context) => {
+/** Of a checkout's copy, on a machine that has Node alone. */
+function setUpWithoutNpm(context: TestContext, ...options: string[]) {
   const root = copyOfScripts(context);
   mkdirSync(join(root, 'src'));
-  const { status, stderr } = spawnSync(process.execPath, [join(root, 'scripts/setup.mjs')], {
+  return spawnSync(process.execPath, [join(root, 'scripts/setup.mjs'), ...options], {
     encoding: 'utf8',
     env: { PATH: root },
   });
+}
+
+test('without npm that is what the set-up says', (context) => {
+  const { status, stderr } = setUpWithoutNpm(context);
   assert.equal(status, 1);
   assert.match(stderr, /set-up stopped: missing: npm\nwhat to do: install npm/);
+});
+
+test('the set-up takes the modules that are there when it is told to', (context) => {
+  const { status, stderr } = setUpWithoutNpm(context, '--no-npm');
+  assert.equal(status, 1);
+  assert.match(stderr, /set-up stopped: compiling src\/ failed/);
 });

@@ -4,6 +4,7 @@
 #include <cuda_runtime.h>
 
 #include <array>
+#include <cmath>
 #include <cstdint>
 
 #include "kernels/bfloat16.h"
@@ -33,6 +34,8 @@ inline void load_matrices_transposed(uint32_t (&out)[4], const void* row) {
 inline uint32_t pack_bfloat16(float low, float high) {
   return round_to_bfloat16(low).bits | static_cast<uint32_t>(round_to_bfloat16(high).bits) << 16;
 }
+
+inline float power_of_two(float x) { return x < -126 ? 0 : std::exp2(x); }
 
 inline void multiply_add(float (&sums)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
   using Brought = std::array<uint32_t, 6>;
