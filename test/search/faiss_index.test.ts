@@ -307,6 +307,7 @@ test('refuses what it cannot search, naming it', withFaiss, async () => {
   await index.add(one, ['a']);
   await assert.rejects(index.add(one, ['a']), coded('INVALID_ARGUMENT', /"a"/));
   await assert.rejects(index.add(one, []), coded('INVALID_ARGUMENT', /ids/));
+  await assert.rejects(index.remove('a'), coded('INVALID_ARGUMENT', /an array or a set/));
   for (const k of [0, -1, 1.5, Number.NaN])
     await assert.rejects(index.search(one, k), coded('INVALID_ARGUMENT', /for k,/));
   assert.deepEqual(ids((await index.search(one, 5))[0]!), ['a']);
