@@ -11,7 +11,7 @@ export interface FaissIndexOptions {
   /** A FAISS factory string: 'IVF1024,PQ48x8', 'HNSW32', 'OPQ16_64,IVF256,PQ16', 'Flat', .. */
   factory: string;
   /** Default 'inner_product'. */
-  metric?: 'inner_product' | 'l2';
+  metric?: 'inner_product' | 'l2' | undefined;
 }
 
 /**
@@ -47,7 +47,7 @@ export class FaissIndex {
    * the index is read-only; the file must not be cut short meanwhile (replace it by renaming). Throws FILE_NOT_FOUND,
    * MALFORMED_FILE, MALFORMED_LINE, and FAISS_UNAVAILABLE in a build without FAISS.
    */
-  static async load(path: string, options: { memoryMap?: boolean } = {}): Promise<FaissIndex> {
+  static async load(path: string, options: { memoryMap?: boolean | undefined } = {}): Promise<FaissIndex> {
     const { memoryMap = false } = options;
     const { file, ids } = await findFaissFile(path);
     const native = await nativeCall(() => loadNative().loadFaissIndex(file, memoryMap));
@@ -183,7 +183,7 @@ export class FaissIndex {
    */
   async save(
     folder: string,
-    options: { overwrite?: boolean; texts?: ReadonlyMap<string, string> | undefined } = {},
+    options: { overwrite?: boolean | undefined; texts?: ReadonlyMap<string, string> | undefined } = {},
   ): Promise<void> {
     this.#requireWritable();
     const { overwrite = false, texts } = options;
