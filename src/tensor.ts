@@ -74,7 +74,9 @@ export class Tensor {
   }
 
   /** This tensor on another device or in another dtype; it shares memory where nothing changes. */
-  async to(target: { device?: string; dtype?: TensorDtype } | TensorDtype | string): Promise<Tensor> {
+  async to(
+    target: { device?: string | undefined; dtype?: TensorDtype | undefined } | TensorDtype | string,
+  ): Promise<Tensor> {
     const { device = this.device, dtype = this.dtype } = typeof target === 'string' ? named(target) : target;
     if (!ALL_DTYPES.includes(dtype)) throw invalidArgument('dtype', ALL_DTYPES.join(', '), dtype);
     return new Tensor(await nativeCall(async () => this.native.to(device, dtype)));

@@ -7,7 +7,7 @@ import type { ParallelRecord } from './records.js';
 
 export interface RecordOptions {
   /** A line without a usable record: an error, or skipped and counted. Default 'fail'. */
-  onMalformed?: MalformedPolicy;
+  onMalformed?: MalformedPolicy | undefined;
 }
 
 export interface RecordCounts {

@@ -144,7 +144,7 @@ export async function writeEmbeddingsFolder(
   dimensions: number,
   pieces: AsyncIterable<EmbeddingsPiece> | Iterable<EmbeddingsPiece>,
   options: {
-    overwrite?: boolean;
+    overwrite?: boolean | undefined;
     origin?: EmbeddingsOrigin | undefined;
     finish?: (temporary: string) => Promise<void>;
   } = {},

@@ -19,7 +19,7 @@ import {
   nativeCall,
 } from '../native.js';
 import { mapAhead } from '../scheduling/read_ahead.js';
-import { TokenizerPool } from '../tokenizers/tokenizer_pool.js';
+import { copiedTexts, TokenizerPool } from '../tokenizers/tokenizer_pool.js';
 import { type CorpusManifest, type CorpusOptions, encodeCorpus } from './corpus/encode_corpus.js';
 import { defaultTokenBudget, encodeSequences, TokenBudget } from './encode_sequences.js';
 
@@ -89,6 +89,7 @@ export class Encoder {
   readonly dtype: EncoderDtype;
   /** Length of an embedding. */
   readonly dimensions: number;
+  #isDisposed = false;
 
   private constructor(
     model: ModelDescription,
@@ -113,8 +114,10 @@ export class Encoder {
     return Encoder.#create(model, { sources: model.sources }, options);
   }
 
-  /** A model with random weights, N(0, initializer_range): the same weights for the same seed. */
+  /** A model with random weights, N(0, initializer_range): the same weights for the same seed, from 0 to 2^53 - 1. */
   static async fresh(model: FreshModelOptions, seed: number, options: EncoderOptions = {}): Promise<Encoder> {
+    if (!Number.isSafeInteger(seed) || seed < 0)
+      throw invalidArgument('seed', 'an integer from 0 to 2^53 - 1', seed);
     const description = describeFreshModel(model);
     return Encoder.#create(description, { seed, initializerRange: description.initializerRange }, options);
   }
@@ -157,15 +160,14 @@ export class Encoder {
    * OUT_OF_MEMORY.
    */
   async encode(texts: readonly string[], options: EncodeOptions = {}): Promise<Embeddings> {
-    if (!Array.isArray(texts)) throw invalidArgument('texts', 'an array of strings', texts);
+    const own = copiedTexts(texts);
     checkOptions(encodeOptions, options);
-    const wrong = texts.findIndex((text) => typeof text !== 'string');
-    if (wrong >= 0) throw invalidArgument(`texts[${wrong}]`, 'a string', texts[wrong]);
+    if (this.#isDisposed) throw new XlembedError('DISPOSED', 'this encoder was disposed', 'load it again');
     const { dimensions } = this;
     const prompt = this.promptOf(options);
     const result: Embeddings = {
-      data: new Float32Array(texts.length * dimensions),
-      rows: texts.length,
+      data: new Float32Array(own.length * dimensions),
+      rows: own.length,
       dimensions,
       tokens: 0,
       truncated: 0,
@@ -174,7 +176,7 @@ export class Encoder {
     };
     // The next window is tokenised while this one is encoded.
     const windows = mapAhead(
-      windowsOf(texts),
+      windowsOf(own),
       async (window) => ({
         first: window.first,
         tokens: await this.tokenizer.tokenize(
@@ -216,7 +218,7 @@ export class Encoder {
    */
   save(
     folder: string,
-    options: { overwrite?: boolean; prompts?: Record<string, string> } = {},
+    options: { overwrite?: boolean | undefined; prompts?: Record<string, string> | undefined } = {},
   ): Promise<void> {
     const prompts = options.prompts ?? this.model.prompts;
     return saveModel({ ...this.model, prompts }, this.native, folder, {
@@ -224,8 +226,9 @@ export class Encoder {
     });
   }
 
-  /** Frees the weights and ends the tokenizer's threads; waits for running work. */
+  /** Frees the weights and ends the tokenizer's threads. What is not yet done of running calls ends with DISPOSED. */
   async dispose(): Promise<void> {
+    this.#isDisposed = true;
     this.native.dispose();
     await this.tokenizer.close();
   }

@@ -11,33 +11,33 @@ import {
 } from '../native.js';
 import { Tensor } from '../tensor.js';
 import { pack, sequenceAt } from '../tokenizers/packed.js';
-import type { TokenizerPool } from '../tokenizers/tokenizer_pool.js';
+import { copiedTexts, type TokenizerPool } from '../tokenizers/tokenizer_pool.js';
 import type { Embeddings } from './encoder.js';
 
 export interface ScriptEncoderOptions {
   /** `cpu` (default), `cuda` or `cuda:N`. */
-  device?: string;
+  device?: string | undefined;
   /** Makes the weights constants of the program, which is then simplified; default true. */
-  freeze?: boolean;
+  freeze?: boolean | undefined;
 }
 
 export interface ScriptEncodeOptions {
   tokenizer: TokenizerPool;
   /** Put before each text. */
-  prompt?: string;
+  prompt?: string | undefined;
   /**
    * Which value of a dictionary, named tuple (name) or tuple (position) has the embeddings. Default: the tensor itself,
    * the first of a tuple, or `sentence_embedding`, else `last_hidden_state`, else `token_embeddings`.
    */
-  output?: string | number;
+  output?: string | number | undefined;
   /** Of an output (B, L, D) over its real tokens; default mean. An output (B, D) takes none. */
-  pooling?: 'mean' | 'first' | 'none';
+  pooling?: 'mean' | 'first' | 'none' | undefined;
   /** Scale embeddings to length 1; default false. */
-  normalize?: boolean;
+  normalize?: boolean | undefined;
   /** Fills short sequences; default: the tokenizer's own, else 0. */
-  padId?: number;
+  padId?: number | undefined;
   /** Tokens in one call, padding left out; default 8,192. */
-  tokenBudget?: number;
+  tokenBudget?: number | undefined;
 }
 
 /** What a TorchScript method gives: a dictionary or a named tuple becomes an object, a list or a tuple an array. */
@@ -109,12 +109,10 @@ export class ScriptEncoder {
    * are in the order of the texts. Throws what call() throws, and TOKENIZER_FAILED.
    */
   async encode(texts: readonly string[], options: ScriptEncodeOptions): Promise<Embeddings> {
+    const own = copiedTexts(texts);
     const { tokenizer, prompt = '', tokenBudget = TOKEN_BUDGET } = options;
-    if (!Array.isArray(texts)) throw invalidArgument('texts', 'an array of strings', texts);
-    const wrong = texts.findIndex((text) => typeof text !== 'string');
-    if (wrong >= 0) throw invalidArgument(`texts[${wrong}]`, 'a string', texts[wrong]);
-    const tokens = await tokenizer.tokenize(prompt ? texts.map((text) => prompt + text) : texts);
-    const sequences = texts.map((_, row) => sequenceAt(tokens, row));
+    const tokens = await tokenizer.tokenize(prompt ? own.map((text) => prompt + text) : own);
+    const sequences = own.map((_, row) => sequenceAt(tokens, row));
     const lengths = sequences.map((sequence) => sequence.length);
     const native = nativeOptions(options);
     let [data, dimensions] = [new Float32Array(0), 0];
@@ -123,7 +121,7 @@ export class ScriptEncoder {
       const result = await nativeCall(async () => this.native.embed(packed, native));
       if (dimensions === 0) {
         dimensions = result.dimensions;
-        data = new Float32Array(texts.length * dimensions);
+        data = new Float32Array(own.length * dimensions);
       }
       for (const [position, row] of batch.entries()) {
         const from = position * dimensions;
@@ -132,12 +130,12 @@ export class ScriptEncoder {
     }
     return {
       data,
-      rows: texts.length,
+      rows: own.length,
       dimensions,
       tokens: tokens.inputIds.length,
       truncated: tokens.truncated,
       replacedSurrogates: tokens.replacedSurrogates,
-      empty: texts.filter((text) => text === '').length,
+      empty: own.filter((text) => text === '').length,
     };
   }
 

@@ -25,7 +25,7 @@ export interface Comparison {
 export interface CompareOptions extends BootstrapOptions {
   setting: Setting;
   measure: string;
-  permutations?: number;
+  permutations?: number | undefined;
 }
 
 /**

@@ -9,7 +9,8 @@ import type { RetrievalTask, TaskText } from './tasks/task.js';
 export type { Role };
 
 /**
- * (rows, dimensions) row-major, one row per text, in their order. Prompts are the function's own business; texts
+ * (rows, dimensions) row-major, one row per text, in their order, in an array of its own at each call: they are kept.
+ * Prompts are the function's own business; texts
  * without a role are compared with texts like themselves.
  */
 export type Embed = (
@@ -24,8 +25,8 @@ export type EvaluationProgress =
 
 export interface EvaluationOptions extends Omit<GridOptions, 'onSetting'> {
   /** Only these languages. Default: all of the task. */
-  languages?: readonly string[];
-  onProgress?: (progress: EvaluationProgress) => void;
+  languages?: readonly string[] | undefined;
+  onProgress?: ((progress: EvaluationProgress) => void) | undefined;
 }
 
 /**

@@ -1,4 +1,4 @@
-import { invalidArgument } from '../errors.js';
+import { invalidArgument, XlembedError } from '../errors.js';
 import { type BitextScores, bitextScores, type Neighbours } from './bitext_scores.js';
 import { hashOf } from './embedding_cache.js';
 import type { Embed } from './evaluate.js';
@@ -30,7 +30,8 @@ const neighbours = 4;
 
 /**
  * Finds every sentence's translation among those of the other language, in both directions of every pair. A cell's
- * query language is the one searched from. Embeddings carry no prompt. Throws INVALID_ARGUMENT when no pair is chosen.
+ * query language is the one searched from. Embeddings carry no prompt. Throws INVALID_ARGUMENT when no pair is chosen,
+ * and TASK_DATA_INVALID for sides of unequal length.
  */
 export async function evaluateBitext(
   task: BitextTask,
@@ -44,6 +45,7 @@ export async function evaluateBitext(
   const sentences: Record<string, number> = {};
   for (const [number, pair] of pairs.entries()) {
     const texts = await pair.read();
+    checkSentences(pair, texts);
     const name = `${task.name}-${pair.source}-${pair.target}`;
     const inputs = [hashOf(texts), neighbours, options.similarity, options.keepQueryScores];
     const measured = await parts.get(name, inputs, () => run.measure(pair, texts));
@@ -71,6 +73,17 @@ export async function evaluateBitext(
     pool: [],
     ...(await run.projection()),
   };
+}
+
+/** Throws TASK_DATA_INVALID. */
+function checkSentences({ source, target }: BitextPair, texts: ParallelSentences): void {
+  const counts = [texts.ids, texts.source, texts.target].map(({ length }) => length);
+  if (counts[0]! > 0 && counts.every((count) => count === counts[0])) return;
+  throw new XlembedError(
+    'TASK_DATA_INVALID',
+    `expected an id for each sentence of ${source} and its translation into ${target}, received ${counts[0]} ids, ${counts[1]} and ${counts[2]} sentences`,
+    'give lists of one length, of one sentence or more',
+  );
 }
 
 function choosePairs(task: BitextTask, { languages, allPairs }: BitextOptions): readonly BitextPair[] {

@@ -1,4 +1,4 @@
-import { invalidArgument } from '../errors.js';
+import { invalidArgument, XlembedError } from '../errors.js';
 import { pearson, spearman } from './correlation.js';
 import { hashOf } from './embedding_cache.js';
 import type { Embed } from './evaluate.js';
@@ -29,6 +29,7 @@ export async function evaluateSimilarity(
   let dimensions = 0;
   for (const [number, { source, target, read }] of sets.entries()) {
     const pairs = await read();
+    checkGrades(source, target, pairs);
     const name = `${source}-${target}`;
     const measured = await parts.get(`${task.name}-${name}`, [hashOf(pairs), 'cosine'], async () => {
       const first = await embedRows(pairs.first, undefined, embed, 'cosine');
@@ -58,6 +59,21 @@ export async function evaluateSimilarity(
     grid: cells,
     pool: [],
   };
+}
+
+/** Throws TASK_DATA_INVALID. */
+function checkGrades(source: string, target: string, { first, second, grades }: GradedPairs): void {
+  const wrong = grades.findIndex((grade) => !Number.isFinite(grade));
+  if (wrong < 0 && first.length === grades.length && second.length === grades.length) return;
+  const received =
+    wrong < 0
+      ? `${first.length} and ${second.length} texts with ${grades.length} grades`
+      : `the grade ${grades[wrong]} for pair ${wrong}`;
+  throw new XlembedError(
+    'TASK_DATA_INVALID',
+    `expected pairs of ${source}-${target} with a number each, received ${received}`,
+    'leave out pairs that nobody has graded',
+  );
 }
 
 /**

@@ -30,17 +30,17 @@ export interface GridInput {
 
 export interface GridOptions {
   /** Default: the exact index of this package, on the CPU. */
-  createIndex?: RankingIndexFactory;
+  createIndex?: RankingIndexFactory | undefined;
   /** Default 'cosine'. */
-  similarity?: Similarity;
+  similarity?: Similarity | undefined;
   /** Default AP, RR, R@1, R@10, R@100, nDCG@10. */
-  measures?: readonly Measure[];
+  measures?: readonly Measure[] | undefined;
   /** Name -> languages: the averages are given over each group too. */
-  groups?: Record<string, readonly string[]>;
+  groups?: Record<string, readonly string[]> | undefined;
   /** Keep every query's score of every setting. Default false. */
-  keepQueryScores?: boolean;
+  keepQueryScores?: boolean | undefined;
   /** Called after each ranked setting: L x L of the grid, then L of the pool. */
-  onSetting?: (done: number, total: number) => void;
+  onSetting?: ((done: number, total: number) => void) | undefined;
 }
 
 /** Ranks that the shares of the languages are taken over. */

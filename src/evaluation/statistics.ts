@@ -9,11 +9,11 @@ export interface Interval {
 
 export interface BootstrapOptions {
   /** Default 10,000. */
-  resamples?: number;
+  resamples?: number | undefined;
   /** Default 0.95. */
-  confidence?: number;
+  confidence?: number | undefined;
   /** Default 0. */
-  seed?: number;
+  seed?: number | undefined;
 }
 
 /**
@@ -37,9 +37,9 @@ export function bootstrapInterval(values: readonly number[], options: BootstrapO
 
 export interface PermutationOptions {
   /** Default 10,000. Where all sign patterns are no more than this, each is tried once and p is exact. */
-  permutations?: number;
+  permutations?: number | undefined;
   /** Default 0. */
-  seed?: number;
+  seed?: number | undefined;
 }
 
 export interface PermutationResult {

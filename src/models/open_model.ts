@@ -89,13 +89,13 @@ export interface FreshModelOptions {
   /** A tokenizer.json. */
   tokenizerPath: string;
   /** Default `mean`. */
-  pooling?: 'mean' | 'first';
+  pooling?: 'mean' | 'first' | undefined;
   /** L2 normalisation after pooling; default true. */
-  normalize?: boolean;
+  normalize?: boolean | undefined;
   /** Default: the longest input that fits into the position table. */
-  maxTokens?: number;
-  prompts?: Record<string, string>;
-  similarity?: Similarity;
+  maxTokens?: number | undefined;
+  prompts?: Record<string, string> | undefined;
+  similarity?: Similarity | undefined;
 }
 
 /** Describes a model to be trained from scratch: no weights. Throws as openModel does. */

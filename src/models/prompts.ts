@@ -1,4 +1,4 @@
-import { XlembedError } from '../errors.js';
+import { invalidArgument, XlembedError } from '../errors.js';
 
 export type Role = 'query' | 'passage';
 
@@ -11,9 +11,10 @@ const NAMES: Record<Role, string[]> = {
 /**
  * The text to put before inputs of a role: the role's own prompt (an empty one counts), else nothing, as
  * sentence-transformers' encode_query and encode_document do, which never take the default prompt. Only an empty
- * `document` beside a `passage` is passed over: sentence-transformers writes one into every model.
+ * `document` beside a `passage` is passed over: sentence-transformers writes one into every model. Throws INVALID_ARGUMENT.
  */
 export function promptFor({ prompts }: { prompts: Record<string, string> }, role: Role): string {
+  if (!Object.hasOwn(NAMES, role)) throw invalidArgument('role', 'query or passage', role);
   const name = NAMES[role].find(
     (candidate) => Object.hasOwn(prompts, candidate) && !isPlaceholder(prompts, candidate),
   );

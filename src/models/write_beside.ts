@@ -60,6 +60,8 @@ export async function writeFolderBeside(
     await mkdir(temporary);
     await fill(temporary);
     await syncTree(temporary);
+    // Another's may have come meanwhile.
+    if (!overwrite && existsSync(target)) throw folderExists(folder);
     await replaceFolder(temporary, target);
   } catch (cause) {
     await rm(temporary, { recursive: true, force: true });

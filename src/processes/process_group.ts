@@ -8,9 +8,9 @@ import { type JoinOptions, openSharedStore, POLL_MS, type SharedStore } from './
 
 export interface ProcessGroupOptions extends JoinOptions {
   /** Where the tensors to exchange lie: `cpu` (by Gloo) or `cuda:N` (by NCCL). Default `cpu`. */
-  device?: string;
+  device?: string | undefined;
   /** How long a process waits for another, in one exchange and at the start. Default 5 minutes. */
-  timeout_ms?: number;
+  timeout_ms?: number | undefined;
   /** Default: what the launcher has put into the environment. */
   launch?: Launch | undefined;
 }
@@ -55,8 +55,8 @@ export class ProcessGroup {
     const { device = 'cpu', timeout_ms = DEFAULT_TIMEOUT_MS, launch = readLaunch() } = options;
     if (!launch) return undefined;
     const { rank, size, attempt } = launch;
-    const waits = { connect_ms: timeout_ms, answer_ms: timeout_ms };
-    const store = await openSharedStore(launch, { ...waits, ...options });
+    const { connect_ms = timeout_ms, answer_ms = timeout_ms, onNote } = options;
+    const store = await openSharedStore(launch, { connect_ms, answer_ms, onNote });
     const prefix = `xlembed/${attempt}/group/${joined++}`;
     try {
       const machines = await new Board(store, launch, prefix, timeout_ms).collect('machine', thisMachine());

@@ -10,9 +10,9 @@ const LONGEST_MS = 2 ** 31 - 1;
 
 export interface JoinOptions {
   /** How long a process waits for the one that serves the store. Default 5 minutes. */
-  connect_ms?: number;
+  connect_ms?: number | undefined;
   /** How long it may take to answer one question; then it is lost. Default 30 seconds. */
-  answer_ms?: number;
+  answer_ms?: number | undefined;
   onNote?: ((note: string) => void) | undefined;
 }
 

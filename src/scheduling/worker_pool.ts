@@ -84,7 +84,8 @@ export class WorkerPool<Task, Result> {
   }
 
   async #run(task: Task, transfer: readonly Transferable[]): Promise<Result> {
-    if (this.#closed) throw new XlembedError('DISPOSED', 'the worker pool is closed', 'open a new one');
+    if (this.#closed)
+      throw new XlembedError('DISPOSED', 'the worker threads were ended', 'open or load a new one');
     await this.#enter();
     try {
       return revived(await this.#post(task, transfer));

@@ -1,4 +1,5 @@
 import { describeEmbeddings, readEmbeddings } from '../encoding/embeddings_folder.js';
+import { invalidArgument } from '../errors.js';
 import { loadNative, type NativeFaissIndex, nativeCall } from '../native.js';
 import { FaissBuildFolder, type FaissJob } from './faiss_build_folder.js';
 import { requireFactory } from './faiss_index.js';
@@ -54,6 +55,7 @@ export async function buildFaissIndex(
   const { factory, metric = 'inner_product', trainingRows = TRAINING_ROWS } = options;
   requireFactory(factory);
   requireOneOf('metric', metric, ['inner_product', 'l2']);
+  if (!(trainingRows >= 1)) throw invalidArgument('trainingRows', 'a number of 1 or more', trainingRows);
   const source = await describeEmbeddings(embeddings);
   requireDistinctIds(embeddings, source.duplicateIds);
   const { rows, dimensions, fingerprint, origin } = source;

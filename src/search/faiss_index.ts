@@ -11,7 +11,7 @@ export interface FaissIndexOptions {
   /** A FAISS factory string: 'IVF1024,PQ48x8', 'HNSW32', 'OPQ16_64,IVF256,PQ16', 'Flat', .. */
   factory: string;
   /** Default 'inner_product'. */
-  metric?: 'inner_product' | 'l2';
+  metric?: 'inner_product' | 'l2' | undefined;
 }
 
 /**
@@ -47,7 +47,7 @@ export class FaissIndex {
    * the index is read-only; the file must not be cut short meanwhile (replace it by renaming). Throws FILE_NOT_FOUND,
    * MALFORMED_FILE, MALFORMED_LINE, and FAISS_UNAVAILABLE in a build without FAISS.
    */
-  static async load(path: string, options: { memoryMap?: boolean } = {}): Promise<FaissIndex> {
+  static async load(path: string, options: { memoryMap?: boolean | undefined } = {}): Promise<FaissIndex> {
     const { memoryMap = false } = options;
     const { file, ids } = await findFaissFile(path);
     const native = await nativeCall(() => loadNative().loadFaissIndex(file, memoryMap));
@@ -79,10 +79,19 @@ export class FaissIndex {
 
   /**
    * Shows example vectors (rows, D) to an index that learns from them, once, before `add`. An IVF index wants 39 to 256
-   * vectors for each of its lists; FAISS warns on stderr below and takes a sample above.
+   * vectors for each of its lists; FAISS warns on stderr below and takes a sample above. Throws INVALID_ARGUMENT for an
+   * index that holds vectors: their codes would be read by what it learns now.
    */
   async train(vectors: Vectors): Promise<void> {
     this.#requireWritable();
+    if (this.size > 0) {
+      throw invalidArgument(
+        'the index',
+        'none with vectors',
+        this.size,
+        'train a new one, then add the vectors to it',
+      );
+    }
     const data = checkedVectors('vectors', vectors, this.dimensions);
     if (data.length === 0) throw invalidArgument('vectors', 'at least one vector', 0);
     await nativeCall(() => this.native.train(data));
@@ -174,7 +183,7 @@ export class FaissIndex {
    */
   async save(
     folder: string,
-    options: { overwrite?: boolean; texts?: ReadonlyMap<string, string> | undefined } = {},
+    options: { overwrite?: boolean | undefined; texts?: ReadonlyMap<string, string> | undefined } = {},
   ): Promise<void> {
     this.#requireWritable();
     const { overwrite = false, texts } = options;
@@ -203,16 +212,21 @@ export class FaissIndex {
   }
 }
 
-/** FAISS divides by some of these numbers, and allocates by others, without looking: a 0 would end the process. */
+/**
+ * FAISS divides by some of these numbers, and allocates by others, without looking: a 0 would end the process. HNSW with
+ * one neighbour never ends; NSG over few vectors, as those of an IVF's lists, ends the process.
+ */
 export function requireFactory(factory: string): void {
   if (
     typeof factory !== 'string' ||
     factory === '' ||
     factory.length > 200 ||
-    /(^|\D)0+(?!\d)|\d{9}/.test(factory)
+    /(^|\D)0+(?!\d)|\d{9}|HNSW0*1(?!\d)/.test(factory)
   ) {
     throw invalidArgument('factory', 'a FAISS factory string such as "IVF1024,PQ48x8"', factory);
   }
+  if (factory.includes('NSG'))
+    throw invalidArgument('factory', 'none with NSG', factory, 'HNSW does its work: HNSW32');
 }
 
 async function namedTable(path: string, size: number): Promise<LabelTable> {

@@ -23,13 +23,13 @@ export interface FlatIndexOptions {
   /** D, the length of every vector. */
   dimensions: number;
   /** Default 'cpu'. */
-  device?: string;
+  device?: string | undefined;
   /**
    * What a search reads first. The results are the same to the last bit: 'bfloat16' and 'int8' keep a narrow copy of
    * the vectors beside them (a half or a quarter more memory), which rules most of them out in less time. 'int8' gains
    * most with few queries; where vectors lie too close for it, it falls back to float32. Default 'float32'.
    */
-  scan?: SearchScan;
+  scan?: SearchScan | undefined;
   /**
    * What is kept of a vector. A search gives the exact results over what is kept, the same bits on every device:
    *   'float32'   its values (default)
@@ -39,7 +39,7 @@ export interface FlatIndexOptions {
    *               (0 counts as -1), which is D - 2 x the Hamming distance
    * On a GPU all but 'float32' must fit in its memory.
    */
-  storage?: IndexStorage;
+  storage?: IndexStorage | undefined;
 }
 
 export interface FlatIndexLoadOptions extends Omit<FlatIndexOptions, 'dimensions'> {
@@ -50,7 +50,7 @@ export interface FlatIndexLoadOptions extends Omit<FlatIndexOptions, 'dimensions
    * A file that changed its size gives MALFORMED_FILE; cut short in the middle of a search it ends the process, so
    * replace files by renaming, as `save` does. For one float32 array, as `save` writes it, on the CPU.
    */
-  memoryMap?: boolean;
+  memoryMap?: boolean | undefined;
 }
 
 export interface Hit {
@@ -60,7 +60,7 @@ export interface Hit {
 
 export interface SearchOptions {
   /** Search among these ids alone. */
-  only?: Iterable<string>;
+  only?: Iterable<string> | undefined;
 }
 
 const largestRow = 2 ** 31 - 1;
@@ -177,7 +177,7 @@ export class FlatIndex {
    * `ids.jsonl` and, as it was loaded, `origin.json`, complete or not at all; loading it with the same storage gives the same bits. Nothing may be added
    * or removed meanwhile. Throws FILE_EXISTS unless `overwrite`, and FILE_WRITE_FAILED.
    */
-  async save(folder: string, options: { overwrite?: boolean } = {}): Promise<void> {
+  async save(folder: string, options: { overwrite?: boolean | undefined } = {}): Promise<void> {
     this.#requireSound();
     const ids = this.ids.slice();
     const origin = this.#origin;

@@ -27,6 +27,7 @@ export class IdTable {
 
   /** The rows of these ids, ascending, each once. Throws INVALID_ARGUMENT for an unknown id. */
   rowsOf(ids: Iterable<string>): Int32Array {
+    requireSeveral(ids);
     const rows = new Set<number>();
     for (const id of ids) {
       const row = this.#rows.get(id);
@@ -51,6 +52,12 @@ export class IdTable {
       seen.add(id);
     }
   }
+}
+
+/** A text is iterable too: its characters would be taken for ids. Throws INVALID_ARGUMENT. */
+export function requireSeveral(ids: Iterable<string>): void {
+  if (typeof ids === 'string')
+    throw invalidArgument('ids', 'an array or a set of ids', ids, 'of one id: [id]');
 }
 
 /** Of a folder of embeddings. Throws DUPLICATE_ID. */

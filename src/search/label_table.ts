@@ -1,4 +1,5 @@
 import { invalidArgument } from '../errors.js';
+import { requireSeveral } from './id_table.js';
 
 /**
  * Ids for the labels of a FAISS index. Labels count up and are never given twice, and a label keeps its id when it is
@@ -57,6 +58,7 @@ export class LabelTable {
 
   /** Each once. Throws INVALID_ARGUMENT for an unknown id. */
   labelsOf(ids: Iterable<string>): Float64Array {
+    requireSeveral(ids);
     const labels = new Set<number>();
     for (const id of ids) {
       const label = this.#labels.get(id);

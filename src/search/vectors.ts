@@ -39,7 +39,8 @@ export function checkedVectors(name: string, vectors: Vectors, dimensions: numbe
 function shaped(name: string, vectors: Exclude<Vectors, Float32Array>, dimensions: number): Float32Array {
   const { data, rows, dimensions: own } = vectors ?? {};
   if (!(data instanceof Float32Array)) {
-    throw invalidArgument(name, 'a Float32Array or {data, rows, dimensions}', data);
+    const hint = 'Float32Array.from(values) converts';
+    throw invalidArgument(name, 'a Float32Array or {data, rows, dimensions}', data ?? vectors, hint);
   }
   if (own !== dimensions) {
     throw new XlembedError(

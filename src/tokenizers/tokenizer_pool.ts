@@ -109,17 +109,26 @@ export class TokenizerPool implements TokenizerInfo {
 
   /**
    * Ids of the texts, in their order: special tokens added, cut to maxTokens as Hugging Face cuts (special tokens
-   * stay). Throws TOKENIZER_FAILED, WORKER_FAILED, and DISPOSED after close().
+   * stay). Throws INVALID_ARGUMENT, TOKENIZER_FAILED, WORKER_FAILED, and DISPOSED after close().
    */
   async tokenize(texts: readonly string[]): Promise<TokenizedTexts> {
-    const chunks = splitByCharacters(texts, this.threads).map((chunk) => this.#pool.run({ texts: chunk }));
-    return merge((await Promise.all(chunks)) as TokenizedChunk[], texts.length);
+    const own = copiedTexts(texts);
+    const chunks = splitByCharacters(own, this.threads).map((chunk) => this.#pool.run({ texts: chunk }));
+    return merge((await Promise.all(chunks)) as TokenizedChunk[], own.length);
   }
 
   /** Waits for the texts handed in, then ends the threads. */
   close(): Promise<void> {
     return this.#pool.close();
   }
+}
+
+/** Of an array that its owner may change meanwhile. Throws INVALID_ARGUMENT for what is no text. */
+export function copiedTexts(texts: readonly string[]): string[] {
+  if (!Array.isArray(texts)) throw invalidArgument('texts', 'an array of strings', texts);
+  const wrong = texts.findIndex((text) => typeof text !== 'string');
+  if (wrong >= 0) throw invalidArgument(`texts[${wrong}]`, 'a string', texts[wrong]);
+  return [...texts];
 }
 
 function splitByCharacters(texts: readonly string[], threads: number): string[][] {

@@ -10,9 +10,9 @@ import { addedTokens, leadingTokens, maskToken, metaspace, template } from './xl
 
 export interface TrainTokenizerOptions {
   /** Ids at most, special tokens included. Every character of the texts has an id whatever this says. Default 30,000. */
-  vocabularySize?: number;
+  vocabularySize?: number | undefined;
   /** Default true: small training data then meets each word more often. XLM-R itself keeps case. */
-  lowercase?: boolean;
+  lowercase?: boolean | undefined;
 }
 
 type Merge = [string, string];

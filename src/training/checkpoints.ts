@@ -5,7 +5,7 @@ import { invalidArgument } from '../errors.js';
 
 export interface CheckpointsOptions {
   /** Newest checkpoints that stay; the best one stays too. Default 2. */
-  keep?: number;
+  keep?: number | undefined;
 }
 
 const NAME = /^step-(\d{8,})$/;

@@ -163,5 +163,6 @@ export function resolveTrainingOptions(given: Partial<TrainingOptions>): Trainin
   }
   // Refuses a warm-up that is longer than the run.
   learningRateAt(0, options);
-  return options;
+  // Lists in it are the caller's, or the defaults' own.
+  return structuredClone(options);
 }

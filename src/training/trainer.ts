@@ -3,7 +3,7 @@ import { readLexicon } from '../batches/code_switching/lexicon.js';
 import type { Sampler } from '../batches/plan.js';
 import type { ParallelRecord } from '../datasets/records.js';
 import type { Encoder } from '../encoding/encoder.js';
-import { XlembedError } from '../errors.js';
+import { invalidArgument, XlembedError } from '../errors.js';
 import { saveAdapter } from '../models/adapter.js';
 import { pooledPrompt } from '../models/prompts.js';
 import { type NativeStepResult, type NativeTrainer, nativeCall } from '../native.js';
@@ -78,6 +78,7 @@ export class Trainer {
   #done = 0;
   #skippedInARow = 0;
   #watched: WatchState | null = null;
+  #isRunning = false;
 
   private constructor(
     encoder: Encoder,
@@ -150,9 +151,24 @@ export class Trainer {
   /**
    * Trains from the step reached to the last one; leave the loop to stop early. Throws LOSS_NOT_FINITE after three such
    * steps in a row, with the plans of their batches on disk, FILE_WRITE_FAILED where a checkpoint cannot be written:
-   * those before it stay, and RESUME_REFUSED when something else is watched than before.
+   * those before it stay, RESUME_REFUSED when something else is watched than before, and INVALID_ARGUMENT for a wrong
+   * option, or while another loop of this trainer is not left.
    */
   async *run(options: RunOptions = {}): AsyncGenerator<StepEvent, void, undefined> {
+    checkRunOptions(options);
+    if (this.#isRunning) {
+      const message = 'this trainer is in another run, and each step follows from the one before';
+      throw new XlembedError('INVALID_ARGUMENT', message, 'leave its loop first');
+    }
+    this.#isRunning = true;
+    try {
+      yield* this.#run(options);
+    } finally {
+      this.#isRunning = false;
+    }
+  }
+
+  async *#run(options: RunOptions): AsyncGenerator<StepEvent, void, undefined> {
     const { steps } = this.options;
     const watch = this.#watch(options.validation);
     if (watch?.exhausted) return;
@@ -232,6 +248,7 @@ export class Trainer {
     records: readonly ParallelRecord[],
     batches = 16,
   ): () => Promise<{ loss: number; accuracy: number }> {
+    requireCount('batches', batches);
     const prepare = this.#batches.ofOthers(records, batches);
     return async () => {
       const mean = { loss: 0, accuracy: 0 };
@@ -334,13 +351,28 @@ export class Trainer {
   async #lossNotFinite(path: string): Promise<XlembedError> {
     const steps = Array.from({ length: MOST_SKIPPED }, (_, k) => this.#done - MOST_SKIPPED + k);
     const batches = steps.flatMap((step) => this.#batches.describe(step));
-    if (this.#isFirst) await writeFile(path, `${JSON.stringify(batches, null, 1)}\n`);
+    const write = async () => writeFile(path, `${JSON.stringify(batches, null, 1)}\n`);
+    const where = await (this.#isFirst ? write() : Promise.resolve()).then(
+      () => `are in ${path}`,
+      (cause: Error) => `could not be written: ${cause.message}`,
+    );
     return new XlembedError(
       'LOSS_NOT_FINITE',
       `loss or gradient was not finite in ${MOST_SKIPPED} steps in a row, the last being step ${this.#done}`,
-      `lower --learning-rate or raise --temperature; the ids of their batches are in ${path}`,
+      `lower --learning-rate or raise --temperature; the ids of their batches ${where}`,
     );
   }
+}
+
+function checkRunOptions({ validation, checkpoints }: RunOptions): void {
+  if (validation) requireCount('validation.every', validation.every);
+  if (checkpoints) requireCount('checkpoints.every', checkpoints.every);
+  const patience = validation?.watch?.patience;
+  if (patience !== undefined) requireCount('validation.watch.patience', patience);
+}
+
+function requireCount(name: string, value: number): void {
+  if (!Number.isSafeInteger(value) || value < 1) throw invalidArgument(name, 'a whole number above 0', value);
 }
 
 function checkScores(records: readonly ParallelRecord[], options: TrainingOptions): void {

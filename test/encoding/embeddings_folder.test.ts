@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { NpyWriter } from '#xlembed/datasets/npy.js';
-import { openEmbeddingsFolder } from '#xlembed/encoding/embeddings_folder.js';
+import { openEmbeddingsFolder, writeEmbeddingsFolder } from '#xlembed/encoding/embeddings_folder.js';
 import { FlatIndex } from '#xlembed/search/flat_index.js';
 import { randomVectors } from '../search/vectors.js';
 
@@ -39,6 +39,17 @@ test('an index comes back as it was saved', async () => {
   assert.deepEqual(await readdir(folder), ['index']);
   await FlatIndex.create({ dimensions: 3 }).save(join(folder, 'empty'));
   assert.equal((await FlatIndex.load(join(folder, 'empty'))).size, 0);
+});
+
+test('a folder that comes while another is written is not replaced unasked', async () => {
+  const target = join(folder, 'index');
+  const meanwhile = async function* () {
+    yield { vectors: Float32Array.of(1), rows: ['mine'] };
+    await writeEmbeddingsFolder(target, 1, [{ vectors: Float32Array.of(2), rows: ['theirs'] }]);
+  };
+  await assert.rejects(writeEmbeddingsFolder(target, 1, meanwhile()), { code: 'FILE_EXISTS' });
+  assert.deepEqual((await openEmbeddingsFolder(target)).ids, ['theirs']);
+  assert.deepEqual(await readdir(folder), ['index']);
 });
 
 test('reads ids with and without texts', async () => {

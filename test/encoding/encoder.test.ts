@@ -95,6 +95,23 @@ test('texts: input order over windows and token budgets, counts, prompts', async
   await assert.rejects(encoder.encode(['w9']), { code: 'DISPOSED' });
 });
 
+test('texts are those of the call, whatever becomes of their array', async () => {
+  const encoder = await Encoder.load(folderOf('bert'), { device, tokenizerThreads: 1 });
+  const texts = Array.from({ length: 5000 }, (_, n) => `w${n % 9}`);
+  for (const change of [() => texts.push('w1'), () => texts.splice(10)]) {
+    const expected = await encoder.encode(texts);
+    const running = encoder.encode(texts);
+    change();
+    assert.deepEqual(await running, expected);
+  }
+  const tokenizing = encoder.tokenizer.tokenize(texts);
+  texts.length = 1;
+  assert.equal((await tokenizing).cumulativeSeqLengths.length, 11);
+  await assert.rejects(encoder.tokenizer.tokenize('w1' as unknown as string[]), { code: 'INVALID_ARGUMENT' });
+  await encoder.dispose();
+  await assert.rejects(encoder.encode([]), { code: 'DISPOSED', message: 'this encoder was disposed' });
+});
+
 test('fresh weights: the same for a seed, others for another', async () => {
   const model = {
     configPath: `${folderOf('bert')}/config.json`,
@@ -108,6 +125,8 @@ test('fresh weights: the same for a seed, others for another', async () => {
   }
   assert.deepEqual(vectors[0], vectors[1]);
   assert.notDeepEqual(vectors[0], vectors[2]);
+  for (const seed of [-1, 1.5, Number.NaN, 2 ** 53])
+    await assert.rejects(Encoder.fresh(model, seed), { code: 'INVALID_ARGUMENT', message: /for seed/ });
   assert.equal(describeFreshModel(model).maxTokens, 40);
 });
 

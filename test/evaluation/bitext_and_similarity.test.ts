@@ -156,6 +156,23 @@ test('a correlation that is not defined is left out, from the cache as well', as
   assert.match(evaluationText({ ...first, seconds: 1 }), /^de +- +-$/m);
 });
 
+test('sides of unequal length, none at all, and grades that are no numbers are refused', async () => {
+  const short = { ids, source: texts('source'), target: texts('target').slice(1) };
+  for (const sentences of [short, { ids: [], source: [], target: [] }]) {
+    const wrong: BitextTask = { ...task, pairs: [{ ...pair, read: async () => sentences }] };
+    await assert.rejects(evaluateTask(wrong, embedRow), { code: 'TASK_DATA_INVALID' });
+  }
+  const [first, second] = [texts('source'), texts('target')];
+  for (const grades of [
+    golden.grades.slice(1),
+    golden.grades.map((grade, i) => (i === 3 ? Number.NaN : grade)),
+  ]) {
+    const sets = [{ source: 'de', target: 'en', read: async () => ({ first, second, grades }) }];
+    const wrong: SimilarityTask = { kind: 'similarity', name: 'wrong', languages: ['de', 'en'], sets };
+    await assert.rejects(evaluateTask(wrong, embedRow), { code: 'TASK_DATA_INVALID' });
+  }
+});
+
 test('embeddings that are not finite are refused in every kind of task', async () => {
   const overflowing: Embed = async (texts, role) => {
     const rows = await embedRow(texts, role);

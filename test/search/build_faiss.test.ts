@@ -221,6 +221,7 @@ test('what has no index is refused before any work', withFaiss, async () => {
   const refused = (from: string, error: ReturnType<typeof coded>, options: FaissBuildOptions = recipe) =>
     assert.rejects(buildFaissIndex(from, output, options), error);
   await refused(embeddings, coded('INVALID_ARGUMENT', /factory/), { factory: 'IVF0,Flat' });
+  await refused(embeddings, coded('INVALID_ARGUMENT', /trainingRows/), { ...recipe, trainingRows: 0 });
   await refused(await embedded({ precision: 'binary' }), coded('INVALID_ARGUMENT', /binary/));
   const twice = join(folder, 'twice.jsonl');
   await writeFile(twice, '{"id":"a","text":"w9"}\n{"id":"a","text":"w8"}\n');

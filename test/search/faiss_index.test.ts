@@ -244,6 +244,17 @@ test(
   },
 );
 
+test(
+  'an index with vectors does not learn again: their codes would mean something else',
+  withFaiss,
+  async () => {
+    const index = await filled('PQ8x4np');
+    const before = await index.search(queries, 5);
+    await assert.rejects(index.train(clustered(500, 3)), coded('INVALID_ARGUMENT', /received 3000/));
+    assert.deepEqual(await index.search(queries, 5), before);
+  },
+);
+
 test('a full disk is an error, also where it shows only as the file is closed', withFaiss, async () => {
   const index = await loadNative().createFaissIndex(8, 'Flat', 'l2');
   await index.add(randomVectors(10, 8, 1), new Float64Array(10));
@@ -256,6 +267,10 @@ test('refuses what it cannot search, naming it', withFaiss, async () => {
     'no number': '',
     'a division by zero': 'PQ0x8',
     'unequal parts': 'PQ7x8',
+    'a search without an end': 'HNSW1',
+    'the same beside lists': 'IVF4_HNSW01,Flat',
+    'a division by zero with few vectors': 'NSG32',
+    'the same among lists': 'IVF4_NSG16,Flat',
   };
   for (const factory of [...Object.values(wrong), 3 as unknown as string]) {
     await assert.rejects(FaissIndex.create({ dimensions, factory }), coded('INVALID_ARGUMENT'));
@@ -292,6 +307,7 @@ test('refuses what it cannot search, naming it', withFaiss, async () => {
   await index.add(one, ['a']);
   await assert.rejects(index.add(one, ['a']), coded('INVALID_ARGUMENT', /"a"/));
   await assert.rejects(index.add(one, []), coded('INVALID_ARGUMENT', /ids/));
+  await assert.rejects(index.remove('a'), coded('INVALID_ARGUMENT', /an array or a set/));
   for (const k of [0, -1, 1.5, Number.NaN])
     await assert.rejects(index.search(one, k), coded('INVALID_ARGUMENT', /for k,/));
   assert.deepEqual(ids((await index.search(one, 5))[0]!), ['a']);

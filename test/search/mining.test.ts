@@ -150,6 +150,7 @@ test('wrong options are refused by name', () => {
     [{ negatives: 0 }, /above 0 for negatives/],
     [{ margin: -1 }, /for margin, received -1/],
     [{ language: 'en' as 'any' }, /same, other or any for language/],
+    [{ negative: 3 } as MiningOptions, /^there is no option negative$/],
   ];
   for (const [options, message] of refused) {
     assert.throws(() => resolveMiningOptions(options), { code: 'INVALID_ARGUMENT', message });

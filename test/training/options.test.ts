@@ -11,6 +11,15 @@ test('defaults, and a tenth of the steps as warm-up', () => {
   assert.equal(resolveTrainingOptions({ warmupSteps: 0 }).warmupSteps, 0);
 });
 
+test("lists in the options are neither the caller's nor the defaults'", () => {
+  const holdOut = ['el'];
+  const options = resolveTrainingOptions({ holdOut });
+  holdOut.push('de');
+  assert.deepEqual(options.holdOut, ['el']);
+  resolveTrainingOptions({}).holdOut.push('fr');
+  assert.deepEqual(resolveTrainingOptions({}).holdOut, []);
+});
+
 test('a wrong option is named with what was expected and received', () => {
   const refused = (given: object, message: RegExp) =>
     assert.throws(() => resolveTrainingOptions(given), { code: 'INVALID_ARGUMENT', message });

@@ -232,9 +232,27 @@ test('a measure that no evaluation gives is refused by name', async () => {
   await assert.rejects(train(await fresh(), { run }), { code: 'INVALID_ARGUMENT', message: /map.*score/ });
 });
 
+test('how often a run is saved and evaluated, and its patience, are whole numbers above 0', async () => {
+  const checkpoints = await fresh();
+  const measure = async () => ({ loss: 1 });
+  for (const wrong of [0, 0.5, Number.NaN]) {
+    const refused = (run: RunOptions, name: string) =>
+      assert.rejects(train(undefined, { run }), {
+        code: 'INVALID_ARGUMENT',
+        message: RegExp(`for ${name}, `),
+      });
+    await refused({ checkpoints: { to: checkpoints, every: wrong } }, 'checkpoints.every');
+    await refused({ validation: { every: wrong, measure } }, 'validation.every');
+    const watch = { measure: 'loss', patience: wrong };
+    await refused({ validation: { every: 1, measure, watch } }, 'validation.watch.patience');
+  }
+  assert.deepEqual(checkpoints.steps, []);
+});
+
 test('the loss on held-out records is the same at every call, and falls', async () => {
   const encoder = await Encoder.fresh(MODEL, 1);
   const trainer = await Trainer.create(encoder, RECORDS, { ...OPTIONS, steps: 60 });
+  for (const wrong of [0, 1.5]) assert.throws(() => trainer.lossOn(RECORDS, wrong), /for batches, received/);
   const measure = trainer.lossOn(RECORDS.slice(0, 12));
   const before = await measure();
   assert.deepEqual(await measure(), before);

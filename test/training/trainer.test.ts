@@ -294,8 +294,28 @@ test('three steps in a row without a finite loss end the run, the batch on disk'
     [0, 1, 2],
   );
   assert.match(failed[2].pairs[0].id, /^r\d+$/);
+  const again = await Trainer.create(encoder, RECORDS, { batchSize: 4, steps: 10, temperature: 1e-300 });
+  await assert.rejects(
+    async () => {
+      for await (const _ of again.run({ failedBatchPath: join(folder, 'none', 'failed.json') })) void _;
+    },
+    { code: 'LOSS_NOT_FINITE', hint: /could not be written: ENOENT/ },
+  );
   await encoder.dispose();
   rmSync(folder, { recursive: true });
+});
+
+test('one loop at a time; left, the next one goes on', async () => {
+  const encoder = await Encoder.load(folderOf('bert'), { device });
+  const trainer = await Trainer.create(encoder, RECORDS, { batchSize: 4, steps: 4 });
+  for await (const { step } of trainer.run()) {
+    await assert.rejects(trainer.run().next(), { code: 'INVALID_ARGUMENT', hint: 'leave its loop first' });
+    if (step === 2) break;
+  }
+  const steps = [];
+  for await (const { step } of trainer.run()) steps.push(step);
+  assert.deepEqual(steps, [3, 4]);
+  await encoder.dispose();
 });
 
 test('a trainer that is refused leaves the encoder without adapters', async () => {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { STDIN } from '../../datasets/bytes.js';
-import type { TextInput } from '../../datasets/texts.js';
+import { TextInput } from '../../datasets/texts.js';
 import { invalidArgument, XlembedError } from '../../errors.js';
 import { readLaunch } from '../../processes/launch.js';
 import { TokenBudget } from '../encode_sequences.js';
@@ -34,6 +34,7 @@ export async function encodeCorpus(
   folder: string,
   options: CorpusOptions = {},
 ): Promise<CorpusManifest> {
+  if (!(input instanceof TextInput)) throw invalidArgument('input', 'what TextInput.open gives', input);
   const settings = resolveSettings(encoder, input, options);
   const output = new OutputFolder(folder, settings);
   const { resume = false, overwrite = false } = options;
@@ -96,8 +97,18 @@ class CorpusRun {
   }
 
   async run(): Promise<CorpusManifest> {
+    const { signal } = this.options;
+    const end = () => this.#closeStdin();
+    signal?.addEventListener('abort', end);
+    try {
+      return await this.#shards();
+    } finally {
+      signal?.removeEventListener('abort', end);
+    }
+  }
+
+  async #shards(): Promise<CorpusManifest> {
     using memory = new FlatMemory();
-    this.options.signal?.addEventListener('abort', () => this.#closeStdin(), { once: true });
     await this.#encode(this.#untaken(), memory);
     while (!this.#interrupted) {
       const shards = await this.crew.takeOver(() => this.#unfinished());

@@ -30,9 +30,9 @@ export interface CorpusOptions extends Omit<EncodeOptions, 'onProgress'> {
   /** An id that occurs twice: DUPLICATE_ID at the end, when only the manifest is missing, or counted. Default 'fail'. */
   duplicates?: 'fail' | 'count' | undefined;
   /** Several processes: one that gives no sign of life for so long is lost, and its shards are taken over; default 15 s. */
-  lostAfter_ms?: number;
+  lostAfter_ms?: number | undefined;
   /** Several processes: how long to wait for the one of rank 0; default 5 minutes. */
-  connect_ms?: number;
+  connect_ms?: number | undefined;
   /**
    * Ends the run with the shard under way, one that reads the standard input at once; the manifest that is returned then says `complete: false`, and is left as
    * `manifest.incomplete.json` beside the shards that are there.

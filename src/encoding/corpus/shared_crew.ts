@@ -7,7 +7,7 @@ import type { Crew } from './crew.js';
 
 export interface SharedCrewOptions extends JoinOptions {
   /** A process that gives no sign of life for so long is lost. Default 15 seconds. */
-  lostAfter_ms?: number;
+  lostAfter_ms?: number | undefined;
 }
 
 /**

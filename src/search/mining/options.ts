@@ -1,24 +1,28 @@
 import { z } from 'zod';
+import { checkOptions } from '../../checked_options.js';
 import { invalidArgument } from '../../errors.js';
 
 export interface MiningOptions {
   /** Negatives wanted for each positive. Default 5. */
-  negatives?: number;
+  negatives?: number | undefined;
   /**
    * First and last rank to take negatives from, best ranks first: 1 is the passage that scores highest among those that
    * do not answer the query. Default [10, 100]: the first few are often answers that nobody has marked.
    */
-  ranks?: [first: number, last: number];
+  ranks?: [first: number, last: number] | undefined;
   /** A negative's score must lie this far below that of the positive. */
   margin?: number | undefined;
   /** The same as a share of the positive's score: 0.05 asks for at most 95 % of it. */
   relativeMargin?: number | undefined;
   /** Languages of negatives, seen from the positive's: its own, all others, or any. Default 'same'. */
-  language?: 'same' | 'other' | 'any';
+  language?: 'same' | 'other' | 'any' | undefined;
 }
 
-export type ResolvedMiningOptions = Required<Omit<MiningOptions, 'margin' | 'relativeMargin'>> &
-  Pick<MiningOptions, 'margin' | 'relativeMargin'>;
+export interface ResolvedMiningOptions extends MiningOptions {
+  negatives: number;
+  ranks: [first: number, last: number];
+  language: 'same' | 'other' | 'any';
+}
 
 const schema = z.strictObject({
   negatives: z.int().min(1),
@@ -37,9 +41,13 @@ const EXPECTED: Record<string, string> = {
 };
 
 /** Fills in the defaults. Throws INVALID_ARGUMENT naming the first wrong field. */
-export function resolveMiningOptions(given: MiningOptions): ResolvedMiningOptions {
-  const options = { negatives: 5, ranks: [10, 100], language: 'same', ...given } as ResolvedMiningOptions;
-  const name = schema.safeParse(options).error?.issues[0]?.path[0];
-  if (name === undefined) return options;
-  throw invalidArgument(String(name), EXPECTED[String(name)]!, options[name as keyof MiningOptions]);
+export function resolveMiningOptions(given: MiningOptions = {}): ResolvedMiningOptions {
+  const { negatives = 5, ranks = [10, 100], language = 'same', ...margins } = given;
+  const options: ResolvedMiningOptions = { negatives, ranks, language, ...margins };
+  const name = schema.safeParse(options).error?.issues.find(({ path }) => path.length > 0)?.path[0];
+  if (name !== undefined)
+    throw invalidArgument(String(name), EXPECTED[String(name)]!, options[name as keyof MiningOptions]);
+  // One that there is not.
+  checkOptions(schema, options);
+  return options;
 }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { getEventListeners } from 'node:events';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
@@ -187,6 +188,12 @@ test('a run that was ended goes on to the same bytes, and does no shard twice', 
   const third = await run(output, { resume: true });
   assert.deepEqual(third.shards, second.shards);
   assert.equal(third.complete, true);
+});
+
+test('a signal that ends many runs is left as it was', async () => {
+  const { signal } = new AbortController();
+  await run(newOutput(), { signal });
+  assert.equal(getEventListeners(signal, 'abort').length, 0);
 });
 
 test('malformed lines are counted with the first one named; empty texts are embedded and counted', async () => {
