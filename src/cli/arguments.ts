@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { InvalidArgumentError } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
 import type { LanguageWeights } from '../batches/weights.js';
 
 /** Parsers of option values; commander prints what they throw as a usage error. */
@@ -18,6 +18,11 @@ export function number(text: string): number {
   const value = Number(text);
   if (text.trim() === '' || !Number.isFinite(value)) throw new InvalidArgumentError('Expected a number.');
   return value;
+}
+
+/** An option with a default that help shows as it would be given: `10-100`, not `[10,100]`. */
+export function parsed<T>(flags: string, description: string, parse: (text: string) => T, given: string) {
+  return new Option(flags, description).argParser(parse).default(parse(given), given);
 }
 
 /** Whole, and without a slash at the end, so that names can be made of it. */

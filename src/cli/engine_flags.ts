@@ -1,6 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { ENGINE_DEFAULTS, type EngineOptions } from '../training/engine_options.js';
-import { integer, list, number, positiveInteger } from './arguments.js';
+import { integer, list, number, parsed, positiveInteger } from './arguments.js';
 
 export interface EngineFlags {
   loss: EngineOptions['loss'];
@@ -82,7 +82,7 @@ export function declareEngine(command: Command): Command {
     .option('--lora-rank <r>', 'train low-rank adapters instead of the weights', positiveInteger)
     .option('--lora-alpha <x>', 'their factor is alpha / rank', number, 32)
     .option('--lora-dropout <p>', 'on what goes into them', number, 0.05)
-    .option('--lora-targets <modules>', 'by the end of their names', list, ['query', 'value'])
+    .addOption(parsed('--lora-targets <modules>', 'by the end of their names', list, 'query,value'))
     .option('--lora-layers <layers>', 'such as 0-2 or 0,1,5 (default: all)', layers);
 }
 

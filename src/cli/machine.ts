@@ -1,4 +1,4 @@
-import { spawnSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
 import { doctor } from './doctor.js';
@@ -14,16 +14,23 @@ export function addDoctor(program: Command): void {
 }
 
 export function addSetup(program: Command): void {
+  const script = fileURLToPath(new URL('../../scripts/setup.mjs', import.meta.url));
   program
     .command('setup')
     .description('Find or fetch libtorch and build the native addon')
     .option('--force', 'do every step again')
     .option('--verbose', 'show what the tools print')
     .option('--quiet', 'print nothing unless something fails')
+    .addHelpText('after', () => `\n${environmentOf(script)}`)
     .action((flags: Record<string, boolean>) => {
-      const script = fileURLToPath(new URL('../../scripts/setup.mjs', import.meta.url));
       const given = Object.keys(flags).map((flag) => `--${flag}`);
       const { status } = spawnSync(process.execPath, [script, ...given], { stdio: 'inherit' });
       process.exitCode = status ?? 1;
     });
+}
+
+/** What the script says of the environment variables that it reads. */
+function environmentOf(script: string): string {
+  const usage = execFileSync(process.execPath, [script, '--help'], { encoding: 'utf8' });
+  return usage.slice(usage.indexOf('environment')).trimEnd();
 }

@@ -13,7 +13,7 @@ import { FlatIndex } from '../search/flat_index.js';
 import { CandidatePool } from '../search/mining/candidates.js';
 import { indexCandidates, type MiningCounts, mineNegatives } from '../search/mining/mine_negatives.js';
 import { type MiningOptions, resolveMiningOptions } from '../search/mining/options.js';
-import { list, number, outputPath, positiveInteger, rankRange } from './arguments.js';
+import { list, number, outputPath, parsed, positiveInteger, rankRange } from './arguments.js';
 import { type Console, createConsole, settingsLines } from './console.js';
 import { Interrupt } from './interrupt.js';
 import { type ModelFlags, modelFolder, withModel } from './model_option.js';
@@ -37,7 +37,7 @@ export function addMine(program: Command): void {
     .requiredOption('--output <file>', 'JSONL: the same records with negatives', outputPath)
     .option('--overwrite', 'replace the output file')
     .option('--negatives <n>', 'wanted for each positive', positiveInteger, 5)
-    .option('--ranks <first-last>', 'to take them from, answers not counted', rankRange, [10, 100])
+    .addOption(parsed('--ranks <first-last>', 'to take them from, answers not counted', rankRange, '10-100'))
     .option('--margin <x>', "how far a negative's score must lie below the positive's", number)
     .option('--relative-margin <share>', "the same as a share of the positive's score", number)
     .addOption(

@@ -23,7 +23,7 @@ interface SearchFlags extends ModelFlags {
   k: number;
   device: string;
   memoryMap?: boolean;
-  parameters: Record<string, number>;
+  parameters?: Record<string, number>;
   json?: boolean;
 }
 
@@ -43,7 +43,7 @@ export function addSearch(program: Command): void {
     .option('-k <n>', 'passages shown', positiveInteger, 10)
     .option('--device <name>', 'cpu, cuda or cuda:N', 'cpu')
     .option('--memory-map', 'leave the vectors in their file')
-    .option('--parameters <list>', 'of a FAISS index: nprobe=16,efSearch=64', namedNumbers, {})
+    .option('--parameters <list>', 'of a FAISS index: nprobe=16,efSearch=64', namedNumbers)
     .option('--json', 'print the result as JSON')
     .action(search);
 }
@@ -77,7 +77,7 @@ async function search(flags: SearchFlags): Promise<void> {
 async function openFaiss({ index: folder, memoryMap = false, parameters }: SearchFlags): Promise<Opened> {
   const lines = await readLabelLines(join(folder, 'ids.jsonl'));
   const index = await FaissIndex.load(folder, { memoryMap });
-  await index.setParameters(parameters);
+  if (parameters) await index.setParameters(parameters);
   const origin = await readFaissOrigin(folder);
   return { index, origin, texts: new Map(lines.map(({ id, text }) => [id, text])) };
 }
@@ -88,7 +88,7 @@ async function openFlat({
   memoryMap = false,
   parameters,
 }: SearchFlags): Promise<Opened> {
-  if (Object.keys(parameters).length > 0)
+  if (parameters)
     throw invalidArgument('--parameters', 'a FAISS index', folder, 'build one with: xlembed index');
   const { origin, ids, texts } = await openEmbeddingsFolder(folder);
   const index = await FlatIndex.load(folder, { device, memoryMap });

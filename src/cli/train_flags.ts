@@ -10,7 +10,7 @@ import { taskNames } from '../evaluation/tasks/registry.js';
 import { loadNative } from '../native.js';
 import { readLaunch } from '../processes/launch.js';
 import { TRAINING_DEFAULTS, type TrainingOptions } from '../training/options.js';
-import { integer, languageWeights, list, number, outputPath, positiveInteger } from './arguments.js';
+import { integer, languageWeights, list, number, outputPath, parsed, positiveInteger } from './arguments.js';
 import {
   alpha,
   betas,
@@ -160,11 +160,13 @@ export function declareTrain(program: Command): Command {
       'en-de=words.tsv: code switching replaces words by their translations (word<TAB>translation|translation)',
       lexicon,
     )
-    .option(
-      '--code-switch <share>',
-      'with --lexicon: probability of a word; of queries and passages: 0.3,0.5',
-      probabilities,
-      { query: 0.5, passage: 0.5 },
+    .addOption(
+      parsed(
+        '--code-switch <share>',
+        'with --lexicon: probability of a word; of queries and passages: 0.3,0.5',
+        probabilities,
+        '0.5',
+      ),
     )
     .addOption(
       new Option('--code-switch-mode <name>', 'a target language for each word, or for each text')
@@ -198,7 +200,14 @@ export function declareTrain(program: Command): Command {
         .default(defaults.schedule),
     )
     .option('--weight-decay <x>', 'AdamW, not on biases and LayerNorm', number, defaults.weightDecay)
-    .option('--betas <first,second>', 'AdamW: decay of its moments', betas, [defaults.beta1, defaults.beta2])
+    .addOption(
+      parsed(
+        '--betas <first,second>',
+        'AdamW: decay of its moments',
+        betas,
+        `${defaults.beta1},${defaults.beta2}`,
+      ),
+    )
     .option('--epsilon <x>', 'AdamW', number, defaults.epsilon)
     .option(
       '--max-gradient-norm <x>',

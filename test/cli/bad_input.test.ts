@@ -196,3 +196,18 @@ test('wrong usage: exit code 2 and the way to the help', () => {
     assert.match(help.stdout, new RegExp(`^  ${verb} `, 'm'));
   }
 });
+
+test('help shows defaults as they would be given', () => {
+  for (const command of [['train'], ['mine'], ['search'], ['bench', 'encode']]) {
+    assert.doesNotMatch(xlembed(...command, '--help').stdout, /default:\s+[[{]/);
+  }
+  assert.match(xlembed('mine', '--help').stdout, /default:\s+10-100\)/);
+});
+
+test('the help of setup names the environment variables that it reads', () => {
+  const { status, stdout } = xlembed('setup', '--help');
+  assert.equal(status, 0);
+  for (const name of ['LIBTORCH', 'XLEMBED_CACHE', 'XLEMBED_CUDA', 'XLEMBED_FAISS', 'CUDACXX']) {
+    assert.match(stdout, new RegExp(`\\b${name}\\b`));
+  }
+});

@@ -54,7 +54,7 @@ interface EncodeBenchFlags {
 export function addBenchEncode(bench: Command): void {
   const names = ENCODER_SHAPES.map(({ name }) => name);
   const several = (flags: string, about: string, all: readonly string[]) =>
-    new Option(flags, about).choices(all).default([...all]);
+    new Option(flags, about).choices(all).default([...all], all.join(' '));
   bench
     .command('encode')
     .description('Time embedding texts: whole calls, beside the same model in other libraries')
