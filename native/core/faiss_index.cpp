@@ -97,6 +97,15 @@ bool stores_labels(const faiss::Index* index) {
   return dynamic_cast<const faiss::IndexIVF*>(inner) || dynamic_cast<const faiss::IndexIDMap*>(inner);
 }
 
+// FAISS has no way to take codes out of blocks of many, and says so within a parallel loop, which ends the
+// process.
+bool can_remove(const faiss::Index* index) {
+  const faiss::Index* inner = within_transform(index);
+  if (const auto* map = dynamic_cast<const faiss::IndexIDMap*>(inner)) return can_remove(map->index);
+  const auto* ivf = dynamic_cast<const faiss::IndexIVF*>(inner);
+  return !ivf || !dynamic_cast<const faiss::BlockInvertedLists*>(ivf->invlists);
+}
+
 }  // namespace
 
 std::string FaissIndex::version() {
@@ -172,6 +181,9 @@ void FaissIndex::add(const float* vectors, const int64_t* labels, int64_t rows) 
 }
 
 int64_t FaissIndex::remove(const int64_t* labels, int64_t count) {
+  if (!can_remove(index_.get()))
+    throw CodedError("FAISS_FAILED",
+                     "removing: not implemented for inverted lists of the fast-scan kind (fs)");
   const size_t removed = coded("FAISS_FAILED", "removing",
                                [&] { return index_->remove_ids(faiss::IDSelectorBatch(count, labels)); });
   size_ = index_->ntotal;

@@ -111,6 +111,13 @@ test('looking into more lists finds more', withFaiss, async () => {
   await assert.rejects(index.setParameters({ efSearch: 3 }), coded('INVALID_ARGUMENT', /efSearch/));
   await assert.rejects(index.setParameters({ nprobe: Number.NaN }), coded('INVALID_ARGUMENT', /nprobe/));
   await assert.rejects(index.setParameters({ nprobe: -1 }), coded('INVALID_ARGUMENT', /nprobe/));
+  for (const value of [0, 0.5, 2 ** 31]) {
+    await assert.rejects(index.setParameters({ nprobe: value }), coded('INVALID_ARGUMENT', /nprobe/));
+    await assert.rejects(
+      index.setParameters({ quantizer_efSearch: value }),
+      coded('INVALID_ARGUMENT', /from 1/),
+    );
+  }
 });
 
 test('metric l2: minus the squared distance', withFaiss, async () => {
@@ -147,11 +154,14 @@ test('removed vectors are not found, and the others keep their ids', withFaiss, 
 });
 
 test('an index that cannot forget says so and stays whole', withFaiss, async () => {
-  const index = await filled('HNSW16');
-  await assert.rejects(index.remove(['passage 3']), coded('FAISS_FAILED', /remov/));
-  assert.equal(index.size, rows);
-  const [hits] = await index.search(corpus.subarray(3 * dimensions, 4 * dimensions), 20);
-  assert.ok(ids(hits!).includes('passage 3'));
+  for (const factory of ['HNSW16', 'IVF16,PQ16x4fs', 'IDMap,IVF16,PQ16x4fs']) {
+    const index = await filled(factory);
+    await assert.rejects(index.remove(['passage 3']), coded('FAISS_FAILED', /remov/));
+    assert.equal(index.size, rows);
+    const [hits] = await index.search(corpus.subarray(3 * dimensions, 4 * dimensions), 20);
+    assert.ok(ids(hits!).includes('passage 3'), factory);
+    index.dispose();
+  }
 });
 
 test('what is saved is the same when loaded, in memory and mapped', withFaiss, async () => {
