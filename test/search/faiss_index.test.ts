@@ -254,6 +254,24 @@ test(
   },
 );
 
+test('a graph whose links lead nowhere is refused', withFaiss, async () => {
+  const folder = join(work, 'astray');
+  const index = await filled('HNSW8');
+  await index.save(folder);
+  const path = join(folder, 'index.faiss');
+  const bytes = readFileSync(path);
+  const wrong = Buffer.from(bytes);
+  // Links come behind their number, 64 bits, and behind 3,001 offsets, the last of which is the same number.
+  const end = bytes.findLastIndex((_, at) => {
+    const links = at + 16 <= bytes.length ? bytes.readBigInt64LE(at) : 0n;
+    return links > rows && links < bytes.length && links === bytes.readBigInt64LE(at + 8);
+  });
+  assert.ok(end > 0);
+  wrong.writeInt32LE(rows, end + 16);
+  writeFileSync(path, wrong);
+  await assert.rejects(FaissIndex.load(folder), coded('MALFORMED_FILE', /link/));
+});
+
 test('a full disk is an error, also where it shows only as the file is closed', withFaiss, async () => {
   const index = await loadNative().createFaissIndex(8, 'Flat', 'l2');
   await index.add(randomVectors(10, 8, 1), new Float64Array(10));
