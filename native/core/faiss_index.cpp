@@ -130,7 +130,7 @@ bool stores_labels(const faiss::Index* index) {
   return dynamic_cast<const faiss::IndexIVF*>(inner) || dynamic_cast<const faiss::IndexIDMap*>(inner);
 }
 
-// FAISS has no way to take codes out of blocks of many, and says so within a parallel loop, which ends the
+// FAISS 1.7.3 cannot take codes out of blocks of many, and says so within a parallel loop, which ends the
 // process.
 bool can_remove(const faiss::Index* index) {
   const faiss::Index* inner = within_transform(index);
