@@ -6,6 +6,7 @@
 
 #include <faiss/AutoTune.h>
 #include <faiss/IndexFlat.h>
+#include <faiss/IndexHNSW.h>
 #include <faiss/IndexIDMap.h>
 #include <faiss/IndexIVFPQ.h>
 #include <faiss/IndexPQ.h>
@@ -15,6 +16,7 @@
 #include <faiss/index_io.h>
 #include <faiss/invlists/BlockInvertedLists.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -68,6 +70,35 @@ bool fits(const faiss::IndexIVF& ivf) {
   return !ivf.is_trained || static_cast<size_t>(ivf.quantizer->ntotal) == ivf.nlist;
 }
 
+// Whether every link of the graph leads to a vector that has links on that level, and they lie in order.
+bool fits(const faiss::HNSW& graph, int64_t vectors) {
+  const auto links_of = [&](int level) { return graph.cum_nneighbor_per_level[level]; };
+  const auto levels = static_cast<int64_t>(graph.cum_nneighbor_per_level.size());
+  const auto has_level = [&](int64_t vector, int level) {
+    return vector >= 0 && vector < vectors && graph.levels[vector] > level;
+  };
+  if (static_cast<int64_t>(graph.levels.size()) != vectors ||
+      graph.offsets.size() != graph.levels.size() + 1 || graph.offsets[0] != 0 ||
+      graph.offsets[vectors] != graph.neighbors.size() || levels < 1 || links_of(0) != 0 ||
+      !std::is_sorted(graph.cum_nneighbor_per_level.begin(), graph.cum_nneighbor_per_level.end()))
+    return false;
+  if (vectors > 0 && !has_level(graph.entry_point, graph.max_level)) return false;
+  for (int64_t vector = 0; vector < vectors; ++vector) {
+    const int own = graph.levels[vector];
+    size_t link = graph.offsets[vector];
+    if (own < 1 || own >= levels || graph.offsets[vector + 1] != link + links_of(own) ||
+        graph.offsets[vector + 1] > graph.neighbors.size())
+      return false;
+    for (int level = 0; level < own; ++level) {
+      for (const size_t end = graph.offsets[vector] + links_of(level + 1); link < end; ++link) {
+        const auto to = graph.neighbors[link];
+        if (to != -1 && !has_level(to, level)) return false;
+      }
+    }
+  }
+  return true;
+}
+
 // Whether sizes that a file gives in several places agree: FAISS searches by them unasked.
 bool is_consistent(const faiss::Index* index) {
   const auto holds = [&](const faiss::Index* inner, int64_t dimensions) {
@@ -89,12 +120,23 @@ bool is_consistent(const faiss::Index* index) {
     return fits(*ivf) && is_consistent(ivf->quantizer) &&
            (!quantized || !ivf->is_trained || fits(quantized->pq, ivf->d, ivf->code_size));
   }
+  if (const auto* graph = dynamic_cast<const faiss::IndexHNSW*>(index))
+    return holds(graph->storage, graph->d) && fits(graph->hnsw, graph->ntotal);
   return true;
 }
 
 bool stores_labels(const faiss::Index* index) {
   const faiss::Index* inner = within_transform(index);
   return dynamic_cast<const faiss::IndexIVF*>(inner) || dynamic_cast<const faiss::IndexIDMap*>(inner);
+}
+
+// FAISS 1.7.3 cannot take codes out of blocks of many, and says so within a parallel loop, which ends the
+// process.
+bool can_remove(const faiss::Index* index) {
+  const faiss::Index* inner = within_transform(index);
+  if (const auto* map = dynamic_cast<const faiss::IndexIDMap*>(inner)) return can_remove(map->index);
+  const auto* ivf = dynamic_cast<const faiss::IndexIVF*>(inner);
+  return !ivf || !dynamic_cast<const faiss::BlockInvertedLists*>(ivf->invlists);
 }
 
 }  // namespace
@@ -142,7 +184,8 @@ std::shared_ptr<FaissIndex> FaissIndex::read(const std::string& path, bool memor
     throw CodedError("MALFORMED_FILE", path + " has a metric that is neither inner product nor L2");
   }
   if (!is_consistent(index.get()))
-    throw CodedError("MALFORMED_FILE", path + " gives one size differently in two places");
+    throw CodedError("MALFORMED_FILE",
+                     path + " gives one size differently in two places, or has links that lead nowhere");
   return std::shared_ptr<FaissIndex>(new FaissIndex(with_labels(std::move(index))));
 }
 
@@ -172,6 +215,9 @@ void FaissIndex::add(const float* vectors, const int64_t* labels, int64_t rows) 
 }
 
 int64_t FaissIndex::remove(const int64_t* labels, int64_t count) {
+  if (!can_remove(index_.get()))
+    throw CodedError("FAISS_FAILED",
+                     "removing: not implemented for inverted lists of the fast-scan kind (fs)");
   const size_t removed = coded("FAISS_FAILED", "removing",
                                [&] { return index_->remove_ids(faiss::IDSelectorBatch(count, labels)); });
   size_ = index_->ntotal;

@@ -30,7 +30,7 @@ Head::Head(const std::vector<HeadModule>& modules, int64_t hidden_size, Paramete
     throw CodedError("MODEL_UNSUPPORTED", "the head's first module must be a pooling");
   }
   for (size_t k = 0; k < modules.size(); ++k) {
-    Step step{modules[k], {}, {}, {}};
+    Step step{modules[k]};
     if (step.module.kind == HeadModule::Kind::pool) add_pooling(step);
     if (step.module.kind == HeadModule::Kind::dense)
       add_dense(step, "dense." + std::to_string(k), parameters);
@@ -56,6 +56,24 @@ void Head::add_dense(Step& step, const std::string& name, Parameters& parameters
     step.bias = parameters.add(name + ".linear.bias", {dimensions_}, Initialisation::zeros);
 }
 
+// libtorch's products depend on how many rows there are, in their last bits.
+at::Tensor Head::multiply(const Step& step, const at::Tensor& x) {
+  if (!x.is_cpu() || !c10::InferenceMode::is_enabled()) {
+    const at::Tensor bias = step.bias.defined() ? step.bias.to(at::kFloat) : at::Tensor();
+    return at::linear(x, step.weight.to(at::kFloat), bias);
+  }
+  const bool has_bias = step.bias.defined();
+  const int64_t version = step.weight._version() + (has_bias ? step.bias._version() : 0);
+  const int64_t out = step.weight.size(0);
+  if (version != step.version) step.packed.emplace(step.weight, has_bias ? step.bias : at::zeros({out}));
+  step.version = version;
+  const at::Tensor y = at::empty({x.size(0), out}, at::kFloat);
+  const at::Tensor rows = x.contiguous();
+  (*step.packed)({rows.const_data_ptr<float>(), nullptr, rows.size(0)}, kernels::Activation::none,
+                 y.mutable_data_ptr<float>());
+  return y;
+}
+
 at::Tensor Head::forward(const at::Tensor& hidden, const PackedBatch& batch) const {
   at::Tensor x = hidden;
   for (const Step& step : steps_) {
@@ -63,11 +81,9 @@ at::Tensor Head::forward(const at::Tensor& hidden, const PackedBatch& batch) con
       case HeadModule::Kind::pool:
         x = pool_side_by_side(step.poolings, x, batch.cumulative);
         break;
-      case HeadModule::Kind::dense: {
-        const at::Tensor bias = step.bias.defined() ? step.bias.to(at::kFloat) : at::Tensor();
-        x = activate(at::linear(x, step.weight.to(at::kFloat), bias), step.module.activation);
+      case HeadModule::Kind::dense:
+        x = activate(multiply(step, x), step.module.activation);
         break;
-      }
       case HeadModule::Kind::normalize:
         x = normalize_rows(x);
         break;

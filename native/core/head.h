@@ -1,10 +1,12 @@
 // Token vectors to embeddings: the modules after the encoder in a sentence-transformers model.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "core/packed_batch.h"
+#include "core/packed_linear.h"
 #include "core/parameters.h"
 #include "core/pooling.h"
 
@@ -25,7 +27,8 @@ class Head {
   // Dense modules take their tensors as dense.K.linear.{weight,bias}, K being the place in `modules`.
   Head(const std::vector<HeadModule>& modules, int64_t hidden_size, Parameters& parameters);
 
-  // hidden (T, H) -> (B, D) float32, in the batch's own order.
+  // hidden (T, H) -> (B, D) float32, in the batch's own order. In inference on the CPU a row has the same
+  // bits whatever is beside it.
   at::Tensor forward(const at::Tensor& hidden, const PackedBatch& batch) const;
 
   int64_t dimensions() const { return dimensions_; }
@@ -35,7 +38,10 @@ class Head {
     HeadModule module;
     std::vector<Pooling> poolings;
     at::Tensor weight, bias;
+    mutable std::optional<PackedLinear<float>> packed = {};  // of these, as they were in `version`
+    mutable int64_t version = -1;
   };
+  static at::Tensor multiply(const Step& step, const at::Tensor& x);
   void add_pooling(Step& step);
   void add_dense(Step& step, const std::string& name, Parameters& parameters);
 

@@ -114,6 +114,7 @@ LossValue Trainer::loss(const TrainingBatch& batch, const at::Tensor& embeddings
 
 // Leaves the gradients of this batch alone where the parameters' gradients lie.
 void Trainer::add_gradients(const TrainingBatch& batch, StepResult& result) {
+  const LossScale scale_before = loss_scale_;
   for (;;) {
     Stopwatch watch;
     GradientCache cache = open_cache(batch, options_.dropout);
@@ -128,9 +129,13 @@ void Trainer::add_gradients(const TrainingBatch& batch, StepResult& result) {
     result.loss_seconds += watch.lap();
     if (!result.skipped) cache.forward_backward(embeddings.grad());
     result.model_seconds += watch.lap();
-    if (result.skipped || loss_scale_.value() == 1) return;
+    if (result.skipped || scale_before.value() == 1) return;
     if (std::isfinite(optimizer_.gradient_norm())) return;
-    if (!loss_scale_.lower()) return;
+    if (!loss_scale_.lower()) {
+      loss_scale_ = scale_before;  // was not at fault: the batches to come keep it
+      result.skipped = true;
+      return;
+    }
     optimizer_.zero_gradients();
   }
 }

@@ -39,7 +39,7 @@ void Trainer::check_share(const TrainingBatch& batch) const {
 void Trainer::add_gradients_in_group(const TrainingBatch& batch, const Gradients& earlier,
                                      StepResult& result) {
   const Share share(batch.all_queries, batch.all_passages, group_->rank(), group_->size());
-  const double scale_before = loss_scale_.value();
+  const LossScale scale_before = loss_scale_;
   for (;;) {
     Stopwatch watch;
     std::unique_ptr<GradientCache> cache;
@@ -57,10 +57,15 @@ void Trainer::add_gradients_in_group(const TrainingBatch& batch, const Gradients
     result.loss_seconds += watch.lap();
     if (result.skipped) return;
     backward_in_group(batch, share, *cache, gradient, [&] {
-      if (batch.update) buckets_->begin(earlier, loss_scale_.value() / scale_before);
+      if (batch.update) buckets_->begin(earlier, loss_scale_.value() / scale_before.value());
     });
     result.model_seconds += watch.lap();
-    if (loss_scale_.value() == 1 || is_finite_everywhere() || !loss_scale_.lower()) return;
+    if (scale_before.value() == 1 || is_finite_everywhere()) return;
+    if (!loss_scale_.lower()) {
+      loss_scale_ = scale_before;
+      result.skipped = true;
+      return;
+    }
     optimizer_.zero_gradients();
   }
 }

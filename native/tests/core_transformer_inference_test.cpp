@@ -31,6 +31,15 @@ EncoderOptions options(int64_t heads, int64_t width, int64_t wide, const char* a
   return options;
 }
 
+// With a dense module between pooling and normalising, as LaBSE has one.
+EncoderOptions with_dense(EncoderOptions options, int64_t in) {
+  options.head.insert(options.head.begin() + 1, {.kind = xlembed::HeadModule::Kind::dense,
+                                                 .activation = "tanh",
+                                                 .in_features = in,
+                                                 .out_features = 100});
+  return options;
+}
+
 struct Batch {
   std::vector<int32_t> ids, cumulative = {0};
 };
@@ -96,7 +105,7 @@ void shapes_that_do_not_fit() {
 
 void changed_weights_count() {
   const Batch batch = batch_of({3, 17, 40});
-  Encoder encoder(options(4, 32, 64));
+  Encoder encoder(with_dense(options(4, 32, 64), 128));
   const std::vector<float> before = encoder.encode(batch.ids, batch.cumulative);
   {
     const at::NoGradGuard no_grad;
@@ -125,11 +134,24 @@ void bits_do_not_depend_on_threads() {
   }
 }
 
+void bits_do_not_depend_on_what_is_beside() {
+  const Batch batch = batch_of({3, 250, 17, 1, 64, 40, 40});
+  Encoder encoder(with_dense(options(4, 32, 64), 128));
+  const std::vector<float> together = encoder.encode(batch.ids, batch.cumulative);
+  for (size_t b = 0; b + 1 < batch.cumulative.size(); ++b) {
+    const int32_t first = batch.cumulative[b], length = batch.cumulative[b + 1] - first;
+    const std::vector<int32_t> ids(batch.ids.begin() + first, batch.ids.begin() + first + length);
+    const std::vector<float> alone = encoder.encode(ids, std::vector<int32_t>{0, length});
+    CHECK(std::equal(alone.begin(), alone.end(), together.begin() + b * 100));
+  }
+}
+
 }  // namespace
 
 int main() {
   return check::run({{"near to libtorch", near_to_libtorch},
                      {"shapes that do not fit", shapes_that_do_not_fit},
                      {"changed weights count", changed_weights_count},
-                     {"bits do not depend on threads", bits_do_not_depend_on_threads}});
+                     {"bits do not depend on threads", bits_do_not_depend_on_threads},
+                     {"bits do not depend on what is beside", bits_do_not_depend_on_what_is_beside}});
 }

@@ -14,6 +14,8 @@ export interface FaissIndexOptions {
   metric?: 'inner_product' | 'l2' | undefined;
 }
 
+const largestParameter = 2 ** 31 - 1;
+
 /**
  * Approximate search by the FAISS library (https://github.com/facebookresearch/faiss), whose index files open in
  * Python and back. Work runs off the event loop, in the order of the calls, on the threads that `setThreads` gives.
@@ -124,7 +126,7 @@ export class FaissIndex {
 
   /**
    * Takes vectors out. Throws INVALID_ARGUMENT for an id that is not in the index, and FAISS_FAILED for an index that
-   * cannot forget (HNSW); nothing is removed then.
+   * cannot forget (HNSW, IVF with fast-scan codes); nothing is removed then.
    */
   async remove(ids: Iterable<string>): Promise<void> {
     this.#requireWritable();
@@ -145,9 +147,7 @@ export class FaissIndex {
    */
   async setParameters(parameters: Record<string, number>): Promise<void> {
     this.#requireSound();
-    for (const [name, value] of Object.entries(parameters)) {
-      if (!Number.isFinite(value) || value < 0) throw invalidArgument(name, 'a number of 0 or more', value);
-    }
+    for (const [name, value] of Object.entries(parameters)) requireParameter(name, value);
     for (const [name, value] of Object.entries(parameters)) {
       await nativeCall(() => this.native.setParameter(name, value));
     }
@@ -227,6 +227,13 @@ export function requireFactory(factory: string): void {
   }
   if (factory.includes('NSG'))
     throw invalidArgument('factory', 'none with NSG', factory, 'HNSW does its work: HNSW32');
+}
+
+/** FAISS makes an int of it without looking; searches by none of anything find little, or end the process. */
+function requireParameter(name: string, value: number): void {
+  const least = /(nprobe|efSearch)$/.test(name) ? 1 : 0;
+  if (value >= least && value <= largestParameter) return;
+  throw invalidArgument(name, `a number from ${least} to ${largestParameter}`, value);
 }
 
 async function namedTable(path: string, size: number): Promise<LabelTable> {

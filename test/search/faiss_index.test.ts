@@ -111,6 +111,13 @@ test('looking into more lists finds more', withFaiss, async () => {
   await assert.rejects(index.setParameters({ efSearch: 3 }), coded('INVALID_ARGUMENT', /efSearch/));
   await assert.rejects(index.setParameters({ nprobe: Number.NaN }), coded('INVALID_ARGUMENT', /nprobe/));
   await assert.rejects(index.setParameters({ nprobe: -1 }), coded('INVALID_ARGUMENT', /nprobe/));
+  for (const value of [0, 0.5, 2 ** 31]) {
+    await assert.rejects(index.setParameters({ nprobe: value }), coded('INVALID_ARGUMENT', /nprobe/));
+    await assert.rejects(
+      index.setParameters({ quantizer_efSearch: value }),
+      coded('INVALID_ARGUMENT', /from 1/),
+    );
+  }
 });
 
 test('metric l2: minus the squared distance', withFaiss, async () => {
@@ -147,11 +154,14 @@ test('removed vectors are not found, and the others keep their ids', withFaiss, 
 });
 
 test('an index that cannot forget says so and stays whole', withFaiss, async () => {
-  const index = await filled('HNSW16');
-  await assert.rejects(index.remove(['passage 3']), coded('FAISS_FAILED', /remov/));
-  assert.equal(index.size, rows);
-  const [hits] = await index.search(corpus.subarray(3 * dimensions, 4 * dimensions), 20);
-  assert.ok(ids(hits!).includes('passage 3'));
+  for (const factory of ['HNSW16', 'IVF16,PQ16x4fs', 'IDMap,IVF16,PQ16x4fs']) {
+    const index = await filled(factory);
+    await assert.rejects(index.remove(['passage 3']), coded('FAISS_FAILED', /remov/));
+    assert.equal(index.size, rows);
+    const [hits] = await index.search(corpus.subarray(3 * dimensions, 4 * dimensions), 20);
+    assert.ok(ids(hits!).includes('passage 3'), factory);
+    index.dispose();
+  }
 });
 
 test('what is saved is the same when loaded, in memory and mapped', withFaiss, async () => {
@@ -254,6 +264,24 @@ test(
     assert.deepEqual(await index.search(queries, 5), before);
   },
 );
+
+test('a graph whose links lead nowhere is refused', withFaiss, async () => {
+  const folder = join(work, 'astray');
+  const index = await filled('HNSW8');
+  await index.save(folder);
+  const path = join(folder, 'index.faiss');
+  const bytes = readFileSync(path);
+  const wrong = Buffer.from(bytes);
+  // Links come behind their number, 64 bits, and behind 3,001 offsets, the last of which is the same number.
+  const end = bytes.findLastIndex((_, at) => {
+    const links = at + 16 <= bytes.length ? bytes.readBigInt64LE(at) : 0n;
+    return links > rows && links < bytes.length && links === bytes.readBigInt64LE(at + 8);
+  });
+  assert.ok(end > 0);
+  wrong.writeInt32LE(rows, end + 16);
+  writeFileSync(path, wrong);
+  await assert.rejects(FaissIndex.load(folder), coded('MALFORMED_FILE', /link/));
+});
 
 test('a full disk is an error, also where it shows only as the file is closed', withFaiss, async () => {
   const index = await loadNative().createFaissIndex(8, 'Flat', 'l2');

@@ -66,6 +66,18 @@ test('bfloat16 and float16 stay close to float32', async () => {
   assert.equal(plain.results[2]!.lossScale, 1);
 });
 
+test('float16: a batch whose gradient no scale makes finite is skipped, and the scale stays as it was', async () => {
+  const encoder = await createEncoder('bert');
+  const trainer = await createTrainer(encoder, { normalize: true, precision: 'float16' });
+  const batch = { ...packed(sequences), queries: pairs, learningRate: 1e-3 };
+  const before = await trainer.step({ ...batch, step: 0 });
+  const bad = await trainer.step({ ...batch, step: 1, weight: 1e30 });
+  const after = await trainer.step({ ...batch, step: 2 });
+  assert.deepEqual([before.skipped, bad.skipped, after.skipped], [false, true, false]);
+  assert.ok(before.lossScale > 1);
+  assert.deepEqual([bad.lossScale, after.lossScale], [before.lossScale, before.lossScale]);
+});
+
 test('frozen parameters stay, a smaller rate moves less, an early layer trains what leads to it', async () => {
   const values = async (options: Partial<NativeTrainerOptions>) => {
     const encoder = await createEncoder('bert');
