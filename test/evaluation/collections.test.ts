@@ -101,6 +101,26 @@ test('a query that is a passage does not find itself, where its task says so', a
   assert.equal((await evaluateCollections(own, embedNumbers, { depth: 57 })).grid[0]!.measures['R@100'], 0);
 });
 
+test('the depth counts without the query itself, found or not', async () => {
+  const passages = ['3', '2', '1'].map((x, i) => ({ id: `p${i}`, text: `${x} 0 0` }));
+  const found = async (id: string, depth: number) => {
+    const relevant = new Map([[id, new Map(passages.map((passage) => [passage.id, 1]))]]);
+    const small: CollectionTask = {
+      ...task,
+      open: async (language) => ({
+        ...(await task.open(language)),
+        ...{ ignoreOwnId: true, queries: [{ id, text: '1 0 0' }], qrels: relevant },
+        passages: async function* () {
+          yield* passages;
+        },
+      }),
+    };
+    return (await evaluateCollections(small, embedNumbers, { depth, similarity: 'dot' })).grid[0]!.measures;
+  };
+  for (const id of ['p0', 'other']) assert.equal((await found(id, 1))['R@10'], 1 / 3);
+  assert.equal((await found('p0', 2))['R@10'], 2 / 3);
+});
+
 test('a query without a relevant passage counts as 0', async () => {
   const measured = async (irrelevant: ReadonlyMap<string, Map<string, number>>) =>
     (

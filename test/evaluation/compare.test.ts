@@ -116,3 +116,31 @@ test('a comparison has a row for every measure that was chosen', async () => {
   );
   assert.equal(rows[0]!.models[1]!.against!.test.pValue, 1);
 });
+
+test('a table sets every model but the first against the first: its score minus that one', async () => {
+  const [first, second] = await Promise.all(
+    [problem(1), problem(2)].map(({ languages }) =>
+      evaluateGrid(
+        {
+          ...problem(1),
+          languages: problem(1).languages.map((own, i) => ({ ...own, queries: languages[i]!.queries })),
+        },
+        options,
+      ),
+    ),
+  );
+  const rows = comparisonRows([first!, second!, first!], { resamples: 10, permutations: 10 });
+  for (const { setting, measure, models } of rows) {
+    const [a, b] = [first!, second!].map((result) =>
+      average(questionScores(result, setting, measure).values()),
+    );
+    assert.deepEqual(
+      models.map(({ against }) => against !== undefined),
+      [false, true, false],
+    );
+    const { value, interval, against } = models[1]!;
+    assert.ok(Math.abs(value! - b!) < 1e-12 && Math.abs(interval!.mean - b!) < 1e-12);
+    assert.ok(Math.abs(against!.test.difference - (b! - a!)) < 1e-12);
+    assert.ok(Math.abs(against!.interval.mean - (b! - a!)) < 1e-12);
+  }
+});

@@ -11,6 +11,7 @@ import { resolveTrainingOptions, type TrainingOptions } from '#xlembed/training/
 import { RunBatches } from '#xlembed/training/run_batches.js';
 import type { StepEvent } from '#xlembed/training/step_event.js';
 import { type RunOptions, Trainer } from '#xlembed/training/trainer.js';
+import { Watch } from '#xlembed/training/watch.js';
 import { folderOf } from '../encoding/goldens.js';
 
 const MODEL = {
@@ -216,6 +217,20 @@ test('a resume that watches another measure, or the same on other data, is refus
   writeFileSync(state, JSON.stringify({ ...rest, watch: { best, evaluationsSinceBest } }));
   const last = await train(checkpoints, { run: watching('loss', 'two') });
   assert.deepEqual([last.events.length, last.trainer.best?.step], [8, 12]);
+});
+
+test('a loss and a language bias are better when smaller, every other measure when larger; NaN is never better', () => {
+  const bestOf = (measure: string) => {
+    const watch = new Watch({ measure });
+    const seen = [NaN, 2, 3, 1, NaN, 2].map((value, step) => watch.see(step, value));
+    return [watch.best, seen.map(Number).join('')];
+  };
+  for (const measure of ['loss', 'language_bias']) {
+    assert.deepEqual(bestOf(measure), [{ step: 3, value: 1 }, '010100']);
+  }
+  for (const measure of ['accuracy', 'multilingual_map']) {
+    assert.deepEqual(bestOf(measure), [{ step: 2, value: 3 }, '011000']);
+  }
 });
 
 test('a measure that no evaluation gives is refused by name', async () => {
