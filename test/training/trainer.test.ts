@@ -9,8 +9,10 @@ import { Encoder } from '#xlembed/encoding/encoder.js';
 import { openModel } from '#xlembed/models/open_model.js';
 import { readSafetensorsHeader } from '#xlembed/models/safetensors.js';
 import { saveModel } from '#xlembed/models/save_model.js';
-import type { NativeEncoder, NativeTrainer, ParameterInfo } from '#xlembed/native.js';
+import type { NativeEncoder, NativeStepResult, NativeTrainer, ParameterInfo } from '#xlembed/native.js';
+import { createNativeTrainer } from '#xlembed/training/native_trainer.js';
 import { batchTexts } from '#xlembed/training/prepare.js';
+import { RunBatches } from '#xlembed/training/run_batches.js';
 import { Trainer } from '#xlembed/training/trainer.js';
 import { device } from '../device.js';
 import { folderOf, largestDifference, MODELS, packed, readGolden } from '../encoding/goldens.js';
@@ -191,6 +193,53 @@ test('a run learns, repeats bit by bit, and stops early without harm', async () 
   const trainer = await Trainer.create(encoder, RECORDS, given);
   for await (const event of trainer.run()) if (event.step === 3) break;
   await encoder.dispose();
+});
+
+test('a step of several batches is one update by the mean of their gradients, each with its own dropout', async () => {
+  const model = {
+    configPath: `${folderOf('bert')}/config.json`,
+    tokenizerPath: `${folderOf('bert')}/tokenizer.json`,
+  };
+  const given = { batchSize: 4, steps: 2, warmupSteps: 0, accumulate: 3, seed: 5, learningRate: 1e-2 };
+  const encoder = await Encoder.fresh(model, 1);
+  const trainer = await Trainer.create(encoder, RECORDS, given);
+  const events = [];
+  for await (const event of trainer.run()) events.push(event);
+
+  const other = await Encoder.fresh(model, 1);
+  const { options } = trainer;
+  const native = await createNativeTrainer(other, options, undefined, async () => {});
+  const source = new RunBatches(other.tokenizer, RECORDS, options, [], undefined);
+  for (const [step, event] of events.entries()) {
+    const batches = await source.ofStep(step);
+    assert.deepEqual(
+      batches.map(({ plan }) => plan.n),
+      [3 * step, 3 * step + 1, 3 * step + 2],
+    );
+    const results: NativeStepResult[] = [];
+    for (const [k, batch] of batches.entries()) {
+      const learningRate = 1e-2 * (1 - step / 2);
+      results.push(
+        await native.step({ ...batch, step: batch.plan.n, learningRate, weight: 1 / 3, update: k === 2 }),
+      );
+    }
+    const mean = (name: 'loss' | 'accuracy') => results.reduce((sum, result) => sum + result[name], 0) / 3;
+    assert.deepEqual([event.loss, event.accuracy], [mean('loss'), mean('accuracy')]);
+    assert.equal(event.gradientNorm, results[2]!.gradientNorm);
+    assert.equal(
+      event.tokens,
+      batches.reduce((sum, { inputIds }) => sum + inputIds.length, 0),
+    );
+    assert.equal(
+      event.pairs,
+      batches.reduce((sum, { queries }) => sum + queries, 0),
+    );
+  }
+  const texts = ['w10 w50', 'w31'];
+  assert.deepEqual((await encoder.encode(texts)).data, (await other.encode(texts)).data);
+  trainer.dispose();
+  native.dispose();
+  await Promise.all([encoder.dispose(), other.dispose()]);
 });
 
 test("prompts: the model's own unless others are given, and the encoder has those of training", async () => {
