@@ -32,7 +32,9 @@ test('alpha goes linearly from its first to its last value, or by a list of batc
 });
 
 test('an alpha that is no schedule is refused', () => {
-  const wrong = [{ from: 0, to: 2 }, [], [{ batch: 1, alpha: 0.5 }], { from: 1 }];
+  const at = (...batches: number[]) => batches.map((batch) => ({ batch, alpha: 0.5 }));
+  const wrong = [{ from: 0, to: 2 }, [], at(1), at(0, 0), at(0, 5, 3), { from: 1 }];
+  assert.equal(sampler(parallel(9, 'en de'), { alpha: at(0, 3, 5) }).plan(4).pairs.length, 8);
   for (const alpha of wrong) {
     const message = /\{ from, to \}.*for alpha/;
     assert.throws(() => sampler(parallel(9, 'en de'), { alpha: alpha as Alpha }), {
@@ -84,10 +86,17 @@ test('listed pairs of languages are the only ones of their kind, drawn by their 
     source.describe().crossLingual.map(({ probability }) => Number(probability.toFixed(6))),
     [0.75, 0.25],
   );
+  const fractions = languagePairs.map((pair, i) => ({ ...pair, weight: [0.75, 0.25][i] }));
+  const drawn = sampler(parallel(300, 'en de ru'), { languagePairs: fractions, batchSize: 4 });
+  assert.deepEqual(plans(drawn, 100), plans(source, 100));
   const only = sampler(parallel(30, 'en de ru'), { languagePairs: [{ query: 'de', positive: 'de' }] });
   const languages = plans(only, 50).filter(({ kind }) => kind === 'monolingual');
   assert.ok(languages.every(({ pairs }) => pairs[0]!.queryLanguage === 'de'));
-  const refused = [[{ query: 'en', positive: 'xx' }], [{ query: 'en', positive: 'de', weight: 0 }]];
+  const refused = [
+    [{ query: 'en', positive: 'xx' }],
+    [{ query: 'xx', positive: 'en' }],
+    [{ query: 'en', positive: 'de', weight: 0 }],
+  ];
   for (const pairs of refused) {
     assert.throws(() => sampler(parallel(9, 'en de'), { languagePairs: pairs }), {
       code: 'INVALID_ARGUMENT',
@@ -174,6 +183,34 @@ test('languages are drawn as if all files were one; weights of the files come be
   assert.match(
     formatSamplerDescription(of({ datasets: files }).describe()),
     /sets en \(90 records\), de \(40/,
+  );
+});
+
+test('a language with one record in each of several data sets is drawn like one that has them all in one', () => {
+  const records = range(30).map((i) => record(i, i % 10 === 0 ? 'en fi' : 'en'));
+  const datasets = ['a', 'b', 'c'].map((name) => ({ name, records: 10 }));
+  const of = (options: object) => sampler(records, { sampler: 'monolingual', ...options }).describe();
+  const finnish = (options: object) =>
+    of(options)
+      .monolingual.filter(({ queryLanguage }) => queryLanguage === 'fi')
+      .reduce((sum, { probability }) => sum + probability, 0);
+  for (const languageWeights of ['equal', 'proportional'] as const) {
+    assert.ok(Math.abs(finnish({ datasets, languageWeights }) - finnish({ languageWeights })) < 1e-9);
+  }
+  for (const { pairs } of plans(sampler(records, { sampler: 'monolingual', datasets }), 100)) {
+    if (pairs[0]!.queryLanguage === 'fi') assert.equal(pairs.length, 3);
+  }
+  assert.equal(finnish({ datasets, oneDatasetPerBatch: true }), 0);
+
+  // A language that no batch can be of takes nothing from the weight of its data set.
+  const alone = records.map((each, i) => (i > 0 ? record(i, 'en') : each));
+  const { monolingual } = sampler(alone, {
+    sampler: 'monolingual',
+    datasets: datasets.map((each) => ({ ...each, weight: 1 })),
+  }).describe();
+  assert.deepEqual(
+    monolingual.map(({ dataset, probability }) => [dataset, probability.toFixed(6)]),
+    ['a', 'b', 'c'].map((name) => [name, '0.333333']),
   );
 });
 
