@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { BatchPlan } from '#xlembed/batches/plan.js';
 import { RandomStream } from '#xlembed/batches/philox.js';
+import type { BatchPlan } from '#xlembed/batches/plan.js';
 import { groupsOfConflict, normalizeText, SharedTexts } from '#xlembed/batches/shared_texts.js';
 import type { ParallelRecord } from '#xlembed/datasets/records.js';
 import { parallel, plans, range, record, sampler } from './datasets.js';

@@ -126,14 +126,20 @@ test('a side that two pairs share is embedded once, and every pair scores as it 
   const { grid } = await evaluateBitext({ ...task, pairs }, counting);
   assert.equal(embedded, 4 * count + 4 * 24, 'four languages, and once more what is drawn');
   const alone = await Promise.all(pairs.map((each) => evaluateBitext({ ...task, pairs: [each] }, embedRow)));
-  assert.deepEqual(grid, alone.flatMap((result) => result.grid));
+  assert.deepEqual(
+    grid,
+    alone.flatMap((result) => result.grid),
+  );
 });
 
 test('whatever a kept result depends on, a change of it gives the result of an evaluation without a cache', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'xlembed-changes-'));
   after(() => rmSync(folder, { recursive: true }));
   const cache = { folder, identity: 'model' };
-  const reversed = { ...pair, read: async () => ({ ...(await pair.read()), target: texts('target').reverse() }) };
+  const reversed = {
+    ...pair,
+    read: async () => ({ ...(await pair.read()), target: texts('target').reverse() }),
+  };
   const variants: [BitextTask | SimilarityTask, TaskOptions][] = [
     [task, {}],
     [task, { similarity: 'dot' }],

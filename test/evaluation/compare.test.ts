@@ -63,7 +63,10 @@ test('questions are paired by their ids, in whatever order each result has them'
   });
   const input = problem(2);
   const languages = input.languages.map((each) => ({ ...each, queries: backwards(each.queries) }));
-  const [result, reversed] = [await evaluateGrid(input, options), await evaluateGrid({ ...input, languages }, options)];
+  const [result, reversed] = [
+    await evaluateGrid(input, options),
+    await evaluateGrid({ ...input, languages }, options),
+  ];
   for (const setting of ['monolingual', 'cross_lingual', 'multilingual'] as Setting[]) {
     const { test: permutation, interval } = compareResults(result, reversed, { setting, measure: 'AP' });
     assert.deepEqual([permutation.pValue, interval.low, interval.high], [1, 0, 0]);

@@ -61,7 +61,9 @@ test('the interval by hand: two values have three means, of which the outer ones
 });
 
 test('between two means the interval ends where the line between them says, as numpy.quantile', () => {
-  const [inner, outer] = [0.2, 0.6].map((confidence) => bootstrapInterval(longA, { resamples: 2, confidence }));
+  const [inner, outer] = [0.2, 0.6].map((confidence) =>
+    bootstrapInterval(longA, { resamples: 2, confidence }),
+  );
   assert.ok(inner!.low < inner!.high);
   near((outer!.high - outer!.low) / (inner!.high - inner!.low), 3, 1e-9);
   near(outer!.high + outer!.low, inner!.high + inner!.low, 1e-12);

@@ -250,7 +250,7 @@ test('the loss on held-out records is the same at every call, and falls', async 
   await encoder.dispose();
 });
 
-test('the loss on held-out records is in the training languages alone', async () => {
+test('the loss on held-out records is in the training languages alone, without hard negatives', async () => {
   const encoder = await Encoder.fresh(MODEL, 1);
   const held = RECORDS.slice(0, 10);
   const other = held.map(({ id, query, positive }) => ({
@@ -262,9 +262,12 @@ test('the loss on held-out records is in the training languages alone', async ()
     const trainer = await Trainer.create(encoder, RECORDS, {
       ...OPTIONS,
       sampler: 'monolingual',
+      negatives: 2,
       ...zeroShot,
     });
     assert.deepEqual(await trainer.lossOn(other)(), await trainer.lossOn(held)());
+    const harder = held.map((each) => ({ ...each, negatives: { a: ['w1 w2', 'w3'] } }));
+    assert.deepEqual(await trainer.lossOn(harder)(), await trainer.lossOn(held)());
     trainer.dispose();
   }
   const pairs = [{ query: 'a', positive: 'b' }];
@@ -282,14 +285,36 @@ test('the loss on held-out records is in the training languages alone', async ()
   await encoder.dispose();
 });
 
+test('a linear alpha goes over all batches of the run, those that a step adds up included', async () => {
+  const encoder = await Encoder.fresh(MODEL, 1);
+  const given = { ...OPTIONS, steps: 250, accumulate: 4, alpha: { from: 1, to: 0 } };
+  const { sampler } = new RunBatches(
+    encoder.tokenizer,
+    RECORDS,
+    resolveTrainingOptions(given),
+    [],
+    undefined,
+  );
+  const quarters = [0, 1, 2, 3].map((quarter) => {
+    const kinds = Array.from({ length: 250 }, (_, n) => sampler.plan(250 * quarter + n).kind);
+    return kinds.filter((kind) => kind === 'monolingual').length / 250;
+  });
+  for (const [i, expected] of [0.875, 0.625, 0.375, 0.125].entries()) {
+    assert.ok(Math.abs(quarters[i]! - expected) < 0.1, `${quarters}`);
+  }
+  await encoder.dispose();
+});
+
 test('batches of held-out records are of both kinds as often as alpha makes them so over the run', async () => {
   const encoder = await Encoder.fresh(MODEL, 1);
   const held = RECORDS.slice(0, 10);
   const monolingual = async (
     alpha: TrainingOptions['alpha'],
     sampler: TrainingOptions['sampler'] = 'hybrid',
+    accumulate = 1,
   ) => {
-    const options = resolveTrainingOptions({ ...OPTIONS, steps: 1000, sampler, alpha });
+    const steps = 1000 / accumulate;
+    const options = resolveTrainingOptions({ ...OPTIONS, steps, accumulate, sampler, alpha });
     const batches = new RunBatches(encoder.tokenizer, RECORDS, options, [], undefined);
     const prepare = batches.ofOthers(held, 16);
     const kinds = await Promise.all(Array.from({ length: 16 }, async (_, n) => (await prepare(n)).plan.kind));
@@ -297,13 +322,10 @@ test('batches of held-out records are of both kinds as often as alpha makes them
   };
   assert.equal(await monolingual(0.5), 8);
   assert.equal(await monolingual({ from: 1, to: 0.5 }), 12);
-  assert.equal(
-    await monolingual([
-      { batch: 0, alpha: 1 },
-      { batch: 500, alpha: 0.5 },
-    ]),
-    12,
-  );
+  for (const accumulate of [1, 4]) {
+    const steps = [0, 500].map((batch) => ({ batch, alpha: 1 - batch / 1000 }));
+    assert.equal(await monolingual(steps, 'hybrid', accumulate), 12);
+  }
   assert.equal(await monolingual(0.99), 15);
   assert.equal(await monolingual(0.01), 1);
   assert.equal(await monolingual(1), 16);

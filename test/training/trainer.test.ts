@@ -286,11 +286,19 @@ test("an early layer's mean is compared by cosine too: the last layer's gives th
   assert.ok(Math.abs(losses[0]! - losses[1]!) < 1e-4, losses.join(' '));
 });
 
-test('a Matryoshka size is compared by cosine too: the loss is that of embeddings cut and brought to length 1', async () => {
+test('a Matryoshka size is compared by cosine too: the loss is that of embeddings, with their prompts, cut and brought to length 1', async () => {
   const dimensions = 8;
   const encoder = await Encoder.load(folderOf('bert'), { device });
   assert.equal(encoder.model.head.at(-1)!.type, 'normalize');
-  const given = { batchSize: 6, steps: 1, seed: 5, dropout: false, matryoshkaSizes: [dimensions] };
+  const prompts = { queryPrompt: 'w5 ', passagePrompt: 'w6 w7 ' };
+  const given = {
+    batchSize: 6,
+    steps: 1,
+    seed: 5,
+    dropout: false,
+    matryoshkaSizes: [dimensions],
+    ...prompts,
+  };
   const trainer = await Trainer.create(encoder, RECORDS, given);
   const { queries, passages } = batchTexts(
     trainer.sampler.plan(0),
@@ -299,7 +307,7 @@ test('a Matryoshka size is compared by cosine too: the loss is that of embedding
     trainer.options,
   );
   const cut = async (texts: { text: string }[], role: 'query' | 'passage') => {
-    const prompt = trainer.options[`${role}Prompt`];
+    const prompt = prompts[`${role}Prompt`];
     const {
       data,
       rows,
