@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Alpha, alphaAt } from '#xlembed/batches/alpha.js';
-import { formatSamplerDescription } from '#xlembed/batches/describe.js';
+import { type CellDescription, formatSamplerDescription } from '#xlembed/batches/describe.js';
 import { isHeldOut } from '#xlembed/batches/held_out.js';
 import { parallel, plans, range, record, reducedChiSquare, sampler } from './datasets.js';
 
@@ -133,6 +133,31 @@ test('one data set a batch: never two in one, and as often as the weights say', 
   assert.ok(batches.every(({ size }) => size === 1));
   const small = batches.filter((sets) => sets.has(true)).length;
   assert.ok(reducedChiSquare(share(small, 3000), [0.75, 0.25]) < 8);
+});
+
+test('the records of each data set are counted, and drawn, wherever it ends', () => {
+  for (const first of [31, 32, 33, 63, 64, 65]) {
+    const sizes = [first, 97 - first, 31];
+    const records = range(128).map((i) => record(i, i % 3 === 0 ? 'en de' : 'en', i % 5 === 0 ? 'en' : 'de'));
+    const datasets = sizes.map((count, d) => ({ name: `${d}`, records: count }));
+    const source = sampler(records, { datasets, batchSize: 128 });
+    const ends = [first, 97, 128];
+    const inCell = ({ dataset, queryLanguage, positiveLanguage }: CellDescription) =>
+      range(128).filter((i) => {
+        const own = i < ends[Number(dataset)]! && i >= ends[Number(dataset)]! - sizes[Number(dataset)]!;
+        return own && records[i]!.query[queryLanguage] && records[i]!.positive[positiveLanguage];
+      }).length;
+    const { monolingual, crossLingual } = source.describe();
+    for (const cell of [...monolingual, ...crossLingual]) assert.equal(cell.records, inCell(cell));
+    const drawn = plans(source, 40).filter(({ kind }) => kind === 'cross_lingual');
+    const crossed = range(128).filter((i) => i % 5 !== 0 || i % 3 === 0);
+    for (const { pairs } of drawn) {
+      assert.deepEqual(
+        pairs.map((pair) => pair.record).sort((a, b) => a - b),
+        crossed,
+      );
+    }
+  }
 });
 
 test('two data sets in their natural proportion are one', () => {

@@ -64,6 +64,7 @@ async function train(
       if (event.step === until) break;
     }
     if (checkpoints) await trainer.useBest(checkpoints);
+    await trainer.finishAdapters(join(folder, `adapter-${folders++}`));
     return { trainer, events, hash: await hashOf(encoder) };
   } finally {
     await encoder.dispose();
@@ -126,6 +127,21 @@ test('a run whose process died goes on from the newest checkpoint', async () => 
     [9, 10, 11, 12],
   );
   assert.equal(last.hash, whole.hash);
+});
+
+test('steps without a finite loss before a resume count as in a row with those behind it', async () => {
+  const checkpoints = await fresh();
+  const options = { temperature: 1e-300 };
+  await train(checkpoints, { options, until: 2 });
+  const failedBatchPath = join(folder, 'failed.json');
+  await assert.rejects(train(checkpoints, { options, run: { failedBatchPath } }), {
+    code: 'LOSS_NOT_FINITE',
+  });
+  const failed: { n: number }[] = JSON.parse(readFileSync(failedBatchPath, 'utf8'));
+  assert.deepEqual(
+    failed.map(({ n }) => n),
+    [0, 1, 2],
+  );
 });
 
 test('other options, data or models are refused, and named', async () => {
@@ -196,6 +212,25 @@ test('the best model is kept, training stops when patience ends, and a resume re
   assert.equal(rest.hash, atFour.hash);
 });
 
+test('the best model is that of its step with adapters, too', async () => {
+  const options = { lora: { rank: 4, alpha: 8, dropout: 0.1, targets: ['query', 'value'], layers: [] } };
+  const atFour = await train(await fresh(), { options, until: 4 });
+  const best = await train(await fresh(1), { options, run: validation([1, 3, 2, 2, 2, 2]), every: 5 });
+  assert.deepEqual([best.trainer.steps, best.trainer.best?.step], [12, 4]);
+  assert.equal(best.hash, atFour.hash);
+});
+
+test('evaluations come as often as asked for, and one after the last step', async () => {
+  const measured: number[] = [];
+  const measure = async (step: number) => ({ score: measured.push(step) });
+  const { events } = await train(undefined, { run: { validation: { every: 5, measure } } });
+  assert.deepEqual(measured, [5, 10, 12]);
+  assert.deepEqual(
+    events.flatMap(({ step, validation }) => (validation ? [step] : [])),
+    measured,
+  );
+});
+
 test('a resume that watches another measure, or the same on other data, is refused; old checkpoints do not say', async () => {
   const checkpoints = await fresh();
   const watching = (measure: string, task?: string): RunOptions => ({
@@ -246,7 +281,8 @@ test('the loss on held-out records is the same at every call, and falls', async 
   const before = await measure();
   assert.deepEqual(await measure(), before);
   for await (const _ of trainer.run()) void _;
-  assert.ok((await measure()).loss < 0.8 * before.loss);
+  const { loss, accuracy } = await measure();
+  assert.ok(loss < 0.8 * before.loss && accuracy > before.accuracy && accuracy <= 1);
   await encoder.dispose();
 });
 

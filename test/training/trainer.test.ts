@@ -355,6 +355,29 @@ test('three steps in a row without a finite loss end the run, the batch on disk'
   rmSync(folder, { recursive: true });
 });
 
+test('steps without a finite loss that are not in a row end nothing', async () => {
+  const encoder = await Encoder.load(folderOf('bert'), { device });
+  const scored = RECORDS.map((record, n) => ({
+    ...record,
+    positiveScores: { a: n === 3 ? 3e38 : 0.9 },
+    negativeScores: { a: [0.2, 0.3, 0.4] },
+  }));
+  const given = { loss: 'margin_mse', sampler: 'monolingual', batchSize: 2, negatives: 2 } as const;
+  const trainer = await Trainer.create(encoder, scored, { ...given, languages: ['a'], steps: 30, seed: 4 });
+  const skipped: boolean[] = [];
+  for await (const event of trainer.run()) {
+    skipped.push(event.skipped);
+    const { pairs } = trainer.sampler.plan(event.step - 1);
+    assert.equal(
+      event.skipped,
+      pairs.some(({ record }) => record === 3),
+    );
+  }
+  assert.equal(skipped.length, 30);
+  assert.ok(skipped.filter(Boolean).length >= 3);
+  await encoder.dispose();
+});
+
 test('a trainer that is refused leaves the encoder without adapters', async () => {
   const encoder = await Encoder.load(folderOf('bert'), { device });
   const lora = { rank: 4, alpha: 8, dropout: 0, targets: ['query', 'value'], layers: [] };
