@@ -31,16 +31,21 @@ const score = (query: string, passage: string) => {
   return vectorOf(query, 'query').reduce((sum, value, i) => sum + value * other[i]!, 0);
 };
 
-const embedder = {
+/** Of the embedding, before a comparison by cosine. */
+const lengthOf = (text: string) => 1 + (hashText(text, 2) % 7);
+
+const embedder = (similarity: 'cosine' | 'dot') => ({
+  model: { similarity },
   async encode(texts: readonly string[], { role }: { role?: Role } = {}): Promise<Embeddings> {
     const data = new Float32Array(texts.length * D);
     texts.forEach((text, row) => {
-      data.set(vectorOf(text, role!), row * D);
+      const vector = vectorOf(text, role!).map((value) => value * lengthOf(text));
+      data.set(vector, row * D);
     });
     const counts = { tokens: 0, truncated: 0, replacedSurrogates: 0, empty: 0 };
     return { data, rows: texts.length, dimensions: D, ...counts };
   },
-};
+});
 
 const RECORDS: ParallelRecord[] = Array.from({ length: 300 }, (_, n) => ({
   id: `r${n}`,
@@ -53,14 +58,16 @@ async function mined(
   given: MiningOptions,
   records = RECORDS,
   from = 0,
+  similarity: 'cosine' | 'dot' = 'cosine',
 ): Promise<{ records: ParallelRecord[]; counts: MiningCounts }> {
   const pool = new CandidatePool(records, LANGUAGES);
   const index = FlatIndex.create({ dimensions: D });
-  await indexCandidates(embedder, pool, index, () => {});
+  const encoder = embedder(similarity);
+  await indexCandidates(encoder, pool, index, () => {});
   const counts = { records: 0, negatives: 0, without: 0, tooNear: 0 };
   const options = resolveMiningOptions(given);
   const found: ParallelRecord[] = [];
-  for await (const record of mineNegatives(embedder, records, pool, index, options, counts, from)) {
+  for await (const record of mineNegatives(encoder, records, pool, index, options, counts, from)) {
     found.push(record);
   }
   index.dispose();
@@ -103,6 +110,19 @@ test('any language: both searches of a record, no passage twice, no answer of it
   );
   assert.deepEqual(new Set(Object.values(negatives!).flat()), new Set(expected));
   assert.ok(!Object.values(negatives!).flat().includes('answer 12'));
+});
+
+test('a model that compares by inner product is mined by it, every other by cosine', async () => {
+  const { records } = await mined({ ranks: [1, 5], negatives: 5 }, RECORDS, 0, 'dot');
+  for (const n of [4, 99, 260]) {
+    const expected = ranked(n, 'en', ['en'])
+      .sort((a, b) => b.score * lengthOf(b.text) - a.score * lengthOf(a.text))
+      .slice(0, 5);
+    assert.deepEqual(
+      records[n]!.negatives!.en,
+      expected.map(({ text }) => text),
+    );
+  }
 });
 
 test('answers take no ranks, however near they lie', async () => {
