@@ -13,6 +13,7 @@ import type { NativeEncoder, NativeStepResult, NativeTrainer, ParameterInfo } fr
 import { createNativeTrainer } from '#xlembed/training/native_trainer.js';
 import { batchTexts } from '#xlembed/training/prepare.js';
 import { RunBatches } from '#xlembed/training/run_batches.js';
+import type { StepEvent } from '#xlembed/training/step_event.js';
 import { Trainer } from '#xlembed/training/trainer.js';
 import { device } from '../device.js';
 import { folderOf, largestDifference, MODELS, packed, readGolden } from '../encoding/goldens.js';
@@ -284,6 +285,28 @@ test("an early layer's mean is compared by cosine too: the last layer's gives th
   }
   assert.equal(losses.length, 2);
   assert.ok(Math.abs(losses[0]! - losses[1]!) < 1e-4, losses.join(' '));
+});
+
+test('training compares by cosine, or by inner product where the model says so, whatever its head does', async () => {
+  const model = {
+    configPath: `${folderOf('bert')}/config.json`,
+    tokenizerPath: `${folderOf('bert')}/tokenizer.json`,
+  };
+  const lossOf = async (similarity: 'cosine' | 'dot' | 'euclidean', normalize: boolean) => {
+    const encoder = await Encoder.fresh({ ...model, similarity, normalize }, 1);
+    const trainer = await Trainer.create(encoder, RECORDS, { batchSize: 6, steps: 1, seed: 5 });
+    const { value } = await trainer.run().next();
+    trainer.dispose();
+    await encoder.dispose();
+    return (value as StepEvent).loss;
+  };
+  const byCosine = await lossOf('dot', true);
+  for (const similarity of ['cosine', 'euclidean'] as const) {
+    for (const normalize of [true, false]) {
+      assert.ok(Math.abs((await lossOf(similarity, normalize)) - byCosine) < 1e-4 * byCosine);
+    }
+  }
+  assert.ok(Math.abs((await lossOf('dot', false)) - byCosine) > 0.1 * byCosine);
 });
 
 test('a Matryoshka size is compared by cosine too: the loss is that of embeddings, with their prompts, cut and brought to length 1', async () => {

@@ -84,7 +84,7 @@ test('MKQA: equal answers are one candidate; questions without a short answer ar
     'mkqa-en.jsonl':
       json({ id: '1_en', question: 'who?', answers: ['Ada', 'Lovelace'] }) +
       json({ id: '2_en', question: 'who else?', answers: ['Ada'] }),
-    'mkqa-zh_cn.jsonl': json({ id: '1_zh_cn', question: '谁?', answers: ['埃达'] }),
+    'mkqa-zh_cn.jsonl': json({ id: '1_zh_cn', question: '谁?', answers: ['埃达', 'Ada'] }),
   });
   const task = await openTask('mkqa', { data });
   assert.deepEqual(task.languages, ['en', 'zh-cn']);
@@ -92,7 +92,7 @@ test('MKQA: equal answers are one candidate; questions without a short answer ar
     task.candidates('en').map(({ text }) => text),
     ['Ada', 'Lovelace'],
   );
-  assert.deepEqual([...task.qrels.get('1')!.keys()], ['en-0', 'en-1', 'zh-cn-0']);
+  assert.deepEqual([...task.qrels.get('1')!.keys()], ['en-0', 'en-1', 'zh-cn-0', 'zh-cn-1']);
   assert.deepEqual([...task.qrels.get('2')!.keys()], ['en-0']);
   assert.equal(taskEntry('mkqa').mteb, undefined, 'MTEB merges equal questions');
 });
