@@ -193,6 +193,8 @@ test('shards are cut into windows that lose no row, and are the same whichever s
     };
     const whole = await windowsOf(Array.from({ length: shards + 1 }, (_, shard) => shard));
     assert.equal(whole.shards, shards);
+    // As many as shards and full windows ask for, and three for the long lines.
+    assert.ok(whole.found.length <= shards + 2 + 3 && whole.found.every(({ inputRows }) => inputRows > 0));
     const rows = whole.found.flatMap(({ records, inputRows }) => {
       assert.equal(records.length, inputRows);
       assert.ok(

@@ -38,21 +38,25 @@ test('missing data is a coded error with the layout and the command that fetches
   assert.equal(new Set(taskNames()).size, taskEntries().length);
 });
 
-test('MLQA-R counts its published files and joins what questions they share', async () => {
+test('MLQA-R counts its published files and joins what questions they share; every sentence with an answer counts', async () => {
   const paragraph = (id: string) => ({
-    sentences: ['It was built.'],
-    sentence_breaks: [[0, 13]],
-    qas: [{ id, question: 'When?', answers: [{ answer_start: 3 }] }],
+    sentences: ['It was built.', 'Rebuilt, too.', 'It is there.'],
+    sentence_breaks: [
+      [0, 14],
+      [14, 28],
+      [28, 40],
+    ],
+    qas: [{ id, question: 'When?', answers: [{ answer_start: 3 }, { answer_start: 14 }] }],
   });
   const file = (ids: string[]) => JSON.stringify({ data: [{ paragraphs: ids.map(paragraph) }] });
   const task = await openTask('mlqa-r', {
     data: folder({ 'xa.json': file(['a', 'b']), 'xb.json': file(['b', 'c']) }),
   });
-  assert.deepEqual([...task.qrels.get('b')!.keys()], ['xa-1-0', 'xb-0-0']);
-  assert.equal(task.qrels.get('a')!.size, 1);
+  assert.deepEqual([...task.qrels.get('b')!.keys()], ['xa-1-0', 'xa-1-1', 'xb-0-0', 'xb-0-1']);
+  assert.equal(task.qrels.get('a')!.size, 2);
   await assert.rejects(
     openTask('mlqa-r', { data: folder({ 'de.json': file(['a']) }) }),
-    /512 questions and 2362 sentences.*1 and 1/,
+    /512 questions and 2362 sentences.*1 and 3/,
   );
 });
 
