@@ -46,7 +46,8 @@ Workspace& workspace() {
 // (rows, columns) float32, with whatever it has from before. One at a time.
 at::Tensor similarities_like(const at::Tensor& queries, int64_t rows, int64_t columns) {
   const at::TensorOptions floats = queries.options().dtype(at::kFloat);
-  if (queries.is_cuda() || rows * columns * sizeof(float) > cached_bytes) return at::empty({rows, columns}, floats);
+  if (queries.is_cuda() || rows * columns * sizeof(float) > cached_bytes)
+    return at::empty({rows, columns}, floats);
   auto& kept = workspace().similarities;
   if (kept.size() < static_cast<size_t>(rows * columns)) kept.resize(rows * columns);
   return at::from_blob(kept.data(), {rows, columns}, floats);

@@ -30,8 +30,8 @@ import { SharedTexts } from './shared_texts.js';
  * A record is then drawn uniformly from the cell. Cells are drawn by `languageWeights`: equal, proportional to
  * their records, or to records^(1 / temperature). With several data sets every one has a matrix of its own, and a pair of
  * languages is drawn first, then the data set by its records in them; data sets with weights are drawn before the
- * languages. A diagonal cell with one record is left out (its batch would have no negatives), and so are cross-lingual
- * pairs with a side of undetermined language.
+ * languages. Left out are monolingual batches of one record, which have no negatives, and cross-lingual pairs with a
+ * side of undetermined language.
  *
  * The records must not change afterwards. Memory kept: 1 bit for each record, language and side, 8 bytes for
  * each text that a record shares with others and 8 for each such text, 4 bytes for each record of a cell that holds less
@@ -120,9 +120,9 @@ class MatrixSampler implements Sampler {
   #cells(kind: BatchPlan['kind']): Cell[] {
     const { languages, languagePairs, datasets } = this.#options;
     const determined = (x: number) => languages[x] !== UNDETERMINED;
-    const onDiagonal = (x: number, y: number, count: number) => x === y && count >= 2;
-    const offDiagonal = (x: number, y: number, count: number) =>
-      x !== y && count >= 1 && determined(x) && determined(y);
+    const onDiagonal = (x: number, y: number, dataset: number) =>
+      x === y && this.#recordsOfBatch(x, dataset) >= 2;
+    const offDiagonal = (x: number, y: number) => x !== y && determined(x) && determined(y);
     const drawable = kind === 'monolingual' ? onDiagonal : offDiagonal;
     const listed = languagePairs.filter(
       ({ query, positive }) => (query === positive) === (kind === 'monolingual'),
@@ -133,12 +133,18 @@ class MatrixSampler implements Sampler {
     return datasets.flatMap((range, dataset) =>
       this.#counts[dataset]!.flatMap((row, query) =>
         row.flatMap((count, positive) =>
-          drawable(query, positive, count) && wanted(query, positive)
+          count >= 1 && drawable(query, positive, dataset) && wanted(query, positive)
             ? [makeCell(this.#presence, { dataset, range, query, positive, count })]
             : [],
         ),
       ),
     );
+  }
+
+  /** Those that a monolingual batch with records of a data set may draw from. */
+  #recordsOfBatch(language: number, dataset: number): number {
+    const counts = this.#options.oneDatasetPerBatch ? [this.#counts[dataset]!] : this.#counts;
+    return counts.reduce((sum, matrix) => sum + matrix[language]![language]!, 0);
   }
 }
 

@@ -78,7 +78,8 @@ async function mine(flags: MineFlags): Promise<void> {
     (tag) => (flags.languages?.includes(tag) ?? true) && !isHeldOut(tag, flags.holdOut ?? []),
   );
   const { model, data } = flags;
-  const settings = { model, data, ...options, languages, maxTokens: encoder.model.maxTokens };
+  const { similarity, maxTokens: longest } = encoder.model;
+  const settings = { model, data, ...options, languages, similarity, maxTokens: longest };
   console.info(`settings\n${settingsLines(settings)}`);
   if (read.counts.skipped > 0) console.info(`note: ${read.counts.skipped} malformed lines left out`);
   for (const note of heldOutNotes(flags.holdOut ?? [], read.records)) console.info(`note: ${note}`);

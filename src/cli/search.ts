@@ -55,6 +55,7 @@ async function search(flags: SearchFlags): Promise<void> {
     : await openFlat(flags);
   const encoder = await Encoder.load(await modelFolder(flags, console), { device: flags.device });
   noteOtherModel(encoder, origin, console);
+  noteLengths(encoder, origin, console);
   const queries = await encoder.encode(flags.query, { role: 'query', prompt: flags.queryPrompt });
   const hits = await index.search(cut(queries, index.dimensions, origin), flags.k);
   index.dispose();
@@ -100,6 +101,14 @@ function noteOtherModel({ model }: Encoder, origin: EmbeddingsOrigin | undefined
   if (!origin || isDeepStrictEqual(modelFilesOf(model), origin.modelFiles)) return;
   console.info(
     `note: these embeddings were made with the model files of ${origin.model}, and those of ${model.folder} have other names, sizes or times: hits mean something only if both are copies of one model`,
+  );
+}
+
+/** Where the head does not normalise, as in LASER-2, the inner product is another order than the cosine's. */
+function noteLengths({ model }: Encoder, origin: EmbeddingsOrigin | undefined, console: Console): void {
+  if (!origin || origin.normalized || model.similarity === 'dot') return;
+  console.info(
+    'note: these embeddings are not scaled to length 1 and are compared as they are, while the model compares by cosine: encodeCorpus() scales them with normalize: true',
   );
 }
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { RandomStream } from '#xlembed/batches/philox.js';
 import type { BatchPlan } from '#xlembed/batches/plan.js';
 import { groupsOfConflict, normalizeText, SharedTexts } from '#xlembed/batches/shared_texts.js';
 import type { ParallelRecord } from '#xlembed/datasets/records.js';
@@ -117,6 +118,50 @@ test('masked duplicates meet: batches are full, and what shares a text, also by 
   assert.deepEqual([...groupsOfConflict(range(5), SharedTexts.among(chain))], [0, 1, 0, 0, 0]);
   const byId = [0, 1, 2].map((n) => ({ ...record(n, 'en'), positiveId: n === 1 ? 'other' : 'same' }));
   assert.deepEqual([...groupsOfConflict(range(3), SharedTexts.among(byId))], [0, 1, 0]);
+});
+
+/** What the sampler must know, found by comparing every text with every other. */
+function byComparing(records: ParallelRecord[]) {
+  const queries = records.map((each) => textsOf(each, 'query'));
+  const answers = records.map((each) => new Set([...textsOf(each, 'positive'), `id ${each.positiveId}`]));
+  const meet = (a: Set<string>, b: Set<string>) => [...a].some((text) => b.has(text));
+  const asksTheSame = (i: number, k: number) => meet(queries[i]!, queries[k]!);
+  const shares = (i: number, k: number) => asksTheSame(i, k) || meet(answers[i]!, answers[k]!);
+  const answered = (i: number, k: number) =>
+    records.some((_, other) => asksTheSame(i, other) && meet(answers[other]!, answers[k]!));
+  return { asksTheSame, shares, conflict: (i: number, k: number) => answered(i, k) || answered(k, i) };
+}
+
+test('what conflicts in small random data is what comparing all texts finds', () => {
+  const random = new RandomStream(11, 0);
+  const records = range(7);
+  for (let round = 0; round < 150; round++) {
+    const text = (side: string) => `${side} ${random.below(14)}`;
+    const data = records.map((i) => ({
+      id: `${i}`,
+      query: { en: text('q'), de: text('q') },
+      positive: { en: text('p'), de: text('p') },
+      positiveId: text('d'),
+    }));
+    const { asksTheSame, shares, conflict } = byComparing(data);
+    const shared = SharedTexts.among(data);
+    const others = (i: number) => records.filter((k) => k !== i);
+    assert.equal(shared.records, records.filter((i) => others(i).some((k) => shares(i, k))).length);
+    for (const i of records) {
+      const asking = records.filter((k) => asksTheSame(i, k));
+      assert.deepEqual(shared.askingTheSame(i).sort(), asking);
+      for (const k of others(i)) {
+        const [first, second] = groupsOfConflict([i, k], shared);
+        assert.equal(first === second, conflict(i, k));
+      }
+    }
+    const { pairs } = sampler(data, { sampler: 'monolingual', languages: ['en'] }).plan(round);
+    const taken = pairs.map(({ record }) => record);
+    for (const i of records) {
+      const against = taken.filter((k) => k !== i && conflict(i, k));
+      assert.equal(against.length === 0, taken.includes(i), `record ${i} of ${taken}`);
+    }
+  }
 });
 
 test('a question in two records keeps them apart when each comes in another language', () => {

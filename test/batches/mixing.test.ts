@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Alpha, alphaAt } from '#xlembed/batches/alpha.js';
-import { formatSamplerDescription } from '#xlembed/batches/describe.js';
+import { type CellDescription, formatSamplerDescription } from '#xlembed/batches/describe.js';
 import { isHeldOut } from '#xlembed/batches/held_out.js';
 import { parallel, plans, range, record, reducedChiSquare, sampler } from './datasets.js';
 
@@ -32,7 +32,9 @@ test('alpha goes linearly from its first to its last value, or by a list of batc
 });
 
 test('an alpha that is no schedule is refused', () => {
-  const wrong = [{ from: 0, to: 2 }, [], [{ batch: 1, alpha: 0.5 }], { from: 1 }];
+  const at = (...batches: number[]) => batches.map((batch) => ({ batch, alpha: 0.5 }));
+  const wrong = [{ from: 0, to: 2 }, [], at(1), at(0, 0), at(0, 5, 3), { from: 1 }];
+  assert.equal(sampler(parallel(9, 'en de'), { alpha: at(0, 3, 5) }).plan(4).pairs.length, 8);
   for (const alpha of wrong) {
     const message = /\{ from, to \}.*for alpha/;
     assert.throws(() => sampler(parallel(9, 'en de'), { alpha: alpha as Alpha }), {
@@ -84,10 +86,17 @@ test('listed pairs of languages are the only ones of their kind, drawn by their 
     source.describe().crossLingual.map(({ probability }) => Number(probability.toFixed(6))),
     [0.75, 0.25],
   );
+  const fractions = languagePairs.map((pair, i) => ({ ...pair, weight: [0.75, 0.25][i] }));
+  const drawn = sampler(parallel(300, 'en de ru'), { languagePairs: fractions, batchSize: 4 });
+  assert.deepEqual(plans(drawn, 100), plans(source, 100));
   const only = sampler(parallel(30, 'en de ru'), { languagePairs: [{ query: 'de', positive: 'de' }] });
   const languages = plans(only, 50).filter(({ kind }) => kind === 'monolingual');
   assert.ok(languages.every(({ pairs }) => pairs[0]!.queryLanguage === 'de'));
-  const refused = [[{ query: 'en', positive: 'xx' }], [{ query: 'en', positive: 'de', weight: 0 }]];
+  const refused = [
+    [{ query: 'en', positive: 'xx' }],
+    [{ query: 'xx', positive: 'en' }],
+    [{ query: 'en', positive: 'de', weight: 0 }],
+  ];
   for (const pairs of refused) {
     assert.throws(() => sampler(parallel(9, 'en de'), { languagePairs: pairs }), {
       code: 'INVALID_ARGUMENT',
@@ -124,6 +133,31 @@ test('one data set a batch: never two in one, and as often as the weights say', 
   assert.ok(batches.every(({ size }) => size === 1));
   const small = batches.filter((sets) => sets.has(true)).length;
   assert.ok(reducedChiSquare(share(small, 3000), [0.75, 0.25]) < 8);
+});
+
+test('the records of each data set are counted, and drawn, wherever it ends', () => {
+  for (const first of [31, 32, 33, 63, 64, 65]) {
+    const sizes = [first, 97 - first, 31];
+    const records = range(128).map((i) => record(i, i % 3 === 0 ? 'en de' : 'en', i % 5 === 0 ? 'en' : 'de'));
+    const datasets = sizes.map((count, d) => ({ name: `${d}`, records: count }));
+    const source = sampler(records, { datasets, batchSize: 128 });
+    const ends = [first, 97, 128];
+    const inCell = ({ dataset, queryLanguage, positiveLanguage }: CellDescription) =>
+      range(128).filter((i) => {
+        const own = i < ends[Number(dataset)]! && i >= ends[Number(dataset)]! - sizes[Number(dataset)]!;
+        return own && records[i]!.query[queryLanguage] && records[i]!.positive[positiveLanguage];
+      }).length;
+    const { monolingual, crossLingual } = source.describe();
+    for (const cell of [...monolingual, ...crossLingual]) assert.equal(cell.records, inCell(cell));
+    const drawn = plans(source, 40).filter(({ kind }) => kind === 'cross_lingual');
+    const crossed = range(128).filter((i) => i % 5 !== 0 || i % 3 === 0);
+    for (const { pairs } of drawn) {
+      assert.deepEqual(
+        pairs.map((pair) => pair.record).sort((a, b) => a - b),
+        crossed,
+      );
+    }
+  }
 });
 
 test('two data sets in their natural proportion are one', () => {
@@ -174,6 +208,34 @@ test('languages are drawn as if all files were one; weights of the files come be
   assert.match(
     formatSamplerDescription(of({ datasets: files }).describe()),
     /sets en \(90 records\), de \(40/,
+  );
+});
+
+test('a language with one record in each of several data sets is drawn like one that has them all in one', () => {
+  const records = range(30).map((i) => record(i, i % 10 === 0 ? 'en fi' : 'en'));
+  const datasets = ['a', 'b', 'c'].map((name) => ({ name, records: 10 }));
+  const of = (options: object) => sampler(records, { sampler: 'monolingual', ...options }).describe();
+  const finnish = (options: object) =>
+    of(options)
+      .monolingual.filter(({ queryLanguage }) => queryLanguage === 'fi')
+      .reduce((sum, { probability }) => sum + probability, 0);
+  for (const languageWeights of ['equal', 'proportional'] as const) {
+    assert.ok(Math.abs(finnish({ datasets, languageWeights }) - finnish({ languageWeights })) < 1e-9);
+  }
+  for (const { pairs } of plans(sampler(records, { sampler: 'monolingual', datasets }), 100)) {
+    if (pairs[0]!.queryLanguage === 'fi') assert.equal(pairs.length, 3);
+  }
+  assert.equal(finnish({ datasets, oneDatasetPerBatch: true }), 0);
+
+  // A language that no batch can be of takes nothing from the weight of its data set.
+  const alone = records.map((each, i) => (i > 0 ? record(i, 'en') : each));
+  const { monolingual } = sampler(alone, {
+    sampler: 'monolingual',
+    datasets: datasets.map((each) => ({ ...each, weight: 1 })),
+  }).describe();
+  assert.deepEqual(
+    monolingual.map(({ dataset, probability }) => [dataset, probability.toFixed(6)]),
+    ['a', 'b', 'c'].map((name) => [name, '0.333333']),
   );
 });
 

@@ -64,6 +64,9 @@ test('plan(n) does not depend on the calls before it', () => {
   assert.deepEqual(backward, forward);
   assert.deepEqual(sampler(records).plan(17), forward[17]);
   assert.deepEqual(source.plan(2 ** 53 - 1), sampler(records).plan(2 ** 53 - 1));
+  for (const far of [1017, 65_553, 2 ** 32 + 17]) {
+    assert.notDeepEqual(source.plan(far).pairs, source.plan(17).pairs);
+  }
 });
 
 test('the order of keys within a record changes nothing', () => {

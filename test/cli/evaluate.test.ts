@@ -3,8 +3,11 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
+import type { Console } from '#xlembed/cli/console.js';
+import { evaluateEncoder } from '#xlembed/cli/evaluate_encoder.js';
 import { modelIdentity } from '#xlembed/cli/model_identity.js';
 import { Encoder } from '#xlembed/encoding/encoder.js';
+import { recordsTask } from '#xlembed/evaluation/tasks/records_task.js';
 import { changedModel } from '../models/support.js';
 import { temporaryFolder, xlembed } from './run.js';
 
@@ -33,6 +36,27 @@ test('an evaluation leaves its result, MTEB’s file and a cache; a second one e
   assert.deepEqual(readdirSync(at('cache/embeddings')), kept);
   const { measures } = JSON.parse(second.stdout);
   for (const [name, value] of Object.entries(measures)) assert.equal(value, stored.measures[name], name);
+});
+
+test('a model that says dot is measured by inner product, every other by cosine; prompts reach the encoder', async () => {
+  const record = { id: 'r', query: { en: 'a' }, positive: { en: 'b' } };
+  const task = recordsTask('one', [record, { ...record, id: 's' }], ['en']);
+  const console = { progress: () => ({ update() {}, stop() {} }) } as unknown as Console;
+  for (const similarity of ['dot', 'cosine', 'euclidean'] as const) {
+    const asked: unknown[] = [];
+    const encode = async ({ length }: string[], options: unknown) => {
+      asked.push(options);
+      return { data: new Float32Array(2 * length).fill(1), rows: length, dimensions: 2 };
+    };
+    const encoder = { model: { similarity }, device: 'cpu', encode } as unknown as Encoder;
+    const result = await evaluateEncoder(encoder, task, console);
+    assert.equal(result.similarity, similarity === 'dot' ? 'dot' : 'cosine');
+    await evaluateEncoder(encoder, task, console, { prompts: { query: 'q: ', passage: '' } });
+    assert.deepEqual(asked, [
+      ...[{ role: 'query' }, { role: 'passage' }],
+      ...[{ prompt: 'q: ' }, { prompt: '' }],
+    ]);
+  }
 });
 
 test('measures that were chosen are those that are shown', () => {

@@ -34,6 +34,16 @@ test('encode: the published files of LASER-2 give the vectors of PyTorch', () =>
   assert.ok(largestDifference(values, text_embeddings.flat()) <= 2e-6);
 });
 
+test('search: that embeddings of other lengths than 1 are not compared by cosine is noted', () => {
+  const query = texts[0]!.text;
+  const found = xlembed('search', '--model', LASER, '--index', at('encoded'), '--query', query, '--json');
+  assert.equal(found.status, 0, found.stderr);
+  assert.match(found.stderr, /^note: these embeddings are not scaled to length 1 .*normalize: true$/m);
+  const [first] = text_embeddings;
+  const scores = text_embeddings.map((row) => row.reduce((sum, value, d) => sum + value * first![d]!, 0));
+  assert.ok(Math.abs(JSON.parse(found.stdout)[0].hits[0].score - Math.max(...scores)) < 1e-4);
+});
+
 test('train, then evaluate what was trained', () => {
   const records = sentences
     .slice(0, 12)

@@ -80,8 +80,9 @@ test('texts: input order over windows and token budgets, counts, prompts', async
     const from = row * all.dimensions;
     assert.ok(largestDifference(one.data, all.data.subarray(from, from + all.dimensions)) <= 1e-6);
   }
-  const odd = await encoder.encode(['', 'w9 \ud800', 'w9 '.repeat(100)]);
-  assert.deepEqual([odd.empty, odd.replacedSurrogates, odd.truncated], [1, 1, 1]);
+  const oddities = ['', 'w9 \ud800', 'w9 '.repeat(100)];
+  const odd = await encoder.encode([...oddities, ...new Array(4095).fill('w9'), ...oddities]);
+  assert.deepEqual([odd.empty, odd.replacedSurrogates, odd.truncated], [2, 2, 2]);
   const prompted = await encoder.encode(['w9'], { prompt: 'w8 ' });
   const spelt = await encoder.encode(['w8 w9']);
   assert.deepEqual(prompted.data, spelt.data);
@@ -110,6 +111,16 @@ test('texts are those of the call, whatever becomes of their array', async () =>
   await assert.rejects(encoder.tokenizer.tokenize('w1' as unknown as string[]), { code: 'INVALID_ARGUMENT' });
   await encoder.dispose();
   await assert.rejects(encoder.encode([]), { code: 'DISPOSED', message: 'this encoder was disposed' });
+});
+
+test('texts are cut where asked, and never behind what the model takes', async () => {
+  const { maxTokens: most } = await openModel(folderOf('xlm-roberta'));
+  for (const maxTokens of [5, most, 1000]) {
+    const encoder = await Encoder.load(folderOf('xlm-roberta'), { device, maxTokens, tokenizerThreads: 1 });
+    const { tokens, truncated } = await encoder.encode(['w9 '.repeat(100), 'w9 w9 w9']);
+    assert.deepEqual([tokens, truncated], [Math.min(maxTokens, most) + 5, 1]);
+    await encoder.dispose();
+  }
 });
 
 test('fresh weights: the same for a seed, others for another', async () => {

@@ -4,10 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { evaluationText } from '#xlembed/cli/evaluation_text.js';
+import { bitextScores } from '#xlembed/evaluation/bitext_scores.js';
 import { pearson, spearman } from '#xlembed/evaluation/correlation.js';
 import type { Embed } from '#xlembed/evaluation/evaluate.js';
 import { evaluateBitext } from '#xlembed/evaluation/evaluate_bitext.js';
-import { evaluateTask } from '#xlembed/evaluation/evaluate_task.js';
+import { evaluateTask, type TaskOptions } from '#xlembed/evaluation/evaluate_task.js';
 import type { BitextPair, BitextTask, SimilarityTask } from '#xlembed/evaluation/tasks/task.js';
 import { BruteForceIndex } from './brute_force_index.js';
 
@@ -104,6 +105,63 @@ test('a second run with a cache embeds nothing and says the same, its plane of p
   assert.equal(first.projection!.points.length, 2 * 24);
   assert.deepEqual(await run(), first);
   assert.equal(embedded, before);
+});
+
+test('a side that two pairs share is embedded once, and every pair scores as it does alone', async () => {
+  const shifted = (rows: number) => [...texts('source').slice(rows), ...texts('source').slice(0, rows)];
+  const pairOf = (source: string, first: string[], target: string, second: string[]): BitextPair => ({
+    ...{ source, target },
+    read: async () => ({ ids, source: first, target: second }),
+  });
+  const pairs = [
+    pairOf('de', texts('source'), 'en', texts('target')),
+    pairOf('en', texts('target'), 'fr', shifted(1)),
+    pairOf('fr', shifted(1), 'it', shifted(7)),
+  ];
+  let embedded = 0;
+  const counting: Embed = (some, role) => {
+    embedded += some.length;
+    return embedRow(some, role);
+  };
+  const { grid } = await evaluateBitext({ ...task, pairs }, counting);
+  assert.equal(embedded, 4 * count + 4 * 24, 'four languages, and once more what is drawn');
+  const alone = await Promise.all(pairs.map((each) => evaluateBitext({ ...task, pairs: [each] }, embedRow)));
+  assert.deepEqual(
+    grid,
+    alone.flatMap((result) => result.grid),
+  );
+});
+
+test('whatever a kept result depends on, a change of it gives the result of an evaluation without a cache', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'xlembed-changes-'));
+  after(() => rmSync(folder, { recursive: true }));
+  const cache = { folder, identity: 'model' };
+  const reversed = {
+    ...pair,
+    read: async () => ({ ...(await pair.read()), target: texts('target').reverse() }),
+  };
+  const variants: [BitextTask | SimilarityTask, TaskOptions][] = [
+    [task, {}],
+    [task, { similarity: 'dot' }],
+    [task, { keepQueryScores: true }],
+    [{ ...task, pairs: [reversed] }, {}],
+    [gradedBy(golden.grades), {}],
+    [gradedBy([...golden.grades].reverse()), {}],
+    [gradedBy(golden.grades, { second: texts('target').reverse() }), {}],
+  ];
+  const results = new Set<string>();
+  for (const [changed, options] of variants) {
+    const expected = await evaluateTask(changed, embedRow, options);
+    assert.deepEqual(await evaluateTask(changed, embedRow, { ...options, cache }), expected);
+    results.add(JSON.stringify(expected));
+  }
+  assert.equal(results.size, variants.length, 'every change shows');
+});
+
+test('of equal margins the nearest counts, of equally near ones the first', () => {
+  const all = { k: 2, rows: Int32Array.of(0, 1, 0, 1), scores: new Float32Array(4).fill(0.5) };
+  const { correct, correctByMargin, precision } = bitextScores(all, all);
+  assert.deepEqual([correct, correctByMargin, precision], [[1, 0], [1, 0], 1 / 4]);
 });
 
 /** Grades of German texts beside others. */

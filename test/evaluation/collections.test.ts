@@ -3,14 +3,15 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { cachedEmbed } from '#xlembed/evaluation/embedding_cache.js';
 import type { Embed } from '#xlembed/evaluation/evaluate.js';
-import { evaluateCollections } from '#xlembed/evaluation/evaluate_collections.js';
+import { type CollectionOptions, evaluateCollections } from '#xlembed/evaluation/evaluate_collections.js';
 import { evaluateTask } from '#xlembed/evaluation/evaluate_task.js';
-import { judgeRun } from '#xlembed/evaluation/judgements.js';
+import { judgeRun, rankDocuments } from '#xlembed/evaluation/judgements.js';
 import { averagePrecision } from '#xlembed/evaluation/measures/ap.js';
 import { meanScore } from '#xlembed/evaluation/measures/measure.js';
 import { recall } from '#xlembed/evaluation/measures/recall.js';
-import type { CollectionTask } from '#xlembed/evaluation/tasks/task.js';
+import type { Collection, CollectionTask } from '#xlembed/evaluation/tasks/task.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'xlembed-collections-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -67,16 +68,22 @@ test('any block size gives the scores of the whole collection, ties included', a
       ),
     ]),
   );
-  const { rankings } = judgeRun(run, qrels);
   const measures = [averagePrecision(), recall(10)];
-  for (const blockRows of [1, 7, 57, 1000]) {
-    const options = { blockRows, measures, similarity: 'dot', keepQueryScores: true } as const;
-    const { grid, counts } = await evaluateCollections(task, embedNumbers, options);
-    for (const measure of measures) {
-      assert.equal(grid[0]!.measures[measure.name], meanScore(measure, rankings.values()));
+  for (const depth of [12, 1000]) {
+    const kept = [...run].map(([id, scores]) => {
+      const best = rankDocuments(id, scores).slice(0, depth);
+      return [id, new Map(best.map((passage) => [passage, scores.get(passage)!]))] as const;
+    });
+    const { rankings } = judgeRun(new Map(kept), qrels);
+    for (const blockRows of [1, 7, 57, 1000]) {
+      const options = { depth, blockRows, measures, similarity: 'dot', keepQueryScores: true } as const;
+      const { grid, counts } = await evaluateCollections(task, embedNumbers, options);
+      for (const measure of measures) {
+        assert.equal(grid[0]!.measures[measure.name], meanScore(measure, rankings.values()));
+      }
+      assert.equal(counts.candidates.sw, 57);
+      assert.equal(grid[0]!.queryScores!.ids.length, 9);
     }
-    assert.equal(counts.candidates.sw, 57);
-    assert.equal(grid[0]!.queryScores!.ids.length, 9);
   }
 });
 
@@ -99,6 +106,26 @@ test('a query that is a passage does not find itself, where its task says so', a
     }),
   };
   assert.equal((await evaluateCollections(own, embedNumbers, { depth: 57 })).grid[0]!.measures['R@100'], 0);
+});
+
+test('the depth counts without the query itself, found or not', async () => {
+  const passages = ['3', '2', '1'].map((x, i) => ({ id: `p${i}`, text: `${x} 0 0` }));
+  const found = async (id: string, depth: number) => {
+    const relevant = new Map([[id, new Map(passages.map((passage) => [passage.id, 1]))]]);
+    const small: CollectionTask = {
+      ...task,
+      open: async (language) => ({
+        ...(await task.open(language)),
+        ...{ ignoreOwnId: true, queries: [{ id, text: '1 0 0' }], qrels: relevant },
+        passages: async function* () {
+          yield* passages;
+        },
+      }),
+    };
+    return (await evaluateCollections(small, embedNumbers, { depth, similarity: 'dot' })).grid[0]!.measures;
+  };
+  for (const id of ['p0', 'other']) assert.equal((await found(id, 1))['R@10'], 1 / 3);
+  assert.equal((await found('p0', 2))['R@10'], 2 / 3);
 });
 
 test('a query without a relevant passage counts as 0', async () => {
@@ -136,6 +163,58 @@ test('what is finished is not done again; what changed is', async () => {
   assert.equal((await run({ cache: { ...cache, identity: 'model 2' } })).embedded, 66);
   assert.equal((await run({ similarity: 'dot' })).embedded, 0, 'embeddings are kept apart from the scores');
   assert.equal(readdirSync(join(cache.folder, 'parts')).length, 3);
+});
+
+test('whatever a kept result depends on, a change of it gives the result of an evaluation without a cache', async () => {
+  const cache = { folder: join(folder, 'changes'), identity: 'model' };
+  const swapped = queries.map(({ id }, i) => ({ id, text: queries[8 - i]!.text }));
+  const regraded = new Map([...qrels.keys()].map((id) => [id, qrels.get('q4')!]));
+  const reading = (changed: Partial<Collection>): CollectionTask => ({
+    ...task,
+    open: async (language) => ({ ...(await task.open(language)), ...changed }),
+  });
+  const shifted = async function* () {
+    yield* passages.map(({ id }, i) => ({ id, text: passages[(i + 1) % 57]!.text }));
+  };
+  const grown = join(folder, 'grown');
+  writeFileSync(grown, 'xy');
+  const variants: [CollectionTask, CollectionOptions][] = [
+    [task, {}],
+    [task, { similarity: 'dot' }],
+    [task, { depth: 2 }],
+    [task, { measures: [recall(3)] }],
+    [task, { keepQueryScores: true }],
+    [reading({ queries: swapped }), {}],
+    [reading({ qrels: regraded }), {}],
+    [reading({ files: [grown], passages: shifted }), {}],
+  ];
+  const results = new Set<string>();
+  for (const [changed, options] of variants) {
+    const expected = await evaluateTask(changed, embedNumbers, options as object);
+    assert.deepEqual(await evaluateTask(changed, embedNumbers, { ...(options as object), cache }), expected);
+    results.add(JSON.stringify(expected));
+  }
+  assert.equal(results.size, variants.length, 'every change shows');
+});
+
+test('embeddings come back from the cache in their order, files of many texts and of many bytes included', async () => {
+  const wide = 1100;
+  const texts = Array.from({ length: 4100 }, (_, i) => `${i}`);
+  const embed: Embed = async (some, role) => {
+    embedded += some.length;
+    const data = new Float32Array(some.length * wide);
+    some.forEach((text, row) => {
+      data.fill(Number(text) + (role === 'query' ? 0.5 : 0), row * wide, (row + 1) * wide);
+    });
+    return { data, rows: some.length, dimensions: wide };
+  };
+  const cached = cachedEmbed(embed, join(folder, 'embeddings'), 'model');
+  for (const role of ['query', 'passage', 'query', undefined] as const) {
+    assert.deepEqual(await cached(texts, role), await embed(texts, role));
+  }
+  embedded = 0;
+  await cached(texts, 'passage');
+  assert.equal(embedded, 0);
 });
 
 test('an interrupted evaluation goes on with the texts that are left', async () => {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { compareResults, questionScores, type Setting } from '#xlembed/evaluation/compare.js';
 import { comparisonRows } from '#xlembed/evaluation/comparison_table.js';
+import type { EmbeddedTexts } from '#xlembed/evaluation/embedded_texts.js';
 import { evaluateGrid } from '#xlembed/evaluation/grid.js';
 import { ndcg } from '#xlembed/evaluation/measures/ndcg.js';
 import { precision } from '#xlembed/evaluation/measures/precision.js';
@@ -51,6 +52,25 @@ test('a comparison holds both averages, the interval and the test of their diffe
     comparison.interval.low < comparison.interval.mean && comparison.interval.mean < comparison.interval.high,
   );
   assert.equal(comparison.test.exact, true);
+});
+
+test('questions are paired by their ids, in whatever order each result has them', async () => {
+  const backwards = ({ ids, embeddings }: EmbeddedTexts): EmbeddedTexts => ({
+    ids: [...ids].reverse(),
+    embeddings: Float32Array.from(
+      [...ids.keys()].reverse().flatMap((row) => [...embeddings.subarray(4 * row, 4 * row + 4)]),
+    ),
+  });
+  const input = problem(2);
+  const languages = input.languages.map((each) => ({ ...each, queries: backwards(each.queries) }));
+  const [result, reversed] = [
+    await evaluateGrid(input, options),
+    await evaluateGrid({ ...input, languages }, options),
+  ];
+  for (const setting of ['monolingual', 'cross_lingual', 'multilingual'] as Setting[]) {
+    const { test: permutation, interval } = compareResults(result, reversed, { setting, measure: 'AP' });
+    assert.deepEqual([permutation.pValue, interval.low, interval.high], [1, 0, 0]);
+  }
 });
 
 test('a result compared with itself differs by nothing', async () => {
@@ -115,4 +135,32 @@ test('a comparison has a row for every measure that was chosen', async () => {
     ]),
   );
   assert.equal(rows[0]!.models[1]!.against!.test.pValue, 1);
+});
+
+test('a table sets every model but the first against the first: its score minus that one', async () => {
+  const [first, second] = await Promise.all(
+    [problem(1), problem(2)].map(({ languages }) =>
+      evaluateGrid(
+        {
+          ...problem(1),
+          languages: problem(1).languages.map((own, i) => ({ ...own, queries: languages[i]!.queries })),
+        },
+        options,
+      ),
+    ),
+  );
+  const rows = comparisonRows([first!, second!, first!], { resamples: 10, permutations: 10 });
+  for (const { setting, measure, models } of rows) {
+    const [a, b] = [first!, second!].map((result) =>
+      average(questionScores(result, setting, measure).values()),
+    );
+    assert.deepEqual(
+      models.map(({ against }) => against !== undefined),
+      [false, true, false],
+    );
+    const { value, interval, against } = models[1]!;
+    assert.ok(Math.abs(value! - b!) < 1e-12 && Math.abs(interval!.mean - b!) < 1e-12);
+    assert.ok(Math.abs(against!.test.difference - (b! - a!)) < 1e-12);
+    assert.ok(Math.abs(against!.interval.mean - (b! - a!)) < 1e-12);
+  }
 });

@@ -81,6 +81,24 @@ test('the whole grid equals a full sort of every setting, ties included', async 
   }
 });
 
+test('the shares of the languages are those of the first ten passages of every query, judged or not', async () => {
+  for (const seed of [1, 2, 3]) {
+    const { qrels, ...input } = problem(seed);
+    const { pool } = await evaluateGrid(
+      { ...input, qrels: new Map([...qrels].slice(2)) },
+      { createIndex, similarity: 'dot' },
+    );
+    for (const row of pool) {
+      const from = input.languages.find(({ language }) => language === row.queryLanguage)!;
+      const first = from.queries.ids.flatMap((_, q) =>
+        bruteForceRanking({ ...input, qrels }, q, from, input.languages).slice(0, 10),
+      );
+      const share = (language: string) => first.filter(({ id }) => id.startsWith(language)).length / 120;
+      assert.deepEqual(row.languageShares, Object.fromEntries(languages.map((each) => [each, share(each)])));
+    }
+  }
+});
+
 test('a cell equals the same scores judged as a run', async () => {
   const input = problem(5);
   const { grid } = await evaluateGrid(input, { createIndex, similarity: 'dot' });

@@ -20,6 +20,8 @@ export function problem(seed: number): GridInput {
     for (let q = 0; q < 12; q++) {
       if (language === 'th' && q > 7) continue;
       const grades = qrels.get(`q${q}`) ?? new Map<string, number>();
+      // Judged, and not relevant.
+      grades.set(candidates.ids[(7 * q) % 30]!, 0);
       grades.set(candidates.ids[below(30)]!, 1 + below(2));
       qrels.set(`q${q}`, grades);
     }

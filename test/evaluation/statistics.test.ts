@@ -60,6 +60,25 @@ test('the interval by hand: two values have three means, of which the outer ones
   assert.deepEqual(bootstrapInterval([0.25]), { mean: 0.25, low: 0.25, high: 0.25 });
 });
 
+test('between two means the interval ends where the line between them says, as numpy.quantile', () => {
+  const [inner, outer] = [0.2, 0.6].map((confidence) =>
+    bootstrapInterval(longA, { resamples: 2, confidence }),
+  );
+  assert.ok(inner!.low < inner!.high);
+  near((outer!.high - outer!.low) / (inner!.high - inner!.low), 3, 1e-9);
+  near(outer!.high + outer!.low, inner!.high + inner!.low, 1e-12);
+});
+
+test('an interval does not depend on those computed before it', () => {
+  const counts = [10, 1000, 20];
+  const intervals = counts.map((resamples) => bootstrapInterval(longB, { resamples, seed: 9 }));
+  bootstrapInterval(a, { resamples: 20, seed: 9 });
+  for (const [i, resamples] of counts.entries()) {
+    assert.deepEqual(bootstrapInterval(longB, { resamples, seed: 9 }), intervals[i]);
+    assert.ok(intervals[i]!.low < intervals[i]!.high);
+  }
+});
+
 test('the seed decides', () => {
   assert.deepEqual(bootstrapInterval(longA, { seed: 3 }), bootstrapInterval(longA, { seed: 3 }));
   assert.notDeepEqual(bootstrapInterval(longA, { seed: 3 }), bootstrapInterval(longA, { seed: 4 }));

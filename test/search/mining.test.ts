@@ -11,27 +11,41 @@ import { type MiningOptions, resolveMiningOptions } from '#xlembed/search/mining
 
 const D = 8;
 
-/** A vector of length 1 for each text, by its hash alone. */
-function vectorOf(text: string): Float32Array {
+type Role = 'query' | 'passage';
+
+function numbersOf(text: string): number[] {
   const random = new RandomStream(hashText(text, 1), 0);
-  const values = Float32Array.from({ length: D }, () => random.nextUint32() / 2 ** 31 - 1);
-  const norm = Math.hypot(...values);
-  return values.map((value) => value / norm);
+  return Array.from({ length: D }, () => random.nextUint32() / 2 ** 31 - 1);
 }
 
-const score = (a: string, b: string) =>
-  vectorOf(a).reduce((sum, value, i) => sum + value * vectorOf(b)[i]!, 0);
+/** A vector of length 1 for each text, by its hash and its role alone. */
+function vectorOf(text: string, role: Role): Float32Array {
+  const prompt = numbersOf(role);
+  const values = numbersOf(text).map((value, d) => value + 0.3 * prompt[d]!);
+  const norm = Math.hypot(...values);
+  return Float32Array.from(values, (value) => value / norm);
+}
 
-const embedder = {
-  async encode(texts: readonly string[]): Promise<Embeddings> {
+const score = (query: string, passage: string) => {
+  const other = vectorOf(passage, 'passage');
+  return vectorOf(query, 'query').reduce((sum, value, i) => sum + value * other[i]!, 0);
+};
+
+/** Of the embedding, before a comparison by cosine. */
+const lengthOf = (text: string) => 1 + (hashText(text, 2) % 7);
+
+const embedder = (similarity: 'cosine' | 'dot') => ({
+  model: { similarity },
+  async encode(texts: readonly string[], { role }: { role?: Role } = {}): Promise<Embeddings> {
     const data = new Float32Array(texts.length * D);
     texts.forEach((text, row) => {
-      data.set(vectorOf(text), row * D);
+      const vector = vectorOf(text, role!).map((value) => value * lengthOf(text));
+      data.set(vector, row * D);
     });
     const counts = { tokens: 0, truncated: 0, replacedSurrogates: 0, empty: 0 };
     return { data, rows: texts.length, dimensions: D, ...counts };
   },
-};
+});
 
 const RECORDS: ParallelRecord[] = Array.from({ length: 300 }, (_, n) => ({
   id: `r${n}`,
@@ -44,14 +58,16 @@ async function mined(
   given: MiningOptions,
   records = RECORDS,
   from = 0,
+  similarity: 'cosine' | 'dot' = 'cosine',
 ): Promise<{ records: ParallelRecord[]; counts: MiningCounts }> {
   const pool = new CandidatePool(records, LANGUAGES);
   const index = FlatIndex.create({ dimensions: D });
-  await indexCandidates(embedder, pool, index, () => {});
+  const encoder = embedder(similarity);
+  await indexCandidates(encoder, pool, index, () => {});
   const counts = { records: 0, negatives: 0, without: 0, tooNear: 0 };
   const options = resolveMiningOptions(given);
   const found: ParallelRecord[] = [];
-  for await (const record of mineNegatives(embedder, records, pool, index, options, counts, from)) {
+  for await (const record of mineNegatives(encoder, records, pool, index, options, counts, from)) {
     found.push(record);
   }
   index.dispose();
@@ -96,13 +112,37 @@ test('any language: both searches of a record, no passage twice, no answer of it
   assert.ok(!Object.values(negatives!).flat().includes('answer 12'));
 });
 
+test('a model that compares by inner product is mined by it, every other by cosine', async () => {
+  const { records } = await mined({ ranks: [1, 5], negatives: 5 }, RECORDS, 0, 'dot');
+  for (const n of [4, 99, 260]) {
+    const expected = ranked(n, 'en', ['en'])
+      .sort((a, b) => b.score * lengthOf(b.text) - a.score * lengthOf(a.text))
+      .slice(0, 5);
+    assert.deepEqual(
+      records[n]!.negatives!.en,
+      expected.map(({ text }) => text),
+    );
+  }
+});
+
+test('answers take no ranks, however near they lie', async () => {
+  const near = RECORDS.map((record) => ({ ...record, query: { de: record.positive.de! } }));
+  const { records } = await mined({ ranks: [1, 4], negatives: 4 }, near);
+  for (const n of [5, 120, 299]) {
+    const text = near[n]!.positive.de!;
+    const others = RECORDS.flatMap(({ positive }, other) => (other === n ? [] : [positive.de!]));
+    const expected = others.sort((a, b) => score(text, b) - score(text, a)).slice(0, 4);
+    assert.deepEqual(records[n]!.negatives!.de, expected);
+  }
+});
+
 test('a margin keeps passages that score far enough below the positive', async () => {
   for (const [given, limitOf] of [
     [{ margin: 0.3 }, (positive: number) => positive - 0.3],
     [{ relativeMargin: 0.5 }, (positive: number) => positive - 0.5 * Math.abs(positive)],
   ] as const) {
     const { records, counts } = await mined({ ranks: [1, 250], negatives: 2, ...given });
-    for (const n of [3, 77, 222]) {
+    for (let n = 3; n < 300; n += 27) {
       const limit = limitOf(score(`Frage ${n}`, `Antwort ${n}`));
       const expected = ranked(n, 'de', ['de'])
         .slice(0, 250)
@@ -115,6 +155,8 @@ test('a margin keeps passages that score far enough below the positive', async (
     }
     assert.ok(counts.tooNear > 0);
   }
+  const { counts } = await mined({ ranks: [2, 9], margin: 3 });
+  assert.deepEqual(counts, { records: 300, negatives: 0, without: 600, tooNear: 600 * 8 });
 });
 
 test('records that share a query or positive are no negatives of each other; equal passages come once', async () => {

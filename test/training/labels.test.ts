@@ -51,6 +51,8 @@ test('masks: groups of positives that share a text, languages of queries and pas
   const masked = labels(records, { duplicates: 'mask', inBatchNegatives: 'same' });
   assert.deepEqual([...masked.passageGroups!], [0, 0, -1, -1, -1]);
   assert.deepEqual([...masked.queryLanguages!], [0, 1]);
+  assert.deepEqual(labels(records, { inBatchNegatives: 'other' }).queryLanguages, masked.queryLanguages);
+  assert.equal(labels(records, {}).queryLanguages, undefined);
   assert.deepEqual([...masked.passageLanguages!], [1, 1, 1, 1, 1]);
   // Record 5, outside the batch, asks what record 0 asks and is answered by record 3's positive.
   const third = { ...RECORDS[5]!, query: RECORDS[0]!.query, positive: RECORDS[3]!.positive };

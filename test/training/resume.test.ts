@@ -11,6 +11,7 @@ import { resolveTrainingOptions, type TrainingOptions } from '#xlembed/training/
 import { RunBatches } from '#xlembed/training/run_batches.js';
 import type { StepEvent } from '#xlembed/training/step_event.js';
 import { type RunOptions, Trainer } from '#xlembed/training/trainer.js';
+import { Watch } from '#xlembed/training/watch.js';
 import { folderOf } from '../encoding/goldens.js';
 
 const MODEL = {
@@ -63,6 +64,7 @@ async function train(
       if (event.step === until) break;
     }
     if (checkpoints) await trainer.useBest(checkpoints);
+    await trainer.finishAdapters(join(folder, `adapter-${folders++}`));
     return { trainer, events, hash: await hashOf(encoder) };
   } finally {
     await encoder.dispose();
@@ -125,6 +127,21 @@ test('a run whose process died goes on from the newest checkpoint', async () => 
     [9, 10, 11, 12],
   );
   assert.equal(last.hash, whole.hash);
+});
+
+test('steps without a finite loss before a resume count as in a row with those behind it', async () => {
+  const checkpoints = await fresh();
+  const options = { temperature: 1e-300 };
+  await train(checkpoints, { options, until: 2 });
+  const failedBatchPath = join(folder, 'failed.json');
+  await assert.rejects(train(checkpoints, { options, run: { failedBatchPath } }), {
+    code: 'LOSS_NOT_FINITE',
+  });
+  const failed: { n: number }[] = JSON.parse(readFileSync(failedBatchPath, 'utf8'));
+  assert.deepEqual(
+    failed.map(({ n }) => n),
+    [0, 1, 2],
+  );
 });
 
 test('other options, data or models are refused, and named', async () => {
@@ -195,6 +212,25 @@ test('the best model is kept, training stops when patience ends, and a resume re
   assert.equal(rest.hash, atFour.hash);
 });
 
+test('the best model is that of its step with adapters, too', async () => {
+  const options = { lora: { rank: 4, alpha: 8, dropout: 0.1, targets: ['query', 'value'], layers: [] } };
+  const atFour = await train(await fresh(), { options, until: 4 });
+  const best = await train(await fresh(1), { options, run: validation([1, 3, 2, 2, 2, 2]), every: 5 });
+  assert.deepEqual([best.trainer.steps, best.trainer.best?.step], [12, 4]);
+  assert.equal(best.hash, atFour.hash);
+});
+
+test('evaluations come as often as asked for, and one after the last step', async () => {
+  const measured: number[] = [];
+  const measure = async (step: number) => ({ score: measured.push(step) });
+  const { events } = await train(undefined, { run: { validation: { every: 5, measure } } });
+  assert.deepEqual(measured, [5, 10, 12]);
+  assert.deepEqual(
+    events.flatMap(({ step, validation }) => (validation ? [step] : [])),
+    measured,
+  );
+});
+
 test('a resume that watches another measure, or the same on other data, is refused', async () => {
   const checkpoints = await fresh();
   const watching = (measure: string, task?: string): RunOptions => ({
@@ -223,6 +259,20 @@ test('the checkpoint of a version that draws other batches is refused as that, n
     writeFileSync(state, JSON.stringify({ ...rest, format: other }));
     const message = /written by another version of xlembed, whose batches/;
     await assert.rejects(train(checkpoints), { code: 'RESUME_REFUSED', message });
+  }
+});
+
+test('a loss and a language bias are better when smaller, every other measure when larger; NaN is never better', () => {
+  const bestOf = (measure: string) => {
+    const watch = new Watch({ measure });
+    const seen = [NaN, 2, 3, 1, NaN, 2].map((value, step) => watch.see(step, value));
+    return [watch.best, seen.map(Number).join('')];
+  };
+  for (const measure of ['loss', 'language_bias']) {
+    assert.deepEqual(bestOf(measure), [{ step: 3, value: 1 }, '010100']);
+  }
+  for (const measure of ['accuracy', 'multilingual_map']) {
+    assert.deepEqual(bestOf(measure), [{ step: 2, value: 3 }, '011000']);
   }
 });
 
@@ -257,11 +307,12 @@ test('the loss on held-out records is the same at every call, and falls', async 
   const before = await measure();
   assert.deepEqual(await measure(), before);
   for await (const _ of trainer.run()) void _;
-  assert.ok((await measure()).loss < 0.8 * before.loss);
+  const { loss, accuracy } = await measure();
+  assert.ok(loss < 0.8 * before.loss && accuracy > before.accuracy && accuracy <= 1);
   await encoder.dispose();
 });
 
-test('the loss on held-out records is in the training languages alone', async () => {
+test('the loss on held-out records is in the training languages alone, without hard negatives', async () => {
   const encoder = await Encoder.fresh(MODEL, 1);
   const held = RECORDS.slice(0, 10);
   const other = held.map(({ id, query, positive }) => ({
@@ -273,9 +324,12 @@ test('the loss on held-out records is in the training languages alone', async ()
     const trainer = await Trainer.create(encoder, RECORDS, {
       ...OPTIONS,
       sampler: 'monolingual',
+      negatives: 2,
       ...zeroShot,
     });
     assert.deepEqual(await trainer.lossOn(other)(), await trainer.lossOn(held)());
+    const harder = held.map((each) => ({ ...each, negatives: { a: ['w1 w2', 'w3'] } }));
+    assert.deepEqual(await trainer.lossOn(harder)(), await trainer.lossOn(held)());
     trainer.dispose();
   }
   const pairs = [{ query: 'a', positive: 'b' }];
@@ -302,14 +356,36 @@ test('the loss on held-out records is in the training languages alone', async ()
   await encoder.dispose();
 });
 
+test('a linear alpha goes over all batches of the run, those that a step adds up included', async () => {
+  const encoder = await Encoder.fresh(MODEL, 1);
+  const given = { ...OPTIONS, steps: 250, accumulate: 4, alpha: { from: 1, to: 0 } };
+  const { sampler } = new RunBatches(
+    encoder.tokenizer,
+    RECORDS,
+    resolveTrainingOptions(given),
+    [],
+    undefined,
+  );
+  const quarters = [0, 1, 2, 3].map((quarter) => {
+    const kinds = Array.from({ length: 250 }, (_, n) => sampler.plan(250 * quarter + n).kind);
+    return kinds.filter((kind) => kind === 'monolingual').length / 250;
+  });
+  for (const [i, expected] of [0.875, 0.625, 0.375, 0.125].entries()) {
+    assert.ok(Math.abs(quarters[i]! - expected) < 0.1, `${quarters}`);
+  }
+  await encoder.dispose();
+});
+
 test('batches of held-out records are of both kinds as often as alpha makes them so over the run', async () => {
   const encoder = await Encoder.fresh(MODEL, 1);
   const held = RECORDS.slice(0, 10);
   const monolingual = async (
     alpha: TrainingOptions['alpha'],
     sampler: TrainingOptions['sampler'] = 'hybrid',
+    accumulate = 1,
   ) => {
-    const options = resolveTrainingOptions({ ...OPTIONS, steps: 1000, sampler, alpha });
+    const steps = 1000 / accumulate;
+    const options = resolveTrainingOptions({ ...OPTIONS, steps, accumulate, sampler, alpha });
     const batches = new RunBatches(encoder.tokenizer, RECORDS, options, [], undefined);
     const prepare = batches.ofOthers(held, 16);
     const kinds = await Promise.all(Array.from({ length: 16 }, async (_, n) => (await prepare(n)).plan.kind));
@@ -317,13 +393,10 @@ test('batches of held-out records are of both kinds as often as alpha makes them
   };
   assert.equal(await monolingual(0.5), 8);
   assert.equal(await monolingual({ from: 1, to: 0.5 }), 12);
-  assert.equal(
-    await monolingual([
-      { batch: 0, alpha: 1 },
-      { batch: 500, alpha: 0.5 },
-    ]),
-    12,
-  );
+  for (const accumulate of [1, 4]) {
+    const steps = [0, 500].map((batch) => ({ batch, alpha: 1 - batch / 1000 }));
+    assert.equal(await monolingual(steps, 'hybrid', accumulate), 12);
+  }
   assert.equal(await monolingual(0.99), 15);
   assert.equal(await monolingual(0.01), 1);
   assert.equal(await monolingual(1), 16);

@@ -9,8 +9,11 @@ import { Encoder } from '#xlembed/encoding/encoder.js';
 import { openModel } from '#xlembed/models/open_model.js';
 import { readSafetensorsHeader } from '#xlembed/models/safetensors.js';
 import { saveModel } from '#xlembed/models/save_model.js';
-import type { NativeEncoder, NativeTrainer, ParameterInfo } from '#xlembed/native.js';
+import type { NativeEncoder, NativeStepResult, NativeTrainer, ParameterInfo } from '#xlembed/native.js';
+import { createNativeTrainer } from '#xlembed/training/native_trainer.js';
 import { batchTexts } from '#xlembed/training/prepare.js';
+import { RunBatches } from '#xlembed/training/run_batches.js';
+import type { StepEvent } from '#xlembed/training/step_event.js';
 import { Trainer } from '#xlembed/training/trainer.js';
 import { device } from '../device.js';
 import { folderOf, largestDifference, MODELS, packed, readGolden } from '../encoding/goldens.js';
@@ -193,6 +196,53 @@ test('a run learns, repeats bit by bit, and stops early without harm', async () 
   await encoder.dispose();
 });
 
+test('a step of several batches is one update by the mean of their gradients, each with its own dropout', async () => {
+  const model = {
+    configPath: `${folderOf('bert')}/config.json`,
+    tokenizerPath: `${folderOf('bert')}/tokenizer.json`,
+  };
+  const given = { batchSize: 4, steps: 2, warmupSteps: 0, accumulate: 3, seed: 5, learningRate: 1e-2 };
+  const encoder = await Encoder.fresh(model, 1);
+  const trainer = await Trainer.create(encoder, RECORDS, given);
+  const events = [];
+  for await (const event of trainer.run()) events.push(event);
+
+  const other = await Encoder.fresh(model, 1);
+  const { options } = trainer;
+  const native = await createNativeTrainer(other, options, undefined, async () => {});
+  const source = new RunBatches(other.tokenizer, RECORDS, options, [], undefined);
+  for (const [step, event] of events.entries()) {
+    const batches = await source.ofStep(step);
+    assert.deepEqual(
+      batches.map(({ plan }) => plan.n),
+      [3 * step, 3 * step + 1, 3 * step + 2],
+    );
+    const results: NativeStepResult[] = [];
+    for (const [k, batch] of batches.entries()) {
+      const learningRate = 1e-2 * (1 - step / 2);
+      results.push(
+        await native.step({ ...batch, step: batch.plan.n, learningRate, weight: 1 / 3, update: k === 2 }),
+      );
+    }
+    const mean = (name: 'loss' | 'accuracy') => results.reduce((sum, result) => sum + result[name], 0) / 3;
+    assert.deepEqual([event.loss, event.accuracy], [mean('loss'), mean('accuracy')]);
+    assert.equal(event.gradientNorm, results[2]!.gradientNorm);
+    assert.equal(
+      event.tokens,
+      batches.reduce((sum, { inputIds }) => sum + inputIds.length, 0),
+    );
+    assert.equal(
+      event.pairs,
+      batches.reduce((sum, { queries }) => sum + queries, 0),
+    );
+  }
+  const texts = ['w10 w50', 'w31'];
+  assert.deepEqual((await encoder.encode(texts)).data, (await other.encode(texts)).data);
+  trainer.dispose();
+  native.dispose();
+  await Promise.all([encoder.dispose(), other.dispose()]);
+});
+
 test("prompts: the model's own unless others are given, and the encoder has those of training", async () => {
   const model = {
     configPath: `${folderOf('bert')}/config.json`,
@@ -237,11 +287,41 @@ test("an early layer's mean is compared by cosine too: the last layer's gives th
   assert.ok(Math.abs(losses[0]! - losses[1]!) < 1e-4, losses.join(' '));
 });
 
-test('a Matryoshka size is compared by cosine too: the loss is that of embeddings cut and brought to length 1', async () => {
+test('training compares by cosine, or by inner product where the model says so, whatever its head does', async () => {
+  const model = {
+    configPath: `${folderOf('bert')}/config.json`,
+    tokenizerPath: `${folderOf('bert')}/tokenizer.json`,
+  };
+  const lossOf = async (similarity: 'cosine' | 'dot' | 'euclidean', normalize: boolean) => {
+    const encoder = await Encoder.fresh({ ...model, similarity, normalize }, 1);
+    const trainer = await Trainer.create(encoder, RECORDS, { batchSize: 6, steps: 1, seed: 5 });
+    const { value } = await trainer.run().next();
+    trainer.dispose();
+    await encoder.dispose();
+    return (value as StepEvent).loss;
+  };
+  const byCosine = await lossOf('dot', true);
+  for (const similarity of ['cosine', 'euclidean'] as const) {
+    for (const normalize of [true, false]) {
+      assert.ok(Math.abs((await lossOf(similarity, normalize)) - byCosine) < 1e-4 * byCosine);
+    }
+  }
+  assert.ok(Math.abs((await lossOf('dot', false)) - byCosine) > 0.1 * byCosine);
+});
+
+test('a Matryoshka size is compared by cosine too: the loss is that of embeddings, with their prompts, cut and brought to length 1', async () => {
   const dimensions = 8;
   const encoder = await Encoder.load(folderOf('bert'), { device });
   assert.equal(encoder.model.head.at(-1)!.type, 'normalize');
-  const given = { batchSize: 6, steps: 1, seed: 5, dropout: false, matryoshkaSizes: [dimensions] };
+  const prompts = { queryPrompt: 'w5 ', passagePrompt: 'w6 w7 ' };
+  const given = {
+    batchSize: 6,
+    steps: 1,
+    seed: 5,
+    dropout: false,
+    matryoshkaSizes: [dimensions],
+    ...prompts,
+  };
   const trainer = await Trainer.create(encoder, RECORDS, given);
   const { queries, passages } = batchTexts(
     trainer.sampler.plan(0),
@@ -250,7 +330,7 @@ test('a Matryoshka size is compared by cosine too: the loss is that of embedding
     trainer.options,
   );
   const cut = async (texts: { text: string }[], role: 'query' | 'passage') => {
-    const prompt = trainer.options[`${role}Prompt`];
+    const prompt = prompts[`${role}Prompt`];
     const {
       data,
       rows,
@@ -315,6 +395,29 @@ test('one loop at a time; left, the next one goes on', async () => {
   const steps = [];
   for await (const { step } of trainer.run()) steps.push(step);
   assert.deepEqual(steps, [3, 4]);
+  await encoder.dispose();
+});
+
+test('steps without a finite loss that are not in a row end nothing', async () => {
+  const encoder = await Encoder.load(folderOf('bert'), { device });
+  const scored = RECORDS.map((record, n) => ({
+    ...record,
+    positiveScores: { a: n === 3 ? 3e38 : 0.9 },
+    negativeScores: { a: [0.2, 0.3, 0.4] },
+  }));
+  const given = { loss: 'margin_mse', sampler: 'monolingual', batchSize: 2, negatives: 2 } as const;
+  const trainer = await Trainer.create(encoder, scored, { ...given, languages: ['a'], steps: 30, seed: 4 });
+  const skipped: boolean[] = [];
+  for await (const event of trainer.run()) {
+    skipped.push(event.skipped);
+    const { pairs } = trainer.sampler.plan(event.step - 1);
+    assert.equal(
+      event.skipped,
+      pairs.some(({ record }) => record === 3),
+    );
+  }
+  assert.equal(skipped.length, 30);
+  assert.ok(skipped.filter(Boolean).length >= 3);
   await encoder.dispose();
 });
 

@@ -1,5 +1,6 @@
 import type { ParallelRecord } from '../../datasets/records.js';
-import type { Encoder } from '../../encoding/encoder.js';
+import { shortened } from '../../encoding/corpus/precision.js';
+import type { Embeddings, EncodeOptions, Encoder } from '../../encoding/encoder.js';
 import type { FlatIndex, Hit } from '../flat_index.js';
 import type { CandidatePool } from './candidates.js';
 import type { ResolvedMiningOptions } from './options.js';
@@ -13,8 +14,10 @@ export interface MiningCounts {
   tooNear: number;
 }
 
-/** What embeds queries and passages. */
-export type Embedder = Pick<Encoder, 'encode'>;
+/** What embeds queries and passages, and how it compares them. */
+export interface Embedder extends Pick<Encoder, 'encode'> {
+  model: Pick<Encoder['model'], 'similarity'>;
+}
 
 /** One search: a record's query against the passages that its positive of one language may be set beside. */
 interface Task {
@@ -28,6 +31,18 @@ const BLOCK = 256;
 /** Texts embedded together. */
 const WINDOW = 4096;
 
+/** At length 1 unless the model compares by inner product: its own head may not normalise, and training compares by cosine. */
+async function embed(
+  encoder: Embedder,
+  texts: readonly string[],
+  options: EncodeOptions,
+): Promise<Embeddings> {
+  const embeddings = await encoder.encode(texts, options);
+  const { data, dimensions } = embeddings;
+  const byCosine = encoder.model.similarity !== 'dot';
+  return { ...embeddings, data: shortened(data, dimensions, dimensions, byCosine) };
+}
+
 /** Embeds all candidates into the index; a candidate's id is its row. */
 export async function indexCandidates(
   encoder: Embedder,
@@ -38,7 +53,7 @@ export async function indexCandidates(
   const texts = pool.candidates.map(({ text }) => text);
   for (let first = 0; first < texts.length; first += WINDOW) {
     const window = texts.slice(first, first + WINDOW);
-    const embeddings = await encoder.encode(window, {
+    const embeddings = await embed(encoder, window, {
       role: 'passage',
       onProgress: (done) => onProgress(first + done, texts.length),
     });
@@ -105,7 +120,8 @@ async function search(
   const { language } = tasks[0]!;
   const allowed = allowedIds(pool, language, options.language);
   if (allowed?.length === 0) return [];
-  const queries = await encoder.encode(
+  const queries = await embed(
+    encoder,
     tasks.map(({ query }) => query),
     { role: 'query' },
   );

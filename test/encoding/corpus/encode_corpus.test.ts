@@ -6,8 +6,11 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import type { Worker } from 'node:worker_threads';
 import { TextInput } from '#xlembed/datasets/texts.js';
+import { hash53, hashedIds, repeatedHashes } from '#xlembed/encoding/corpus/duplicate_ids.js';
 import { writeLanceTable } from '#xlembed/encoding/corpus/lance_table.js';
 import type { CorpusOptions } from '#xlembed/encoding/corpus/options.js';
+import { quantized, shortened } from '#xlembed/encoding/corpus/precision.js';
+import { ShardReader, type Window } from '#xlembed/encoding/corpus/shard_reader.js';
 import { readShards } from '#xlembed/encoding/corpus/shards_folder.js';
 import { openEmbeddingsFolder } from '#xlembed/encoding/embeddings_folder.js';
 import { Encoder } from '#xlembed/encoding/encoder.js';
@@ -165,6 +168,74 @@ test('the first dimensions of each embedding, scaled to length 1 again', async (
     ) <= 1e-6,
   );
   await assert.rejects(run(newOutput(), { dimensions: 25 }), { code: 'INVALID_ARGUMENT' });
+});
+
+test('values stored as bits and bytes: 0 is no value above 0, a vector of zeros stays one, halves go to even', () => {
+  const vectors = Float32Array.of(0, -0, 1, -1, 0, 0, 0, 2, 3, 0, ...new Float32Array(10));
+  assert.deepEqual([...quantized(vectors, 10, 'binary').values], [0b00100001, 0b10000000, 0, 0]);
+  assert.deepEqual([...shortened(vectors.slice(), 10, 2, true)], [0, -0, 0, 0]);
+  const bytes = quantized(Float32Array.of(127, 2.5, 3.5, -2.5, -126.4, 0, 0, 0, 0, 0), 5, 'int8');
+  assert.deepEqual([...bytes.values], [127, 2, 4, -2, -126, 0, 0, 0, 0, 0]);
+  assert.deepEqual([...bytes.scales!], [1, 0]);
+});
+
+test('shards are cut into windows that lose no row, and are the same whichever shards come before', async () => {
+  const input = join(folder, 'rows.txt');
+  const long = 'x'.repeat(2 ** 22);
+  const lines = Array.from({ length: 9000 }, (_, n) => (n > 4200 && n < 4206 ? long : `w${n}`));
+  await writeFile(input, `${lines.join('\n')}\n`);
+  for (const rowsPerShard of [4000, 4096, 4500, 9000]) {
+    const shards = Math.ceil(9000 / rowsPerShard);
+    const windowsOf = async (numbers: number[]) => {
+      const reader = new ShardReader(await TextInput.open(input), rowsPerShard);
+      const found: Window[] = [];
+      for await (const window of reader.windows(numbers)) found.push(window);
+      return { found, shards: reader.shards };
+    };
+    const whole = await windowsOf(Array.from({ length: shards + 1 }, (_, shard) => shard));
+    assert.equal(whole.shards, shards);
+    // As many as shards and full windows ask for, and three for the long lines.
+    assert.ok(whole.found.length <= shards + 2 + 3 && whole.found.every(({ inputRows }) => inputRows > 0));
+    const rows = whole.found.flatMap(({ records, inputRows }) => {
+      assert.equal(records.length, inputRows);
+      assert.ok(
+        records.length <= 4096 && records.reduce((sum, { text }) => sum + text.length, 0) < 2 ** 23 + 2 ** 22,
+      );
+      return records.map(({ text }) => text);
+    });
+    assert.ok(rows.length === 9000 && rows.every((text, n) => text === lines[n]));
+    for (let shard = 0; shard < shards; shard++) {
+      const own = whole.found.filter((window) => window.shard === shard);
+      const sum = own.reduce((total, { inputRows }) => total + inputRows, 0);
+      assert.equal(sum, Math.min(rowsPerShard, 9000 - shard * rowsPerShard));
+      assert.deepEqual(
+        own.map(({ first, last }) => [first, last]),
+        own.map((_, n) => [n === 0, n === own.length - 1]),
+      );
+      assert.deepEqual((await windowsOf([shard])).found, own);
+    }
+  }
+});
+
+test('hashes of ids that come twice are found whichever range they are in', async () => {
+  const shards = [0, 1, 2].map((shard) =>
+    Array.from({ length: 400 }, (_, n) => `${n % 10 === 0 ? n % 40 : `${shard} ${n}`}`),
+  );
+  const paths = await Promise.all(
+    shards.map(async (ids, shard) => {
+      const path = join(folder, `${shard}.hashes`);
+      await writeFile(path, hashedIds(ids));
+      return path;
+    }),
+  );
+  const twice = new Set([0, 10, 20, 30].map((id) => hash53(`${id}`)));
+  // As many as make one range, two, and five.
+  for (const hashes of [1200, 2 ** 24, 2 ** 25 + 1]) {
+    assert.deepEqual(await repeatedHashes(paths, hashes), twice);
+  }
+  const alone = join(folder, 'alone.hashes');
+  await writeFile(alone, hashedIds(['a', 'a']));
+  assert.deepEqual(await repeatedHashes([alone], 2), new Set([hash53('a')]));
 });
 
 test('a run that was ended goes on to the same bytes, and does no shard twice', async () => {

@@ -38,21 +38,25 @@ test('missing data is a coded error with the layout and the command that fetches
   assert.equal(new Set(taskNames()).size, taskEntries().length);
 });
 
-test('MLQA-R counts its published files and joins what questions they share', async () => {
+test('MLQA-R counts its published files and joins what questions they share; every sentence with an answer counts', async () => {
   const paragraph = (id: string) => ({
-    sentences: ['It was built.'],
-    sentence_breaks: [[0, 13]],
-    qas: [{ id, question: 'When?', answers: [{ answer_start: 3 }] }],
+    sentences: ['It was built.', 'Rebuilt, too.', 'It is there.'],
+    sentence_breaks: [
+      [0, 14],
+      [14, 28],
+      [28, 40],
+    ],
+    qas: [{ id, question: 'When?', answers: [{ answer_start: 3 }, { answer_start: 14 }] }],
   });
   const file = (ids: string[]) => JSON.stringify({ data: [{ paragraphs: ids.map(paragraph) }] });
   const task = await openTask('mlqa-r', {
     data: folder({ 'xa.json': file(['a', 'b']), 'xb.json': file(['b', 'c']) }),
   });
-  assert.deepEqual([...task.qrels.get('b')!.keys()], ['xa-1-0', 'xb-0-0']);
-  assert.equal(task.qrels.get('a')!.size, 1);
+  assert.deepEqual([...task.qrels.get('b')!.keys()], ['xa-1-0', 'xa-1-1', 'xb-0-0', 'xb-0-1']);
+  assert.equal(task.qrels.get('a')!.size, 2);
   await assert.rejects(
     openTask('mlqa-r', { data: folder({ 'de.json': file(['a']) }) }),
-    /512 questions and 2362 sentences.*1 and 1/,
+    /512 questions and 2362 sentences.*1 and 3/,
   );
 });
 
@@ -84,7 +88,7 @@ test('MKQA: equal answers are one candidate; questions without a short answer ar
     'mkqa-en.jsonl':
       json({ id: '1_en', question: 'who?', answers: ['Ada', 'Lovelace'] }) +
       json({ id: '2_en', question: 'who else?', answers: ['Ada'] }),
-    'mkqa-zh_cn.jsonl': json({ id: '1_zh_cn', question: '谁?', answers: ['埃达'] }),
+    'mkqa-zh_cn.jsonl': json({ id: '1_zh_cn', question: '谁?', answers: ['埃达', 'Ada'] }),
   });
   const task = await openTask('mkqa', { data });
   assert.deepEqual(task.languages, ['en', 'zh-cn']);
@@ -92,7 +96,7 @@ test('MKQA: equal answers are one candidate; questions without a short answer ar
     task.candidates('en').map(({ text }) => text),
     ['Ada', 'Lovelace'],
   );
-  assert.deepEqual([...task.qrels.get('1')!.keys()], ['en-0', 'en-1', 'zh-cn-0']);
+  assert.deepEqual([...task.qrels.get('1')!.keys()], ['en-0', 'en-1', 'zh-cn-0', 'zh-cn-1']);
   assert.deepEqual([...task.qrels.get('2')!.keys()], ['en-0']);
   assert.equal(taskEntry('mkqa').mteb, undefined, 'MTEB merges equal questions');
 });
