@@ -4,6 +4,7 @@ import { open, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { NpyWriter, readNpyHeader, readNpyRows } from '../datasets/npy.js';
 import { XlembedError } from '../errors.js';
+import { countRepeated } from '../large_map.js';
 import { writeFolderBeside } from '../models/write_beside.js';
 import { MANIFEST, PROGRESS } from './corpus/folder_entries.js';
 import { readIdLines } from './corpus/shard_ids.js';
@@ -94,7 +95,7 @@ export async function describeEmbeddings(folder: string): Promise<EmbeddingsSour
   const files = await Promise.all([vectorsFile, idsFile].map((name) => stat(join(folder, name))));
   const changes = files.map(({ size, mtimeMs }) => `${size} ${mtimeMs}`).join(' ');
   const fingerprint = createHash('sha256').update(changes).digest('hex');
-  return { rows, dimensions, duplicateIds: rows - new Set(ids).size, fingerprint, origin };
+  return { rows, dimensions, duplicateIds: countRepeated(ids), fingerprint, origin };
 }
 
 /** The rows from `firstRow` on, piece by piece; shards in memory that does not grow with them. Throws likewise. */

@@ -6,6 +6,7 @@ import {
 } from '../encoding/embeddings_folder.js';
 import type { EmbeddingsOrigin } from '../encoding/embeddings_origin.js';
 import { invalidArgument, XlembedError } from '../errors.js';
+import { countRepeated } from '../large_map.js';
 import {
   codedNativeError,
   type IndexStorage,
@@ -190,7 +191,7 @@ export class FlatIndex {
   static async load(folder: string, options: FlatIndexLoadOptions = {}): Promise<FlatIndex> {
     const { memoryMap = false, ...created } = options;
     const stored = await openEmbeddingsFolder(folder);
-    requireDistinctIds(folder, stored.rows - new Set(stored.ids).size);
+    requireDistinctIds(folder, countRepeated(stored.ids));
     if (memoryMap) return FlatIndex.#map(stored, created);
     const index = FlatIndex.create({ dimensions: stored.dimensions, ...created });
     index.#origin = stored.origin;

@@ -1,9 +1,10 @@
 import { invalidArgument, XlembedError } from '../errors.js';
+import { LargeMap } from '../large_map.js';
 
 /** Names for the rows of an index, each once. Lists handed out stay as they are: removing makes a new list. */
 export class IdTable {
   #ids: string[] = [];
-  #rows = new Map<string, number>();
+  #rows = new LargeMap<string, number>();
   /** Vectors ever added: the next automatic id. */
   #added = 0;
 
@@ -17,7 +18,7 @@ export class IdTable {
     const added = ids ?? Array.from({ length: count }, (_, i) => String(this.#added + i));
     if (added.length !== count)
       throw invalidArgument('ids', `one id for each of ${count} vectors`, added.length);
-    this.#requireNew(added);
+    requireNewIds(added, this.#rows);
     for (const id of added) {
       this.#rows.set(id, this.#ids.length);
       this.#ids.push(id);
@@ -28,29 +29,33 @@ export class IdTable {
   /** The rows of these ids, ascending, each once. Throws INVALID_ARGUMENT for an unknown id. */
   rowsOf(ids: Iterable<string>): Int32Array {
     requireSeveral(ids);
-    const rows = new Set<number>();
+    const rows: number[] = [];
     for (const id of ids) {
       const row = this.#rows.get(id);
       if (row === undefined) throw invalidArgument('ids', 'ids that are in the index', id);
-      rows.add(row);
+      rows.push(row);
     }
-    return Int32Array.from(rows).sort();
+    return Int32Array.from(rows)
+      .sort()
+      .filter((row, i, sorted) => row !== sorted[i - 1]);
   }
 
   /** Takes out rows (ascending, each once); later rows move up. */
   remove(rows: Int32Array): void {
-    const gone = new Set(rows);
-    this.#ids = this.#ids.filter((_, row) => !gone.has(row));
-    this.#rows = new Map(this.#ids.map((id, row) => [id, row]));
+    let next = 0;
+    this.#ids = this.#ids.filter((_, row) => row !== rows[next] || !++next);
+    this.#rows = new LargeMap();
+    for (const [row, id] of this.#ids.entries()) this.#rows.set(id, row);
   }
+}
 
-  #requireNew(ids: readonly string[]): void {
-    const seen = new Set<string>();
-    for (const id of ids) {
-      if (typeof id !== 'string') throw invalidArgument('ids', 'texts', id);
-      if (seen.has(id) || this.#rows.has(id)) throw invalidArgument('ids', 'an id that is not taken', id);
-      seen.add(id);
-    }
+/** Throws INVALID_ARGUMENT for an id that is taken or comes twice. */
+export function requireNewIds(ids: readonly string[], taken: LargeMap<string, number>): void {
+  const seen = new LargeMap<string, true>();
+  for (const id of ids) {
+    if (typeof id !== 'string') throw invalidArgument('ids', 'texts', id);
+    if (seen.has(id) || taken.has(id)) throw invalidArgument('ids', 'an id that is not taken', id);
+    seen.set(id, true);
   }
 }
 

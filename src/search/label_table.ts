@@ -1,13 +1,14 @@
 import { invalidArgument } from '../errors.js';
-import { requireSeveral } from './id_table.js';
+import { LargeMap } from '../large_map.js';
+import { requireNewIds, requireSeveral } from './id_table.js';
 
 /**
  * Ids for the labels of a FAISS index. Labels count up and are never given twice, and a label keeps its id when it is
  * removed: a search that began before still finds it.
  */
 export class LabelTable {
-  readonly #ids = new Map<number, string>();
-  readonly #labels = new Map<string, number>();
+  readonly #ids = new LargeMap<number, string>();
+  readonly #labels = new LargeMap<string, number>();
   #next = 0;
 
   /** The labels of a loaded index, each with its id. Throws INVALID_ARGUMENT for one that comes twice. */
@@ -27,7 +28,7 @@ export class LabelTable {
 
   /** Of the vectors in the index, in order of arrival. */
   get ids(): string[] {
-    return [...this.#labels.keys()];
+    return Array.from(this.#labels, ([id]) => id);
   }
 
   /** Pairs of label and id, likewise. */
@@ -46,12 +47,7 @@ export class LabelTable {
     const added = ids ?? Array.from(labels, String);
     if (added.length !== count)
       throw invalidArgument('ids', `one id for each of ${count} vectors`, added.length);
-    const seen = new Set<string>();
-    for (const id of added) {
-      if (typeof id !== 'string') throw invalidArgument('ids', 'texts', id);
-      if (seen.has(id) || this.#labels.has(id)) throw invalidArgument('ids', 'an id that is not taken', id);
-      seen.add(id);
-    }
+    requireNewIds(added, this.#labels);
     for (const [i, id] of added.entries()) this.#put(labels[i]!, id);
     return labels;
   }
@@ -59,13 +55,15 @@ export class LabelTable {
   /** Each once. Throws INVALID_ARGUMENT for an unknown id. */
   labelsOf(ids: Iterable<string>): Float64Array {
     requireSeveral(ids);
-    const labels = new Set<number>();
+    const labels: number[] = [];
     for (const id of ids) {
       const label = this.#labels.get(id);
       if (label === undefined) throw invalidArgument('ids', 'ids that are in the index', id);
-      labels.add(label);
+      labels.push(label);
     }
-    return Float64Array.from(labels);
+    return Float64Array.from(labels)
+      .sort()
+      .filter((label, i, sorted) => label !== sorted[i - 1]);
   }
 
   remove(labels: Float64Array): void {
