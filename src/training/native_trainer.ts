@@ -57,13 +57,13 @@ async function refuseAdapters({ native }: Encoder): Promise<void> {
 }
 
 /**
- * Training compares as retrieval will: by cosine. The model's own head may not normalise, or is passed by; and the
- * first dimensions of a vector of length 1 are shorter.
+ * Training compares as evaluation will: by cosine, but for models of the inner product. The model's own head may not
+ * normalise, or is passed by; and the first dimensions of a vector of length 1 are shorter.
  */
 function needsNormalization(
   { head, similarity }: ModelDescription,
   { embeddingLayer, matryoshkaSizes }: TrainingOptions,
 ): boolean {
   const normalized = head.at(-1)?.type === 'normalize' && embeddingLayer === undefined && !matryoshkaSizes;
-  return similarity === 'cosine' && !normalized;
+  return similarity !== 'dot' && !normalized;
 }
