@@ -12,7 +12,7 @@ import { writeFolderBeside } from './write_beside.js';
 /** Low-rank adapters: of which modules and layers, and how large. */
 export type LoraOptions = Pick<NativeLoraOptions, 'rank' | 'alpha' | 'dropout' | 'targets' | 'layers'>;
 
-const CONFIG = 'adapter_config.json';
+export const ADAPTER_CONFIG = 'adapter_config.json';
 const WEIGHTS = 'adapter_model.safetensors';
 /** PEFT's names for modules begin with what it wraps them in. */
 const PREFIX = 'base_model.model.';
@@ -53,7 +53,7 @@ export async function saveAdapter(
     modules_to_save: null,
   };
   await writeFolderBeside(folder, options.overwrite ?? false, async (temporary) => {
-    await writeFile(join(temporary, CONFIG), `${JSON.stringify(config, null, 2)}\n`);
+    await writeFile(join(temporary, ADAPTER_CONFIG), `${JSON.stringify(config, null, 2)}\n`);
     const tensors = parameters.map((parameter) => ({ ...parameter, name: PREFIX + parameter.name }));
     await writeSafetensors(join(temporary, WEIGHTS), tensors, { format: 'pt' }, (targets) =>
       encoder.writeAdapters(targets.map((target) => ({ ...target, name: target.name.slice(PREFIX.length) }))),
@@ -69,7 +69,7 @@ function layersOf(names: readonly string[]): number[] {
 
 /** Options and tensors of a folder that PEFT or saveAdapter wrote. Throws FILE_NOT_FOUND, MODEL_UNSUPPORTED. */
 export function readAdapter(folder: string): LoraOptions & { sources: TensorSource[] } {
-  const path = join(folder, CONFIG);
+  const path = join(folder, ADAPTER_CONFIG);
   const config = parseFields(schema, readJson(path), path, 'MODEL_UNSUPPORTED');
   const sources = readSafetensorsHeader(join(folder, WEIGHTS)).tensors.map((tensor) => {
     const dtype = NATIVE_DTYPES[tensor.dtype];

@@ -2,6 +2,7 @@ import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { XlembedError } from '../errors.js';
 import type { BackboneConfig, HeadModule, TensorSource, TransformerConfig } from '../native.js';
+import { ADAPTER_CONFIG } from './adapter.js';
 import { findTokenizer, noTokenizer } from './find_tokenizer.js';
 import { type Head, readHead } from './head.js';
 import type { JsonObject } from './json_file.js';
@@ -61,6 +62,7 @@ export async function openModel(folder: string): Promise<ModelDescription> {
   if (isLaserFolder(folder)) return openLaser(folder);
   const modules = readModules(folder);
   const transformerFolder = modules?.[0]?.folder ?? folder;
+  refuseAdapter(transformerFolder);
   const config = readTransformerConfig(join(transformerFolder, 'config.json'));
   const encoding = readEncodingConfig(folder);
   const hasPrompts = Object.values(encoding.prompts).some((prompt) => prompt !== '');
@@ -156,6 +158,17 @@ function limitTokens(limits: (number | undefined)[], transformer: TransformerCon
   if (wanted <= longest) return { maxTokens: wanted, notes: [] };
   const note = `the limit of ${wanted} tokens exceeds the ${longest} positions of the model; ${longest} are used`;
   return { maxTokens: longest, notes: [note] };
+}
+
+/** transformers adds the adapter that lies in a folder to the weights that its configuration names. */
+function refuseAdapter(folder: string): void {
+  const path = join(folder, ADAPTER_CONFIG);
+  if (!existsSync(path)) return;
+  throw new XlembedError(
+    'MODEL_UNSUPPORTED',
+    `${path}: PEFT's adapters are not added to a model`,
+    'merge it in Python: PeftModel.from_pretrained(AutoModel.from_pretrained(BASE), FOLDER).merge_and_unload().save_pretrained(OUT), with the tokenizer and the modules beside it',
+  );
 }
 
 function checkFolder(folder: string): void {

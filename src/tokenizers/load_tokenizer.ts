@@ -8,6 +8,7 @@ import { type LaserIdTable, laserIdTable, laserTokenizerJson } from './laser/las
 import { parseSentencePieceModel, sentencePieceTokenizer } from './sentence_piece.js';
 import {
   describeTokenizer,
+  invalidTokenizer,
   parseTokenizerJson,
   type StageJson,
   type TokenizerInfo,
@@ -26,6 +27,9 @@ export interface LoadedTokenizer {
   laser: LaserIdTable | null;
 }
 
+/** What is read of tokenizer_config.json. */
+type TokenizerConfig = WordPieceConfig & { truncation_side?: string | null };
+
 /** In the order in which a folder is searched: the first holds everything, the others need a known pipeline. */
 const fileNames = ['tokenizer.json', 'sentencepiece.bpe.model', 'vocab.txt'];
 
@@ -38,10 +42,18 @@ export async function loadTokenizer(path: string, lowerCase = false): Promise<Lo
   const file = await locate(path);
   const text = file.endsWith('.json') ? await readText(file) : undefined;
   const json = text === undefined ? await loadVocabulary(file) : parseTokenizerJson(text, file);
-  const configured = text !== undefined && configureBert(json, await readConfig(file));
+  const config = text === undefined ? {} : await readConfig(file);
+  refuseLeftTruncation(json, config, file);
+  const configured = configureBert(json, config);
   checkParts(json, file);
   if (lowerCase) json.normalizer = lowerCaseFirst(json.normalizer);
   return loaded(file, json, lowerCase || configured || text === undefined ? JSON.stringify(json) : text);
+}
+
+/** transformers cuts texts where tokenizer.json says, unless tokenizer_config.json does; here their ends go. */
+function refuseLeftTruncation({ truncation }: TokenizerJson, config: TokenizerConfig, file: string): void {
+  if (truncation?.direction !== 'Left' || config.truncation_side === 'right') return;
+  throw invalidTokenizer(file, 'truncation on the right', 'on the left');
 }
 
 async function loadVocabulary(file: string): Promise<TokenizerJson> {
@@ -111,12 +123,12 @@ async function loadWordPiece(file: string): Promise<TokenizerJson> {
 }
 
 /** tokenizer_config.json beside the tokenizer's file. */
-async function readConfig(file: string): Promise<WordPieceConfig> {
+async function readConfig(file: string): Promise<TokenizerConfig> {
   const path = join(dirname(file), 'tokenizer_config.json');
   return (await isFile(path)) ? parseConfig(await readText(path), path) : {};
 }
 
-function parseConfig(text: string, path: string): WordPieceConfig {
+function parseConfig(text: string, path: string): TokenizerConfig {
   try {
     const config: unknown = JSON.parse(text);
     if (typeof config === 'object' && config !== null) return config;

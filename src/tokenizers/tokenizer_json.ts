@@ -4,7 +4,7 @@ import { isNestedTooDeeply, MAX_NESTING } from '../json_depth.js';
 /** What this project reads of a tokenizer.json; the rest is for the tokenizers library. */
 export interface TokenizerJson {
   version?: string;
-  truncation?: unknown;
+  truncation?: { direction?: unknown } | null;
   padding?: { pad_id?: number } | null;
   added_tokens?: AddedTokenJson[];
   normalizer?: StageJson | null;

@@ -98,6 +98,10 @@ test('only what a model needs: one kind of weights, the folders of modules.json'
   );
   const safe = [...filesOf(await resolve('a/safe')).keys()].sort();
   assert.deepEqual(safe, [...bert.keys()].filter((path) => path !== 'expected.json').sort());
+  // What would change the embeddings comes along, to be refused.
+  const adapter = ['adapter_config.json', Buffer.from('{}')] as const;
+  hub.publish('a/adapted', 'main', new Map([...bert, adapter]));
+  assert.ok(filesOf(await resolve('a/adapted')).has('adapter_config.json'));
   assert.equal(
     hub.requests.some(({ path }) => extra.some((name) => path.endsWith(`/${name}`))),
     false,

@@ -251,3 +251,13 @@ test('a role has its own prompt or none, as in sentence-transformers; the defaul
   assert.deepEqual([promptFor(withDefault, 'query'), promptFor(withDefault, 'passage')], ['', '']);
   assert.deepEqual([defaultPromptOf(withDefault), defaultPromptOf(e5)], ['x: ', '']);
 });
+
+test('an adapter that lies in the folder is refused, not passed over: transformers would add it', async () => {
+  const folder = changedModel('bert-version-6', 'config.json', {});
+  putJson(join(folder, 'adapter_config.json'), { peft_type: 'LORA', base_model_name_or_path: 'other' });
+  await assert.rejects(openModel(folder), {
+    code: 'MODEL_UNSUPPORTED',
+    message: /adapter_config\.json: PEFT's adapters/,
+    hint: /merge_and_unload/,
+  });
+});

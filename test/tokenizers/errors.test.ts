@@ -226,3 +226,16 @@ test('what a tokenizer says of itself', async () => {
     ...common,
   });
 });
+
+test('truncation on the left, which transformers takes from tokenizer.json, is refused unless the configuration says otherwise', async () => {
+  const truncation = { direction: 'Left', max_length: 8, strategy: 'LongestFirst', stride: 0 };
+  const left = JSON.stringify({ ...good, truncation });
+  await assert.rejects(open('tokenizer.json', left), {
+    code: 'TOKENIZER_INVALID',
+    message: /expected truncation on the right in .*tokenizer\.json, received on the left/,
+  });
+  const config = join(work, 'tokenizer_config.json');
+  await writeFile(config, JSON.stringify({ truncation_side: 'right' }));
+  await (await open('tokenizer.json', left)).close();
+  await rm(config);
+});

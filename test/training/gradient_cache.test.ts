@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import type { NativeStepResult, NativeTrainerOptions, NativeTrainingBatch } from '#xlembed/native.js';
 import { packed, readGolden } from '../encoding/goldens.js';
@@ -187,3 +188,39 @@ test('two batches at half weight make one update', async () => {
   close([second.gradientNorm], [results[0]!.gradientNorm], 1e-5);
   assert.ok(embeddings.length > 0);
 });
+
+/** What training_combined.py wrote. */
+interface Combined {
+  queries: number;
+  batches: number[][][];
+  rates: number[];
+  options: Partial<NativeTrainerOptions>;
+  steps: { losses: number[]; norm: number; temperature: number }[];
+  embeddings: number[][];
+}
+
+for (const chunkTokens of [0, 40]) {
+  const chunks = chunkTokens > 0 ? 'chunks' : 'whole batches';
+  test(`many options at once, in ${chunks}: the steps of sentence-transformers' loss and torch's AdamW`, async () => {
+    const golden = JSON.parse(readFileSync('test/reference/training_combined.json', 'utf8')) as Combined;
+    const { batches, queries, rates } = golden;
+    const encoder = await createEncoder('bert');
+    const trainer = await createTrainer(encoder, { normalize: true, chunkTokens, ...golden.options });
+    for (const [step, expected] of golden.steps.entries()) {
+      const results = [];
+      for (const [n, batch] of batches.entries()) {
+        const part = { step, learningRate: rates[step]!, weight: 1 / batches.length };
+        const update = n === batches.length - 1;
+        results.push(await trainer.step({ ...packed(batch), queries, ...part, update }));
+      }
+      const { gradientNorm, temperature } = results.at(-1)!;
+      close(
+        results.map(({ loss }) => loss),
+        expected.losses,
+        1e-5,
+      );
+      close([gradientNorm, temperature / expected.temperature], [expected.norm, 1], 1e-5);
+    }
+    close(await encoder.encode(packed(batches[0]!)), golden.embeddings.flat(), 1e-5);
+  });
+}

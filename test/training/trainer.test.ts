@@ -444,3 +444,21 @@ test('a trainer that is refused leaves the encoder without adapters', async () =
   }
   await encoder.dispose();
 });
+
+test('a model of a distance is trained by cosine, as it is evaluated; one of the inner product is not', async () => {
+  const firstLoss = async (similarity: 'cosine' | 'dot' | 'euclidean' | 'manhattan') => {
+    const encoder = await Encoder.load(folderOf('bert'), { device });
+    encoder.model.similarity = similarity;
+    // Past the head, which normalises.
+    const options = { embeddingLayer: 2, dropout: false, batchSize: 4, steps: 1 };
+    const trainer = await Trainer.create(encoder, RECORDS, options);
+    const { value } = await trainer.run().next();
+    trainer.dispose();
+    await encoder.dispose();
+    return value!.loss;
+  };
+  const cosine = await firstLoss('cosine');
+  assert.equal(await firstLoss('euclidean'), cosine);
+  assert.equal(await firstLoss('manhattan'), cosine);
+  assert.notEqual(await firstLoss('dot'), cosine);
+});

@@ -32,6 +32,7 @@ export function toRemoteFile({ path, size, oid, lfs }: z.infer<typeof TREE_ENTRY
 /** Configuration and tokenizer files, by their names in any folder of a model. */
 const CONFIGURATION = new Set([
   'config.json',
+  'adapter_config.json',
   'modules.json',
   'config_sentence_transformers.json',
   'tokenizer.json',
