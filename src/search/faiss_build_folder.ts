@@ -1,17 +1,17 @@
 import { existsSync } from 'node:fs';
-import { mkdir, open, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, open, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { EmbeddingsOrigin } from '../encoding/embeddings_origin.js';
 import { invalidArgument, XlembedError } from '../errors.js';
 import {
-  isLeftover,
   isWithin,
   replaceFolder,
+  requireReplaceable,
   syncPath,
   writeError,
   writeFileBeside,
 } from '../models/write_beside.js';
-import { idLine } from './faiss_folder.js';
+import { INDEX_FOLDER, idLine } from './faiss_folder.js';
 
 const JOB = 'job.json';
 
@@ -86,7 +86,7 @@ export class FaissBuildFolder {
       if (existsSync(this.#output)) {
         if (resume && (await this.#isOf(this.#output))) return false;
         if (!overwrite) throw exists(this.name);
-        await this.#requireIndex();
+        await requireReplaceable(this.name, INDEX_FOLDER);
       }
       if (resume && (await this.#isOf(this.#building))) await this.#openCheckpoint();
       if (!this.#checkpoint) {
@@ -141,17 +141,6 @@ export class FaissBuildFolder {
     });
   }
 
-  /** What is replaced holds an index and nothing else. */
-  async #requireIndex(): Promise<void> {
-    const foreign = (await readdir(this.#output)).find((name) => !isOurs(name));
-    if (foreign === undefined) return;
-    throw new XlembedError(
-      'FILE_EXISTS',
-      `${this.name} exists and holds ${foreign}, which is no file of an index`,
-      'choose another folder',
-    );
-  }
-
   async #openCheckpoint(): Promise<void> {
     const checkpoint = await readJson<Checkpoint>(join(this.#building, 'checkpoint.json'));
     if (!checkpoint || !existsSync(this.#result)) return;
@@ -198,11 +187,6 @@ async function readJson<T>(path: string): Promise<T | undefined> {
   } catch {
     return undefined;
   }
-}
-
-/** What a folder with an index holds. */
-function isOurs(name: string): boolean {
-  return ['index.faiss', 'ids.jsonl', 'job.json'].includes(name) || isLeftover(name);
 }
 
 function exists(folder: string): XlembedError {

@@ -58,7 +58,7 @@ export async function writeCheckpoint(
   trainer: NativeTrainer,
   state: Omit<CheckpointState, 'format' | 'counters'>,
 ): Promise<void> {
-  await writeFolderBeside(folder, false, async (temporary) => {
+  await writeFolderBeside(folder, undefined, async (temporary) => {
     await writeSafetensors(join(temporary, WEIGHTS), encoder.parameters(), { format: 'pt' }, (targets) =>
       nativeCall(() => encoder.writeParameters(targets)),
     );
