@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { NpyWriter, readNpyHeader, readNpyRows } from '../datasets/npy.js';
 import { XlembedError } from '../errors.js';
+import { makeFolder } from '../models/write_beside.js';
 import type { Embed } from './evaluate.js';
 
 /** Texts in one file: what an interrupted evaluation loses at most. */
@@ -45,7 +45,7 @@ async function read(path: string): Promise<Rows> {
 }
 
 async function write(path: string, result: Rows): Promise<Rows> {
-  await mkdir(join(path, '..'), { recursive: true });
+  await makeFolder(dirname(path));
   const writer = await NpyWriter.create(path, result.dimensions);
   try {
     await writer.append(result.data);

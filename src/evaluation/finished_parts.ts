@@ -1,7 +1,7 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileError } from '../file_error.js';
-import { writeFileBeside } from '../models/write_beside.js';
+import { writeTextBeside } from '../models/write_beside.js';
 import { hashOf } from './embedding_cache.js';
 
 /** Results of a task's parts (languages, pairs), kept so that an interrupted evaluation does none twice. */
@@ -19,8 +19,7 @@ export class FinishedParts {
     const stored = await readStored<T>(path);
     if (stored !== undefined) return stored;
     const result = await compute();
-    await mkdir(this.folder, { recursive: true });
-    await writeFileBeside(path, (temporary) => writeFile(temporary, JSON.stringify(result)));
+    await writeTextBeside(path, JSON.stringify(result));
     return result;
   }
 }
