@@ -12,12 +12,12 @@ import {
   writeError,
   writeFileBeside,
 } from '../../models/write_beside.js';
+import { RunLock } from '../../processes/run_lock.js';
 import type { TextCounts } from '../encoder.js';
 import { hashedIds } from './duplicate_ids.js';
 import { entriesOf, folderExists, isOurs, MANIFEST, PROGRESS, requireFiles } from './folder_entries.js';
 import { type CorpusSettings, readsStdin } from './options.js';
 import type { EncodedWindow } from './pipeline.js';
-import { RunLock } from './run_lock.js';
 import { requireAgreement, requireSame } from './same_settings.js';
 import { type ShardWriter, shardFormat } from './shard_format.js';
 
