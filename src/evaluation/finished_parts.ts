@@ -24,11 +24,12 @@ export class FinishedParts {
   }
 }
 
+/** undefined for what is not there, or is damaged: it is made again. */
 async function readStored<T>(path: string): Promise<T | undefined> {
   try {
     return JSON.parse(await readFile(path, 'utf8')) as T;
   } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT' || cause instanceof SyntaxError) return undefined;
     throw fileError(path, cause);
   }
 }
