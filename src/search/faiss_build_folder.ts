@@ -11,6 +11,7 @@ import {
   writeError,
   writeFileBeside,
 } from '../models/write_beside.js';
+import { RunLock } from '../processes/run_lock.js';
 import { INDEX_FOLDER, idLine } from './faiss_folder.js';
 
 const JOB = 'job.json';
@@ -44,6 +45,7 @@ export class FaissBuildFolder {
   readonly #output: string;
   readonly #building: string;
   readonly #result: string;
+  readonly #lock: RunLock;
   #checkpoint: Checkpoint | undefined;
   #rows = 0;
 
@@ -54,6 +56,7 @@ export class FaissBuildFolder {
     this.#output = resolve(name);
     this.#building = `${this.#output}.building`;
     this.#result = join(this.#building, 'result');
+    this.#lock = new RunLock(this.#building, join(this.#building, 'lock'));
   }
 
   /** Rows that are in: ids, and vectors once a checkpoint says so. */
@@ -83,6 +86,7 @@ export class FaissBuildFolder {
     overwrite?: boolean | undefined;
   }): Promise<boolean> {
     return this.#writing(async () => {
+      await this.#lock.requireFree();
       if (existsSync(this.#output)) {
         if (resume && (await this.#isOf(this.#output))) return false;
         if (!overwrite) throw exists(this.name);
@@ -94,9 +98,15 @@ export class FaissBuildFolder {
         await mkdir(this.#result, { recursive: true });
         await this.#writeJob(this.#building);
       }
+      await this.#lock.take();
       await truncate(await this.#idsFile(), this.#checkpoint?.idBytes ?? 0);
       return true;
     });
+  }
+
+  /** Lets another build go on. */
+  async leave(): Promise<void> {
+    await this.#lock.release();
   }
 
   async appendIds(ids: readonly string[], texts: readonly (string | undefined)[]): Promise<void> {
