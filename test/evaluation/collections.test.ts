@@ -154,7 +154,8 @@ test('what is damaged in a cache is made again', async () => {
   const cache = { folder: join(folder, 'damaged'), identity: 'model' };
   const first = await evaluateTask(task, embedNumbers, { cache });
   const cut = (name: string) => {
-    for (const file of readdirSync(join(cache.folder, name))) truncateSync(join(cache.folder, name, file), 100);
+    for (const file of readdirSync(join(cache.folder, name)))
+      truncateSync(join(cache.folder, name, file), 100);
   };
   cut('parts');
   cut('embeddings');
