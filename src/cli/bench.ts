@@ -1,5 +1,6 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { XlembedError } from '../errors.js';
+import { writeTextBeside } from '../models/write_beside.js';
 import { loadNative, nativeCall } from '../native.js';
 import type { BenchmarkResults } from '../report/benchmark_results.js';
 import { renderRoofline } from '../report/roofline.js';
@@ -11,7 +12,6 @@ import { readResults, writeResults } from './bench/results_file.js';
 import { benchKernels } from './bench/run.js';
 import { boundsText, caseText } from './bench/table.js';
 import { addBenchTrain } from './bench/train_command.js';
-import { writeText } from './bench/write_text.js';
 import { createConsole, type Progress } from './console.js';
 
 interface KernelFlags {
@@ -105,6 +105,6 @@ async function report(paths: string[], { output }: { output: string }): Promise<
     if (!run) throw new XlembedError('FILE_NOT_FOUND', `${path} does not exist`);
     runs.push(run);
   }
-  await writeText(output, await renderRoofline(runs));
+  await writeTextBeside(output, await renderRoofline(runs));
   createConsole({}).result(`wrote ${output}`, { output });
 }

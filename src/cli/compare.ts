@@ -1,4 +1,4 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { invalidArgument, XlembedError } from '../errors.js';
 import { type ComparisonRow, comparisonRows } from '../evaluation/comparison_table.js';
 import { fileError } from '../file_error.js';
-import { writeFileBeside } from '../models/write_beside.js';
+import { writeTextBeside } from '../models/write_beside.js';
 import { renderEvaluationReport } from '../report/evaluation_report.js';
 import type { EvaluatedModel, EvaluationComparison } from '../report/evaluation_results.js';
 import { integer, positiveInteger } from './arguments.js';
@@ -53,9 +53,8 @@ async function compare(paths: string[], flags: CompareFlags): Promise<void> {
     rows,
   };
   if (output !== undefined) {
-    await mkdir(output, { recursive: true });
     for (const [name, text] of Object.entries(await renderEvaluationReport(comparison))) {
-      await writeFileBeside(join(output, name), (temporary) => writeFile(temporary, text));
+      await writeTextBeside(join(output, name), text);
     }
     console.info(`report ${join(output, 'report.html')}`);
   }

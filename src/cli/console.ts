@@ -1,5 +1,7 @@
+import { fstatSync, writeFileSync } from 'node:fs';
 import cliProgress from 'cli-progress';
 import { XlembedError } from '../errors.js';
+import { writeError } from '../models/write_beside.js';
 
 /** How a verb talks: results to stdout (one JSON value with --json), everything else to stderr. */
 export interface Console {
@@ -34,10 +36,31 @@ export function createConsole({ json = false }: { json?: boolean }): Console {
   return {
     json,
     info: (line) => process.stderr.write(`${line}\n`),
-    result: (text, value) => process.stdout.write(json ? `${JSON.stringify(value)}\n` : `${text}\n`),
+    result: (text, value) => print(json ? `${JSON.stringify(value)}\n` : `${text}\n`),
     progress: process.stderr.isTTY && !json ? barProgress : plainProgress,
     status: () => statusLine(process.stderr.isTTY && !json),
   };
+}
+
+/** Throws FILE_WRITE_FAILED where that can be said at once; main.ts hears of the rest. */
+function print(text: string): void {
+  // Node's stream takes a part that fits on a full disk for the whole.
+  if (!isFile(process.stdout.fd)) process.stdout.write(text);
+  else {
+    try {
+      writeFileSync(process.stdout.fd, text);
+    } catch (cause) {
+      throw writeError('the standard output', cause);
+    }
+  }
+}
+
+function isFile(descriptor: number): boolean {
+  try {
+    return fstatSync(descriptor).isFile();
+  } catch {
+    return false;
+  }
 }
 
 /** Of a process whose part others tell: rank 0 speaks for all. */

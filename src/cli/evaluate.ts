@@ -1,5 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import type { Command } from 'commander';
@@ -11,7 +10,7 @@ import { mtebMeasures, mtebResult } from '../evaluation/mteb_json.js';
 import type { EvaluationResult } from '../evaluation/results.js';
 import { openTask, taskEntries, taskEntry, taskNames } from '../evaluation/tasks/registry.js';
 import { snapshotCommit } from '../models/hub.js';
-import { writeFileBeside } from '../models/write_beside.js';
+import { requireWritable, writeTextBeside } from '../models/write_beside.js';
 import type { EncoderDtype } from '../native.js';
 import { list, positiveInteger } from './arguments.js';
 import { createConsole, settingsLines } from './console.js';
@@ -79,7 +78,8 @@ async function evaluate(flags: EvaluateFlags): Promise<void> {
   const console = createConsole(flags);
   const { device, dtype, maxTokens, cache } = flags;
   const measures = measuresOf(flags);
-  if (flags.output !== undefined) await mkdir(dirname(flags.output), { recursive: true });
+  if (flags.output !== undefined) await requireWritable(flags.output);
+  if (flags.mteb !== undefined) await requireWritable(join(flags.mteb, 'results'));
   const task = await openTask(flags.task, flags);
   const encoder = await Encoder.load(await modelFolder(flags, console), { device, dtype, maxTokens });
   const prompts = {
@@ -132,7 +132,7 @@ function withoutQueryScores(result: StoredEvaluation): StoredEvaluation {
 async function writeJson(path: string, value: unknown): Promise<void> {
   const text = `${JSON.stringify(value)}\n`;
   const bytes = path.endsWith('.gz') ? await promisify(gzip)(text) : text;
-  await writeFileBeside(path, (temporary) => writeFile(temporary, bytes));
+  await writeTextBeside(path, bytes);
 }
 
 /** The version of mteb whose result files these are. */
@@ -145,7 +145,6 @@ async function writeMteb(folder: string, taskName: string, result: StoredEvaluat
   const revision = String(settings.revision ?? 'no_revision_available');
   const name = mtebModelName(String(settings.model), settings.revision !== undefined);
   const place = join(folder, 'results', name.replace('/', '__'), revision);
-  await mkdir(place, { recursive: true });
   const file = mtebResult(result, {
     datasetRevision: 'published',
     mtebVersion,
@@ -154,9 +153,7 @@ async function writeMteb(folder: string, taskName: string, result: StoredEvaluat
     run: { mteb: names !== undefined, settings, versions },
   });
   const write = (path: string, value: unknown) =>
-    writeFileBeside(join(place, path), (temporary) =>
-      writeFile(temporary, `${JSON.stringify(value, null, 2)}\n`),
-    );
+    writeTextBeside(join(place, path), `${JSON.stringify(value, null, 2)}\n`);
   await write(`${file.task_name}.json`, file);
   await write('model_meta.json', modelMeta(name, revision, result));
 }

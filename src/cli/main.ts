@@ -1,5 +1,7 @@
 #!/usr/bin/env node
+import { setImmediate } from 'node:timers/promises';
 import { Command, CommanderError } from 'commander';
+import { writeError } from '../models/write_beside.js';
 import { packageVersion } from '../native.js';
 import { addBench } from './bench.js';
 import { addIndex } from './build_index.js';
@@ -51,9 +53,13 @@ async function main(): Promise<void> {
 // A reader that closes the pipe (head, less) ends the output, not the program with a stack trace.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit(0);
-  throw error;
+  process.exit(reportError(writeError('the standard output', error), false));
 });
+// Nobody sees the progress any more: the work goes on.
+process.stderr.on('error', () => {});
 
 await main();
+// The next turn tells of what could not be written.
+await setImmediate();
 // Idle worker threads and native handles must not keep the program alive once its verb has ended.
 process.exit();

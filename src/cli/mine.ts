@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
-import { mkdir, open, rename, rm, truncate, writeFile } from 'node:fs/promises';
+import { open, rename, rm, truncate, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { languagesOf } from '../batches/cells.js';
@@ -9,6 +9,8 @@ import { readRecords } from '../datasets/read_records.js';
 import type { ParallelRecord } from '../datasets/records.js';
 import { Encoder } from '../encoding/encoder.js';
 import { XlembedError } from '../errors.js';
+import { makeFolder, writeError } from '../models/write_beside.js';
+import { RunLock } from '../processes/run_lock.js';
 import { FlatIndex } from '../search/flat_index.js';
 import { CandidatePool } from '../search/mining/candidates.js';
 import { indexCandidates, type MiningCounts, mineNegatives } from '../search/mining/mine_negatives.js';
@@ -89,14 +91,23 @@ async function mine(flags: MineFlags): Promise<void> {
   const result = await writeMined(flags, work, read.records, encoder, pool, index, options, console);
   index.dispose();
   await encoder.dispose();
-  if (!result) return;
-  console.result(
-    `${result.negatives} negatives for ${result.records} records; ${result.without} positives without one; ${result.tooNear} passages too near; ${flags.output}`,
-    { output: flags.output, passages: pool.candidates.length, ...result },
-  );
+  const { records, negatives: found, without, tooNear, earlierRecords, interrupted } = result;
+  const counted = `${found} negatives for ${records} records; ${without} positives without one; ${tooNear} passages too near`;
+  const earlier = earlierRecords > 0 ? `; ${earlierRecords} records from an earlier run` : '';
+  const end = interrupted ? 'interrupted; the same command goes on' : flags.output;
+  console.result(`${counted}${earlier}; ${end}`, {
+    output: flags.output,
+    passages: pool.candidates.length,
+    ...result,
+  });
 }
 
-/** Undefined where a signal ended it: the same command then goes on. */
+interface Mined extends MiningCounts {
+  /** Found by an interrupted run: the other counts are without them. */
+  earlierRecords: number;
+  interrupted: boolean;
+}
+
 async function writeMined(
   flags: MineFlags,
   work: Work,
@@ -106,24 +117,28 @@ async function writeMined(
   index: FlatIndex,
   options: ReturnType<typeof resolveMiningOptions>,
   console: Console,
-): Promise<MiningCounts | undefined> {
+): Promise<Mined> {
   const counts: MiningCounts = { records: 0, negatives: 0, without: 0, tooNear: 0 };
   const progress = console.progress('mining', records.length);
-  using interrupt = new Interrupt();
+  using interrupt = new Interrupt('the record');
   const from = await work.written();
   if (from > 0) console.info(`${from} records are there from an interrupted run`);
-  const output = await open(work.records, 'a');
+  const output = await open(work.records, 'a').catch((cause) => {
+    throw writeError(work.records, cause);
+  });
   try {
     for await (const record of mineNegatives(encoder, records, pool, index, options, counts, from)) {
       // A teacher's scores are of other negatives.
       const { positiveId, positiveScores: _own, negativeScores: _others, ...fields } = record;
       const line = { ...fields, ...(positiveId !== undefined && { positive_id: positiveId }) };
-      await output.write(`${JSON.stringify(line)}\n`);
+      await output.appendFile(`${JSON.stringify(line)}\n`).catch((cause) => {
+        throw writeError(work.records, cause);
+      });
       progress.update(from + counts.records);
-      if (interrupt.exitCode !== undefined) {
-        process.exitCode = interrupt.exitCode;
-        return undefined;
-      }
+      if (interrupt.exitCode === undefined) continue;
+      process.exitCode = interrupt.exitCode;
+      await work.leave();
+      return { ...counts, earlierRecords: from, interrupted: true };
     }
     await output.sync();
   } finally {
@@ -131,7 +146,7 @@ async function writeMined(
     await output.close();
   }
   await work.finish(flags.output);
-  return counts;
+  return { ...counts, earlierRecords: from, interrupted: false };
 }
 
 /** What decides the result: settings, records, and the model by the embedding that it gives a text. */
@@ -148,21 +163,36 @@ async function fingerprint(
 
 /** The folder of a run under way: embedded passages and records so far, which the same command takes up again. */
 class Work {
-  private constructor(private readonly folder: string) {}
+  private constructor(
+    private readonly folder: string,
+    private readonly lock: RunLock,
+  ) {}
 
   get records(): string {
     return join(this.folder, 'records.jsonl');
   }
 
-  /** What a run of other settings or data has left goes. */
+  /** What a run of other settings or data has left goes. Throws FILE_EXISTS while one is at work, FILE_WRITE_FAILED. */
   static async open(folder: string, fingerprint: string): Promise<Work> {
     const path = join(folder, 'fingerprint');
-    if (!existsSync(path) || readFileSync(path, 'utf8') !== fingerprint) {
-      await rm(folder, { recursive: true, force: true });
-      await mkdir(folder, { recursive: true });
-      await writeFile(path, fingerprint);
+    const lock = new RunLock(folder, join(folder, 'lock'));
+    await lock.requireFree();
+    try {
+      if (!existsSync(path) || readFileSync(path, 'utf8') !== fingerprint) {
+        await rm(folder, { recursive: true, force: true });
+        await makeFolder(folder);
+        await writeFile(path, fingerprint);
+      }
+      await lock.take();
+    } catch (cause) {
+      throw writeError(folder, cause);
     }
-    return new Work(folder);
+    return new Work(folder, lock);
+  }
+
+  /** Lets another run go on. */
+  async leave(): Promise<void> {
+    await this.lock.release();
   }
 
   async index(encoder: Encoder, pool: CandidatePool, console: Console): Promise<FlatIndex> {
@@ -186,8 +216,12 @@ class Work {
   }
 
   async finish(output: string): Promise<void> {
-    await mkdir(dirname(output), { recursive: true });
-    await rename(this.records, output);
-    await rm(this.folder, { recursive: true });
+    try {
+      await makeFolder(dirname(output));
+      await rename(this.records, output);
+      await rm(this.folder, { recursive: true });
+    } catch (cause) {
+      throw writeError(output, cause);
+    }
   }
 }

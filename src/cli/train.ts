@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { cp, mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { cp, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { formatSamplerDescription, type SamplerDescription } from '../batches/describe.js';
@@ -8,8 +8,10 @@ import { UNDETERMINED } from '../datasets/records.js';
 import type { Encoder } from '../encoding/encoder.js';
 import { XlembedError } from '../errors.js';
 import { snapshotCommit } from '../models/hub.js';
-import { replaceFolder } from '../models/write_beside.js';
+import { MODEL_FOLDER } from '../models/save_model.js';
+import { makeFolder, replaceFolder, requireReplaceable, writeError } from '../models/write_beside.js';
 import { ProcessGroup } from '../processes/process_group.js';
+import { RunLock } from '../processes/run_lock.js';
 import { renderTrainingReport } from '../report/report.js';
 import type { TrainingResults } from '../report/results.js';
 import { Checkpoints } from '../training/checkpoints.js';
@@ -52,7 +54,11 @@ async function trainTogether(flags: TrainFlags, processGroup: ProcessGroup | und
   const console = isFirst ? createConsole(flags) : silentConsole();
   const fromFirst = <T>(work: () => Promise<T> | T) => processGroup?.fromFirst(work) ?? work();
   const working = `${flags.output}.partial`;
-  await fromFirst(() => checkFolders(flags, working));
+  const lock = new RunLock(working, join(working, 'lock'));
+  await fromFirst(async () => {
+    await lock.requireFree();
+    await checkFolders(flags, working);
+  });
   const read = await readDatasets(flags.data, flags.skipMalformed ? 'skip' : 'fail');
   const data = splitValidation(read, flags.evalRecords ?? 0, flags.seed);
   const encoder = await openEncoder(flags, console);
@@ -67,7 +73,11 @@ async function trainTogether(flags: TrainFlags, processGroup: ProcessGroup | und
   console.info(`settings\n${settingsLines(settings)}\n${formatSamplerDescription(sampled)}`);
 
   using interrupt = new Interrupt();
-  await fromFirst(() => clearWorking(flags, working));
+  await fromFirst(async () => {
+    await lock.requireFree();
+    await clearWorking(flags, working);
+    await lock.take();
+  });
   const checkpoints = await Checkpoints.open(join(working, 'checkpoints'), { keep: flags.keepCheckpoints });
   const latest = await fromFirst(() => checkpoints.latest);
   if (latest) {
@@ -97,20 +107,24 @@ async function trainTogether(flags: TrainFlags, processGroup: ProcessGroup | und
     );
     // Where another process got the signal, this one ends as on SIGTERM.
     process.exitCode = interrupt.exitCode ?? 143;
+    await lock.release();
     return;
   }
   if (!isFirst) return;
   await trainer.useBest(checkpoints);
   notes.push(...notesOf(totals, trainer));
-  await finish(flags, working, { trainer, encoder, settings, sampled, notes, totals });
+  await finish(flags, working, { trainer, encoder, settings, sampled, notes, totals }).catch((cause) => {
+    throw writeError(flags.output, cause);
+  });
   trainer.dispose();
   await encoder.dispose();
   console.result(doneText(flags, totals, trainer), { output: flags.output, best: trainer.best, ...summary });
 }
 
 /** What an interrupted run has left is only ever continued or discarded on purpose. */
-function checkFolders({ output, overwrite, resume }: TrainFlags, working: string): void {
-  if (existsSync(output) && !overwrite) {
+async function checkFolders({ output, overwrite, resume }: TrainFlags, working: string): Promise<void> {
+  if (overwrite) await requireReplaceable(output, MODEL_FOLDER);
+  else if (existsSync(output)) {
     throw new XlembedError('FILE_EXISTS', `${output} exists`, 'name another --output, or give --overwrite');
   }
   if (overwrite || resume || !Checkpoints.areIn(join(working, 'checkpoints'))) return;
@@ -122,9 +136,13 @@ function checkFolders({ output, overwrite, resume }: TrainFlags, working: string
 }
 
 async function clearWorking({ resume }: TrainFlags, working: string): Promise<void> {
-  if (!resume) await rm(working, { recursive: true, force: true });
-  await rm(join(working, 'model'), { recursive: true, force: true });
-  await mkdir(join(working, 'checkpoints'), { recursive: true });
+  try {
+    if (!resume) await rm(working, { recursive: true, force: true });
+    await rm(join(working, 'model'), { recursive: true, force: true });
+    await makeFolder(join(working, 'checkpoints'));
+  } catch (cause) {
+    throw writeError(working, cause);
+  }
 }
 
 function settingsOf(
@@ -188,7 +206,7 @@ async function finish(flags: TrainFlags, working: string, run: Finished): Promis
   for (const name of [LOG_FILE, TENSORBOARD_FOLDER]) {
     await cp(join(working, name), join(folder, name), { recursive: true });
   }
-  await mkdir(join(flags.output, '..'), { recursive: true });
+  await makeFolder(join(flags.output, '..'));
   await replaceFolder(folder, flags.output);
   await rm(working, { recursive: true });
 }

@@ -48,10 +48,14 @@ function decompressed(path: string, bytes: AsyncIterable<Uint8Array>): AsyncIter
 async function* zstdDecompressed(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   const ready: Uint8Array[] = [];
   const decompress = new Decompress((piece) => ready.push(piece));
+  let isEmpty = true;
   for await (const chunk of bytes) {
+    isEmpty = false;
     decompress.push(chunk);
     yield* ready.splice(0);
   }
+  // What a transfer that failed has left, and no archive: an archive of nothing has a frame.
+  if (isEmpty) throw new Error('unexpected end of file');
   decompress.push(new Uint8Array(), true);
   yield* ready;
 }

@@ -6,7 +6,7 @@ import { NpyWriter, readNpyHeader, readNpyRows } from '../datasets/npy.js';
 import { XlembedError } from '../errors.js';
 import { countRepeated } from '../large_map.js';
 import { writeFolderBeside } from '../models/write_beside.js';
-import { MANIFEST, PROGRESS } from './corpus/folder_entries.js';
+import { EMBEDDINGS_FOLDER, MANIFEST, PROGRESS } from './corpus/folder_entries.js';
 import { readIdLines } from './corpus/shard_ids.js';
 import { describeShards, type NamedVectors, openShards, readShards } from './corpus/shards_folder.js';
 import { type EmbeddingsOrigin, readOrigin, writeOrigin } from './embeddings_origin.js';
@@ -151,7 +151,7 @@ export async function writeEmbeddingsFolder(
   } = {},
 ): Promise<void> {
   const { overwrite = false, origin, finish } = options;
-  await writeFolderBeside(folder, overwrite, async (temporary) => {
+  await writeFolderBeside(folder, overwrite ? EMBEDDINGS_FOLDER : undefined, async (temporary) => {
     const writer = await NpyWriter.create(join(temporary, vectorsFile), dimensions);
     const ids = await open(join(temporary, idsFile), 'wx');
     try {

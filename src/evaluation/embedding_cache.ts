@@ -1,9 +1,8 @@
 import { createHash } from 'node:crypto';
-import { existsSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { NpyWriter, readNpyHeader, readNpyRows } from '../datasets/npy.js';
 import { XlembedError } from '../errors.js';
+import { makeFolder } from '../models/write_beside.js';
 import type { Embed } from './evaluate.js';
 
 /** Texts in one file: what an interrupted evaluation loses at most. */
@@ -20,7 +19,7 @@ export function cachedEmbed(embed: Embed, folder: string, identity: unknown): Em
     for (let first = 0; first < texts.length; first += textsPerFile) {
       const piece = texts.slice(first, first + textsPerFile);
       const path = join(folder, `${hashOf([identity, role, piece])}.npy`);
-      pieces.push(existsSync(path) ? await read(path) : await write(path, await embed(piece, role)));
+      pieces.push((await read(path)) ?? (await write(path, await embed(piece, role))));
     }
     return joined(pieces);
   };
@@ -33,8 +32,14 @@ export function hashOf(value: unknown): string {
 
 type Rows = Awaited<ReturnType<Embed>>;
 
-async function read(path: string): Promise<Rows> {
-  const { rows, dimensions } = await readNpyHeader(path);
+/** undefined for what is not there, or is damaged: it is made again. */
+async function read(path: string): Promise<Rows | undefined> {
+  const header = await readNpyHeader(path).catch((cause) => {
+    if (['FILE_NOT_FOUND', 'MALFORMED_FILE'].includes(cause.code)) return undefined;
+    throw cause;
+  });
+  if (!header) return undefined;
+  const { rows, dimensions } = header;
   const data = new Float32Array(rows * dimensions);
   let at = 0;
   for await (const piece of readNpyRows(path)) {
@@ -45,7 +50,7 @@ async function read(path: string): Promise<Rows> {
 }
 
 async function write(path: string, result: Rows): Promise<Rows> {
-  await mkdir(join(path, '..'), { recursive: true });
+  await makeFolder(dirname(path));
   const writer = await NpyWriter.create(path, result.dimensions);
   try {
     await writer.append(result.data);

@@ -1,7 +1,7 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileError } from '../file_error.js';
-import { writeFileBeside } from '../models/write_beside.js';
+import { writeTextBeside } from '../models/write_beside.js';
 import { hashOf } from './embedding_cache.js';
 
 /** Results of a task's parts (languages, pairs), kept so that an interrupted evaluation does none twice. */
@@ -19,17 +19,17 @@ export class FinishedParts {
     const stored = await readStored<T>(path);
     if (stored !== undefined) return stored;
     const result = await compute();
-    await mkdir(this.folder, { recursive: true });
-    await writeFileBeside(path, (temporary) => writeFile(temporary, JSON.stringify(result)));
+    await writeTextBeside(path, JSON.stringify(result));
     return result;
   }
 }
 
+/** undefined for what is not there, or is damaged: it is made again. */
 async function readStored<T>(path: string): Promise<T | undefined> {
   try {
     return JSON.parse(await readFile(path, 'utf8')) as T;
   } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT' || cause instanceof SyntaxError) return undefined;
     throw fileError(path, cause);
   }
 }

@@ -7,13 +7,17 @@ import { parseFields, readJson } from './json_file.js';
 import { readSafetensorsHeader } from './safetensors.js';
 import { writeSafetensors } from './safetensors_writer.js';
 import { NATIVE_DTYPES } from './stored_tensor.js';
-import { writeFolderBeside } from './write_beside.js';
+import { type FolderKind, writeFolderBeside } from './write_beside.js';
 
 /** Low-rank adapters: of which modules and layers, and how large. */
 export type LoraOptions = Pick<NativeLoraOptions, 'rank' | 'alpha' | 'dropout' | 'targets' | 'layers'>;
 
 export const ADAPTER_CONFIG = 'adapter_config.json';
 const WEIGHTS = 'adapter_model.safetensors';
+const ADAPTER_FOLDER: FolderKind = {
+  what: 'adapters',
+  isOurs: (name) => [ADAPTER_CONFIG, WEIGHTS, 'README.md'].includes(name),
+};
 /** PEFT's names for modules begin with what it wraps them in. */
 const PREFIX = 'base_model.model.';
 
@@ -52,7 +56,7 @@ export async function saveAdapter(
     ...{ bias: 'none', fan_in_fan_out: false, inference_mode: true, init_lora_weights: true },
     modules_to_save: null,
   };
-  await writeFolderBeside(folder, options.overwrite ?? false, async (temporary) => {
+  await writeFolderBeside(folder, options.overwrite ? ADAPTER_FOLDER : undefined, async (temporary) => {
     await writeFile(join(temporary, ADAPTER_CONFIG), `${JSON.stringify(config, null, 2)}\n`);
     const tensors = parameters.map((parameter) => ({ ...parameter, name: PREFIX + parameter.name }));
     await writeSafetensors(join(temporary, WEIGHTS), tensors, { format: 'pt' }, (targets) =>

@@ -8,6 +8,7 @@ import {
   nativeValue,
   type ParameterInfo,
 } from '../native.js';
+import { isModelFile } from './hub/files.js';
 import { writeLaserFiles } from './laser.js';
 import { backboneLayout, headLayout, hiddenSizeOf, type Layout } from './layout.js';
 import { type ModelCard, modelCard } from './model_card.js';
@@ -16,13 +17,30 @@ import { poolingConfig } from './pooling.js';
 import { promptFor } from './prompts.js';
 import { writeSafetensors } from './safetensors_writer.js';
 import { copyTokenizerFiles } from './tokenizer_files.js';
-import { writeFolderBeside } from './write_beside.js';
+import { type FolderKind, writeFolderBeside } from './write_beside.js';
+
+/** Beside a model's files: its card, and what a training run has left of itself. */
+const COMPANIONS = new Set([
+  'README.md',
+  '.gitattributes',
+  'adapter',
+  'training.json',
+  'training_log.jsonl',
+  'tensorboard',
+  'report.html',
+]);
+
+export const MODEL_FOLDER: FolderKind = {
+  what: 'a model',
+  // Modules have folders of their own, such as 1_Pooling.
+  isOurs: (name) => isModelFile(name) || COMPANIONS.has(name) || /^\d+_[A-Za-z]+$/.test(name),
+};
 
 /** What saveModel needs of an encoder. */
 export type ParameterSource = Pick<NativeEncoder, 'parameters' | 'writeParameters'>;
 
 export interface SaveOptions {
-  /** Replace an existing folder; default false. */
+  /** Replace an existing folder that holds a model and nothing else; default false. */
   overwrite?: boolean;
   /** Element type of the weights on disk; default: each parameter's own. */
   dtype?: Dtype;
@@ -62,7 +80,7 @@ export async function saveModel(
     nativeValue(() => encoder.parameters()),
     layout,
   );
-  await writeFolderBeside(folder, options.overwrite ?? false, async (temporary) => {
+  await writeFolderBeside(folder, options.overwrite ? MODEL_FOLDER : undefined, async (temporary) => {
     const weights = new WeightsWriter(encoder, parameters, options.dtype);
     await weights.write(join(temporary, 'model.safetensors'), backbone, '');
     if (model.backbone.type === 'lstm') return writeLaserFiles(model, temporary);

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync } from 'node:fs';
-import { mkdir, open, readdir, realpath, rename, rm } from 'node:fs/promises';
+import { constants, existsSync } from 'node:fs';
+import { access, mkdir, open, readdir, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve, sep } from 'node:path';
 import { XlembedError } from '../errors.js';
 
@@ -22,14 +22,15 @@ export async function removeLeftovers(folder: string): Promise<void> {
 }
 
 /**
- * Writes a file next to `path`, then renames it into place: readers see the old file or the whole new one.
- * `fill` gets a file that was created just now. Throws FILE_WRITE_FAILED; coded errors of `fill` pass through.
+ * Writes a file next to `path`, then renames it into place: readers see the old file or the whole new one. Of a link,
+ * what it leads to is replaced. `fill` gets a file that was created just now. Throws FILE_WRITE_FAILED, also for what is
+ * no file; coded errors of `fill` pass through.
  */
 export async function writeFileBeside(
   path: string,
   fill: (temporary: string) => Promise<void>,
 ): Promise<void> {
-  const target = resolve(path);
+  const target = await replaceableFile(path);
   const temporary = siblingOf(target);
   try {
     await (await open(temporary, 'wx')).close();
@@ -43,17 +44,58 @@ export async function writeFileBeside(
   }
 }
 
+/** Where a rename may put a file: in place of /dev/null it would be the end of the device. */
+async function replaceableFile(path: string): Promise<string> {
+  const found = await stat(path).catch(() => undefined);
+  if (!found) return resolve(path);
+  if (found.isFile()) return realpath(path);
+  throw new XlembedError(
+    'FILE_WRITE_FAILED',
+    `${path} cannot be written: it is a ${found.isDirectory() ? 'folder' : 'device or a pipe'}`,
+    'name a file',
+  );
+}
+
+/** Writes a text beside and renames it into place, in folders that are made if need be. Throws FILE_WRITE_FAILED. */
+export async function writeTextBeside(path: string, text: string | Uint8Array): Promise<void> {
+  await makeFolder(dirname(path));
+  await writeFileBeside(path, (temporary) => writeFile(temporary, text));
+}
+
+/** Before long work whose result goes to `path`: makes its folder. Throws FILE_WRITE_FAILED where no file can be written. */
+export async function requireWritable(path: string): Promise<void> {
+  await makeFolder(dirname(path));
+  await replaceableFile(path);
+  await access(dirname(resolve(path)), constants.W_OK).catch((cause) => {
+    throw writeError(path, cause);
+  });
+}
+
+/** With the folders above it. Throws FILE_WRITE_FAILED. */
+export async function makeFolder(path: string): Promise<void> {
+  await mkdir(path, { recursive: true }).catch((cause) => {
+    throw writeError(path, cause);
+  });
+}
+
+/** What may be replaced by a new one: a folder that holds nothing but `isOurs`, named `what`. */
+export interface FolderKind {
+  what: string;
+  isOurs: (name: string) => boolean;
+}
+
 /**
- * The same for a folder. An existing target is refused (FILE_EXISTS) unless `overwrite`; it then stays until the new
- * one is complete.
+ * The same for a folder. An existing target is refused (FILE_EXISTS) unless it may be replaced by another of its kind; it
+ * then stays until the new one is complete.
  */
 export async function writeFolderBeside(
   folder: string,
-  overwrite: boolean,
+  replaces: FolderKind | undefined,
   fill: (temporary: string) => Promise<void>,
 ): Promise<void> {
   const target = resolve(folder);
-  if (!overwrite && existsSync(target)) throw folderExists(folder);
+  if (replaces) await requireReplaceable(folder, replaces);
+  else if (existsSync(target)) throw folderExists(folder);
   const temporary = siblingOf(target);
   try {
     await mkdir(dirname(target), { recursive: true });
@@ -68,6 +110,23 @@ export async function writeFolderBeside(
     throw writeError(folder, cause);
   }
 }
+
+/** Throws FILE_EXISTS for a folder, if there is one, that holds anything else than one of this kind. */
+export async function requireReplaceable(folder: string, { what, isOurs }: FolderKind): Promise<void> {
+  if (!existsSync(folder)) return;
+  const names = await readdir(folder).catch(() => {
+    throw new XlembedError('FILE_EXISTS', `${folder} exists and is no folder that can be read`, CHOOSE);
+  });
+  const foreign = names.find((name) => !isOurs(name) && !isLeftover(name));
+  if (foreign === undefined) return;
+  throw new XlembedError(
+    'FILE_EXISTS',
+    `${folder} exists and holds ${foreign}, which is no file of ${what}`,
+    CHOOSE,
+  );
+}
+
+const CHOOSE = 'choose another folder';
 
 /** A folder cannot be renamed over one that has content: the old one steps aside first. */
 export async function replaceFolder(temporary: string, target: string): Promise<void> {

@@ -62,8 +62,12 @@ export async function buildFaissIndex(
   const job: FaissJob = { factory, metric, trainingRows, rows, dimensions, source: fingerprint, origin };
   const folder = new FaissBuildFolder(output, job);
   await folder.requireApart(embeddings);
-  if (!(await folder.prepare(options))) return { complete: true, rows, dimensions };
-  return new FaissBuild(embeddings, job, folder, options).run();
+  try {
+    if (!(await folder.prepare(options))) return { complete: true, rows, dimensions };
+    return await new FaissBuild(embeddings, job, folder, options).run();
+  } finally {
+    await folder.leave();
+  }
 }
 
 const CHECKPOINT_EVERY_MS = 60_000;

@@ -1,17 +1,18 @@
 import { existsSync } from 'node:fs';
-import { mkdir, open, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, open, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { EmbeddingsOrigin } from '../encoding/embeddings_origin.js';
 import { invalidArgument, XlembedError } from '../errors.js';
 import {
-  isLeftover,
   isWithin,
   replaceFolder,
+  requireReplaceable,
   syncPath,
   writeError,
   writeFileBeside,
 } from '../models/write_beside.js';
-import { idLine } from './faiss_folder.js';
+import { RunLock } from '../processes/run_lock.js';
+import { INDEX_FOLDER, idLine } from './faiss_folder.js';
 
 const JOB = 'job.json';
 
@@ -44,6 +45,7 @@ export class FaissBuildFolder {
   readonly #output: string;
   readonly #building: string;
   readonly #result: string;
+  readonly #lock: RunLock;
   #checkpoint: Checkpoint | undefined;
   #rows = 0;
 
@@ -54,6 +56,7 @@ export class FaissBuildFolder {
     this.#output = resolve(name);
     this.#building = `${this.#output}.building`;
     this.#result = join(this.#building, 'result');
+    this.#lock = new RunLock(this.#building, join(this.#building, 'lock'));
   }
 
   /** Rows that are in: ids, and vectors once a checkpoint says so. */
@@ -83,10 +86,11 @@ export class FaissBuildFolder {
     overwrite?: boolean | undefined;
   }): Promise<boolean> {
     return this.#writing(async () => {
+      await this.#lock.requireFree();
       if (existsSync(this.#output)) {
         if (resume && (await this.#isOf(this.#output))) return false;
         if (!overwrite) throw exists(this.name);
-        await this.#requireIndex();
+        await requireReplaceable(this.name, INDEX_FOLDER);
       }
       if (resume && (await this.#isOf(this.#building))) await this.#openCheckpoint();
       if (!this.#checkpoint) {
@@ -94,9 +98,15 @@ export class FaissBuildFolder {
         await mkdir(this.#result, { recursive: true });
         await this.#writeJob(this.#building);
       }
+      await this.#lock.take();
       await truncate(await this.#idsFile(), this.#checkpoint?.idBytes ?? 0);
       return true;
     });
+  }
+
+  /** Lets another build go on. */
+  async leave(): Promise<void> {
+    await this.#lock.release();
   }
 
   async appendIds(ids: readonly string[], texts: readonly (string | undefined)[]): Promise<void> {
@@ -139,17 +149,6 @@ export class FaissBuildFolder {
       await replaceFolder(this.#result, this.#output);
       await rm(this.#building, { recursive: true, force: true });
     });
-  }
-
-  /** What is replaced holds an index and nothing else. */
-  async #requireIndex(): Promise<void> {
-    const foreign = (await readdir(this.#output)).find((name) => !isOurs(name));
-    if (foreign === undefined) return;
-    throw new XlembedError(
-      'FILE_EXISTS',
-      `${this.name} exists and holds ${foreign}, which is no file of an index`,
-      'choose another folder',
-    );
   }
 
   async #openCheckpoint(): Promise<void> {
@@ -202,11 +201,6 @@ async function readJson<T>(path: string): Promise<T | undefined> {
   } catch {
     return undefined;
   }
-}
-
-/** What a folder with an index holds. */
-function isOurs(name: string): boolean {
-  return ['index.faiss', 'ids.jsonl', 'job.json'].includes(name) || isLeftover(name);
 }
 
 function exists(folder: string): XlembedError {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { readLines } from '../datasets/lines.js';
 import { XlembedError } from '../errors.js';
 import { fileError } from '../file_error.js';
-import { writeFolderBeside } from '../models/write_beside.js';
+import { type FolderKind, writeFolderBeside } from '../models/write_beside.js';
 
 /**
  * A folder with `index.faiss`, in FAISS's own format, and `ids.jsonl`, whose lines are each a JSON string or
@@ -19,6 +19,11 @@ export interface LabelLine {
 const indexFile = 'index.faiss';
 const idsFile = 'ids.jsonl';
 const linesAtOnce = 4096;
+
+export const INDEX_FOLDER: FolderKind = {
+  what: 'an index',
+  isOurs: (name) => [indexFile, idsFile, 'job.json'].includes(name),
+};
 
 /** The index file at `path` or in the folder `path`, and what names its labels. Throws FILE_NOT_FOUND. */
 export async function findFaissFile(path: string): Promise<{ file: string; ids: string | undefined }> {
@@ -50,7 +55,7 @@ export async function writeFaissFolder(
   lines: Iterable<LabelLine>,
   writeIndex: (path: string) => Promise<void>,
 ): Promise<void> {
-  await writeFolderBeside(folder, overwrite, async (temporary) => {
+  await writeFolderBeside(folder, overwrite ? INDEX_FOLDER : undefined, async (temporary) => {
     await writeIndex(join(temporary, indexFile));
     const ids = await open(join(temporary, idsFile), 'wx');
     try {

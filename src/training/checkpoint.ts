@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { XlembedError } from '../errors.js';
 import { readSafetensorsHeader } from '../models/safetensors.js';
 import { writeSafetensors } from '../models/safetensors_writer.js';
-import { NATIVE_DTYPES } from '../models/stored_tensor.js';
+import { NATIVE_DTYPES, type StoredTensor } from '../models/stored_tensor.js';
 import { writeFolderBeside } from '../models/write_beside.js';
 import { type NativeEncoder, type NativeTrainer, nativeCall, type TensorSource } from '../native.js';
 import type { WatchState } from './watch.js';
@@ -50,6 +50,7 @@ const schema = z.strictObject({
 const WEIGHTS = 'weights.safetensors';
 const OPTIMIZER = 'optimizer.safetensors';
 const STATE = 'state.json';
+const REMEDY = 'remove this checkpoint; the one before it serves';
 
 /**
  * Writes weights, optimizer state and `state` as a folder, complete or not at all. Throws FILE_EXISTS,
@@ -61,7 +62,7 @@ export async function writeCheckpoint(
   trainer: NativeTrainer,
   state: Omit<CheckpointState, 'format' | 'counters'>,
 ): Promise<void> {
-  await writeFolderBeside(folder, false, async (temporary) => {
+  await writeFolderBeside(folder, undefined, async (temporary) => {
     await writeSafetensors(join(temporary, WEIGHTS), encoder.parameters(), { format: 'pt' }, (targets) =>
       nativeCall(() => encoder.writeParameters(targets)),
     );
@@ -87,9 +88,7 @@ export function readCheckpointState(folder: string): CheckpointState {
   } catch (cause) {
     if (cause instanceof XlembedError) throw cause;
     const what = `${path} is not the state of a training run: ${(cause as Error).message.slice(0, 200)}`;
-    throw new XlembedError('CHECKPOINT_INVALID', what, 'remove this checkpoint; the one before it serves', {
-      cause,
-    });
+    throw new XlembedError('CHECKPOINT_INVALID', what, REMEDY, { cause });
   }
 }
 
@@ -101,7 +100,7 @@ function ofAnotherVersion(folder: string): XlembedError {
   );
 }
 
-/** Reads weights and optimizer state back. Throws SAFETENSORS_INVALID, TENSOR_MISSING, TENSOR_SHAPE_MISMATCH. */
+/** Reads weights and optimizer state back. Throws CHECKPOINT_INVALID, TENSOR_MISSING, TENSOR_SHAPE_MISMATCH. */
 export async function readCheckpointTensors(
   folder: string,
   encoder: NativeEncoder,
@@ -117,11 +116,19 @@ export async function readCheckpointWeights(folder: string, encoder: NativeEncod
 }
 
 function sourcesOf(path: string): TensorSource[] {
-  return readSafetensorsHeader(path).tensors.map(({ name, offset, shape, dtype }) => {
+  return headerOf(path).map(({ name, offset, shape, dtype }) => {
     const native = NATIVE_DTYPES[dtype];
     if (!native) throw new XlembedError('CHECKPOINT_INVALID', `${path}: ${name} has element type ${dtype}`);
     return { name, path, offset, shape, dtype: native };
   });
+}
+
+function headerOf(path: string): readonly StoredTensor[] {
+  try {
+    return readSafetensorsHeader(path).tensors;
+  } catch (cause) {
+    throw new XlembedError('CHECKPOINT_INVALID', (cause as Error).message, REMEDY, { cause });
+  }
 }
 
 /** What differs between the settings of a checkpoint and of a run, by name; none where a run may go on. */

@@ -1,7 +1,8 @@
 import { existsSync, readdirSync } from 'node:fs';
-import { mkdir, rename, rm } from 'node:fs/promises';
+import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { invalidArgument } from '../errors.js';
+import { makeFolder } from '../models/write_beside.js';
 
 export interface CheckpointsOptions {
   /** Newest checkpoints that stay; the best one stays too. Default 2. */
@@ -22,7 +23,7 @@ export class Checkpoints {
   /** Makes the folder if need be, and clears away what an interrupted run left half-written. */
   static async open(folder: string, { keep = 2 }: CheckpointsOptions = {}): Promise<Checkpoints> {
     if (!Number.isInteger(keep) || keep < 1) throw invalidArgument('keep', 'a whole number above 0', keep);
-    await mkdir(folder, { recursive: true });
+    await makeFolder(folder);
     for (const name of readdirSync(folder).filter((name) => LEFTOVER.test(name))) {
       await rm(join(folder, name), { recursive: true, force: true });
     }

@@ -152,6 +152,19 @@ test('what is no result, or one on another task, is refused', () => {
   }
 });
 
+test('places that cannot be written are refused before anything is embedded', () => {
+  writeFileSync(at('file'), '');
+  for (const option of ['--output', '--mteb', '--cache']) {
+    const args = ['--task', 'xquad-r', '--data', data, option, join(at('file'), 'x/y.json')];
+    const { status, stderr } = xlembed(...model('labse-version-5'), ...args);
+    assert.equal(status, 1, stderr);
+    assert.match(stderr, /FILE_WRITE_FAILED: .*file/);
+    if (option !== '--cache') assert.doesNotMatch(stderr, /settings/);
+  }
+  const compared = xlembed('compare', at('a.json.gz'), '--output', join(at('file'), 'report'));
+  assert.match(compared.stderr, /FILE_WRITE_FAILED: .*file/);
+});
+
 test('missing data is refused with the command that fetches it, before anything is written', () => {
   mkdirSync(at('empty'));
   const { status, stderr } = xlembed(

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -57,10 +57,48 @@ test('killed, the same command goes on: embedded passages and whole lines are ke
     const again = xlembed(...command(output));
     assert.equal(again.status, 0, again.stderr);
     assert.match(again.stderr, /7 records are there/);
+    assert.match(again.stdout, /for 53 records; .*; 7 records from an earlier run; /);
     assert.doesNotMatch(again.stderr, /embedding passages/);
   }
   assert.equal(readFileSync(output, 'utf8'), whole);
   assert.ok(!existsSync(`${output}.partial`));
+});
+
+test('interrupted, it says how to go on; while one is at work another is refused', async () => {
+  const output = at('interrupted.jsonl');
+  const child = spawn(process.execPath, ['dist/cli/main.js', ...command(output, '--json')]);
+  let stdout = '';
+  child.stdout.on('data', (text) => {
+    stdout += text;
+  });
+  const records = join(`${output}.partial`, 'records.jsonl');
+  while (child.exitCode === null && !existsSync(records)) await new Promise(setImmediate);
+  child.kill('SIGSTOP');
+  const second = xlembed(...command(output));
+  child.kill('SIGINT');
+  child.kill('SIGCONT');
+  const [code] = await once(child, 'exit');
+  assert.equal(second.status, 1, second.stderr);
+  assert.match(second.stderr, new RegExp(`FILE_EXISTS: a run is at work in .*process ${child.pid}`));
+  assert.equal(JSON.parse(stdout).interrupted, code === 130);
+  if (code === 130) assert.equal(xlembed(...command(output)).status, 0);
+  assert.equal(readFileSync(output, 'utf8'), readFileSync(at('mined.jsonl'), 'utf8'));
+});
+
+test('a full disk, and an output that cannot be written, are coded errors; the run goes on when there is room', () => {
+  const output = at('full.jsonl');
+  const script = `trap '' XFSZ; ulimit -f 2; exec "$@"`;
+  const args = ['-c', script, 'bash', process.execPath, 'dist/cli/main.js', ...command(at('mined.jsonl'))];
+  args.push('--output', output);
+  const full = spawnSync('bash', args, { encoding: 'utf8', timeout: 120_000 });
+  assert.equal(full.status, 1, full.stderr);
+  assert.match(full.stderr, /FILE_WRITE_FAILED/);
+  const again = xlembed(...command(output));
+  assert.equal(again.status, 0, again.stderr);
+  assert.equal(readFileSync(output, 'utf8'), readFileSync(at('mined.jsonl'), 'utf8'));
+  const nowhere = xlembed(...command(join(output, 'mined.jsonl')));
+  assert.equal(nowhere.status, 1);
+  assert.match(nowhere.stderr, /FILE_WRITE_FAILED/);
 });
 
 test('wrong ranks are wrong usage', () => {

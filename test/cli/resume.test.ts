@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { RandomStream } from '#xlembed/batches/philox.js';
@@ -138,6 +138,9 @@ test('a full disk ends the run with a coded error; the last good checkpoint stay
   const newest = join(checkpoints, before.at(-1)!);
   const bytes = readFileSync(join(newest, 'weights.safetensors')).length;
 
+  const fullLog = withFileLimit(1, [...command(at('full log')), '--checkpoint-every', '1000']);
+  assert.equal(fullLog.status, 1, fullLog.stderr);
+  assert.match(fullLog.stderr, /FILE_WRITE_FAILED: .*training_log\.jsonl/);
   const full = withFileLimit(Math.floor(bytes / 1024 / 2), command(output, '--resume'));
   assert.equal(full.status, 1, full.stderr);
   assert.match(full.stderr, /FILE_WRITE_FAILED/);
@@ -147,6 +150,58 @@ test('a full disk ends the run with a coded error; the last good checkpoint stay
   const resumed = xlembed(...command(output, '--resume'));
   assert.equal(resumed.status, 0, resumed.stderr);
   assert.deepEqual(lossesOf(output), lossesOf(whole));
+});
+
+test('a second run with the output of one at work is refused', async () => {
+  const output = at('twice');
+  const child = start(...command(output));
+  await until(child, () => loggedSteps(output) > 1);
+  child.kill('SIGSTOP');
+  for (const how of ['--overwrite', '--resume']) {
+    const second = xlembed(...command(output, how));
+    assert.equal(second.status, 1);
+    assert.match(second.stderr, new RegExp(`FILE_EXISTS: a run is at work in .*process ${child.pid}`));
+  }
+  child.kill('SIGCONT');
+  assert.equal((await once(child, 'exit'))[0], 0);
+  assert.deepEqual(lossesOf(output), lossesOf(whole));
+});
+
+test('progress that nobody reads any more ends no run; a result that cannot be written is an error', () => {
+  const output = at('unseen');
+  const script = '("$@"; echo $? > "$0") 2>&1 | head -n 1';
+  const run = (script: string, args: string[]) =>
+    spawnSync('bash', ['-c', script, at('code'), process.execPath, 'dist/cli/main.js', ...args], {
+      encoding: 'utf8',
+      timeout: 120_000,
+    });
+  run(script, command(output));
+  assert.equal(readFileSync(at('code'), 'utf8'), '0\n');
+  assert.deepEqual(lossesOf(output), lossesOf(whole));
+  const inspect = ['models', 'inspect', MODEL, '--json'];
+  for (const target of ['/dev/full', `${at('limited')}`]) {
+    const script = `trap '' XFSZ; ulimit -f 1; exec "$@" > '${target}'`;
+    const { status, stderr } = run(script, inspect);
+    assert.equal(status, 1, target);
+    assert.match(stderr, /FILE_WRITE_FAILED: the standard output cannot be written/);
+  }
+});
+
+test('what lies beside a model in the output is not overwritten', () => {
+  const output = at('work');
+  mkdirSync(output);
+  writeFileSync(join(output, 'thesis.txt'), 'mine');
+  const { status, stderr } = xlembed(...command(output, '--overwrite'));
+  assert.equal(status, 1);
+  assert.match(stderr, /FILE_EXISTS: .*holds thesis\.txt, which is no file of a model/);
+  assert.ok(existsSync(join(output, 'thesis.txt')));
+  assert.equal(xlembed(...command(at('killed'), '--overwrite')).status, 0);
+});
+
+test('an output that cannot be written is a coded error', () => {
+  const { status, stderr } = xlembed(...command(join(at('pairs.jsonl'), 'model')));
+  assert.equal(status, 1);
+  assert.match(stderr, /FILE_WRITE_FAILED: .*pairs\.jsonl/);
 });
 
 test('log, scalars, report and numbers of a run lie beside its model', () => {

@@ -78,6 +78,8 @@ test('.zst is read, several frames too; a damaged or cut one is an error', async
   const bytes = Buffer.concat([zstdFrame('one\ntwo\n'), zstdFrame('three\n')]);
   assert.deepEqual(await lines('a.txt.zst', bytes), ['one', 'two', 'three']);
   await assert.rejects(lines('b.txt.zst', 'not an archive'), { code: 'FILE_READ_FAILED' });
+  await assert.rejects(lines('d.txt.zst', ''), { code: 'FILE_READ_FAILED', hint: /cut short/ });
+  assert.deepEqual(await lines('e.txt.zst', zstdFrame('')), []);
   await assert.rejects(lines('c.txt.zst', bytes.subarray(0, bytes.length - 3)), { code: 'FILE_READ_FAILED' });
 });
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -227,6 +227,22 @@ test('an interrupted evaluation goes on with the texts that are left', async () 
   embedded = 0;
   await evaluateTask(task, embedNumbers, { cache });
   assert.equal(embedded, 57);
+});
+
+test('what is damaged in a cache is made again', async () => {
+  const cache = { folder: join(folder, 'damaged'), identity: 'model' };
+  const first = await evaluateTask(task, embedNumbers, { cache });
+  const cut = (name: string) => {
+    for (const file of readdirSync(join(cache.folder, name)))
+      truncateSync(join(cache.folder, name, file), 100);
+  };
+  cut('parts');
+  cut('embeddings');
+  embedded = 0;
+  assert.deepEqual(await evaluateTask(task, embedNumbers, { cache }), first);
+  assert.equal(embedded, 66);
+  await evaluateTask(task, embedNumbers, { cache });
+  assert.equal(embedded, 66);
 });
 
 test('a language that the task lacks is refused', async () => {

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { lstatSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { open, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { readSafetensorsHeader } from '#xlembed/models/safetensors.js';
 import { type TensorToWrite, writeSafetensors } from '#xlembed/models/safetensors_writer.js';
+import { requireWritable, writeTextBeside } from '#xlembed/models/write_beside.js';
 import type { TensorTarget } from '#xlembed/native.js';
 import { BYTES, refusalOf, temporaryFolder } from './support.js';
 
@@ -89,4 +91,27 @@ test('names and shapes that cannot be written are refused', async () => {
     'FILE_WRITE_FAILED',
     /ENOENT/,
   );
+});
+
+test('of a link the file that it leads to is replaced; a pipe, a device and a folder never are', async () => {
+  const [target, link, pipe] = ['target', 'link', 'pipe'].map((name) => join(folder, name)) as [
+    string,
+    string,
+    string,
+  ];
+  writeFileSync(target, 'old');
+  symlinkSync('target', link);
+  await writeTextBeside(link, 'new');
+  assert.equal(readFileSync(target, 'utf8'), 'new');
+  assert.ok(lstatSync(link).isSymbolicLink());
+  execFileSync('mkfifo', [pipe]);
+  for (const [path, what] of [
+    [pipe, /a device or a pipe/],
+    [folder, /a folder/],
+  ] as const) {
+    await refusalOf(() => writeTextBeside(path, 'new'), 'FILE_WRITE_FAILED', what);
+    await refusalOf(() => requireWritable(path), 'FILE_WRITE_FAILED', what);
+  }
+  assert.ok(lstatSync(pipe).isFIFO());
+  await refusalOf(() => requireWritable(join(target, 'file')), 'FILE_WRITE_FAILED', /target/);
 });

@@ -138,7 +138,7 @@ test('the prompt of passages is written where sentence-transformers looks for it
 test('an existing folder stays, unless it may be overwritten', async () => {
   const model = await openModel(join(REFERENCE, 'bert-version-6'));
   const folder = join(scratch, 'existing');
-  const old = putFile(join(folder, 'old.txt'), 'old');
+  const old = putFile(join(folder, 'report.html'), 'old');
   await refusalOf(() => saveModel(model, encoderOf(model), folder), 'FILE_EXISTS', /existing exists/);
   assert.equal(readFileSync(old, 'utf8'), 'old');
   await saveModel(model, encoderOf(model), folder, { overwrite: true });
@@ -146,9 +146,21 @@ test('an existing folder stays, unless it may be overwritten', async () => {
   assert.equal((await openModel(folder)).sources.length, model.sources.length);
 });
 
+test('a folder that holds anything beside a model is not overwritten', async () => {
+  const model = await openModel(join(REFERENCE, 'bert-version-6'));
+  const thesis = putFile(join(scratch, 'work/thesis.txt'), 'mine');
+  const save = () => saveModel(model, encoderOf(model), join(scratch, 'work'), { overwrite: true });
+  await refusalOf(save, 'FILE_EXISTS', /holds thesis\.txt, which is no file of a model/);
+  assert.deepEqual(readdirSync(join(scratch, 'work')), ['thesis.txt']);
+  const overFile = () => saveModel(model, encoderOf(model), thesis, { overwrite: true });
+  await refusalOf(overFile, 'FILE_EXISTS', /no folder/);
+  assert.equal(readFileSync(thesis, 'utf8'), 'mine');
+});
+
 test('a model can be saved over the folder it was opened from', async () => {
   const folder = join(scratch, 'itself');
   cpSync(join(REFERENCE, 'bert-version-6'), folder, { recursive: true });
+  rmSync(join(folder, 'expected.json'));
   const model = await openModel(folder);
   const before = content(model);
   await saveModel(model, encoderOf(model), folder, { overwrite: true });
@@ -158,7 +170,7 @@ test('a model can be saved over the folder it was opened from', async () => {
 test('a failed write leaves the old folder and nothing else', async () => {
   const model = await openModel(join(REFERENCE, 'labse-version-5'));
   const parent = join(scratch, 'failing');
-  const old = putFile(join(parent, 'model/old.txt'), 'old');
+  const old = putFile(join(parent, 'model/README.md'), 'old');
   const encoder = encoderOf(model);
   let files = 0;
   const failing = {

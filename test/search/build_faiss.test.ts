@@ -113,6 +113,24 @@ test('stopped or broken off anywhere, a build goes on to the same bytes', withFa
   assert.equal(again.complete, true);
 });
 
+test('a second build in one output is refused while the first works', withFaiss, async () => {
+  const output = newFolder();
+  let second: Promise<unknown> | undefined;
+  const options = { ...recipe, overwrite: true };
+  const first = await buildFaissIndex(embeddings, output, {
+    ...options,
+    onProgress: () => {
+      second ??= assert.rejects(
+        buildFaissIndex(embeddings, output, options),
+        coded('FILE_EXISTS', /at work in .*building/),
+      );
+    },
+  });
+  await second;
+  assert.equal(first.complete, true);
+  assert.equal((await buildFaissIndex(embeddings, output, options)).complete, true);
+});
+
 test(
   'an index, or a begun build, that does not say where its vectors came from is gone on with',
   withFaiss,

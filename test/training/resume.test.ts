@@ -171,7 +171,7 @@ test('a folder that is no checkpoint is refused', async () => {
   writeFileSync(state, kept);
   const weights = join(checkpoints.latest!, 'weights.safetensors');
   writeFileSync(weights, readFileSync(weights).subarray(0, -4));
-  await assert.rejects(train(checkpoints), { code: 'SAFETENSORS_INVALID' });
+  await assert.rejects(train(checkpoints), { code: 'CHECKPOINT_INVALID', hint: /the one before/ });
 });
 
 /** Measures of evaluations 1, 2, ... */

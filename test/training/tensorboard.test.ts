@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { crc32c } from '#xlembed/training/events/crc32c.js';
@@ -34,24 +34,56 @@ test('crc32c gives the answers of RFC 3720, appendix B.4', () => {
   assert.equal(crc32c(Buffer.from('123456789')), 0xe3069283);
 });
 
+const skipped = {
+  ...{ step: 1, kind: 'mixed' as const, loss: Number.NaN, accuracy: 0.5, gradientNorm: Number.NaN },
+  ...{ skipped: true, learningRate: 1e-3, pairs: 4, tokens: 40, chunks: 1, chunkTokens: 0 },
+  ...{ temperature: 0.05, lossScale: 1 },
+  ...{ modelSeconds: 0.5, lossSeconds: 0.1, optimizerSeconds: 0.1, waitSeconds: 0.1, seconds: 1 },
+};
+
 test('a resume writes the steps before it as they were, a skipped one too', async () => {
   const folder = temporaryFolder();
   const scalars = () => {
     const board = join(folder, 'tensorboard');
     return readFileSync(join(board, readdirSync(board)[0]!)).subarray(versionRecord(0).length);
   };
-  const step = {
-    ...{ step: 1, kind: 'mixed' as const, loss: Number.NaN, accuracy: 0.5, gradientNorm: Number.NaN },
-    ...{ skipped: true, learningRate: 1e-3, pairs: 4, tokens: 40, chunks: 1, chunkTokens: 0 },
-    ...{ temperature: 0.05, lossScale: 1 },
-    ...{ modelSeconds: 0.5, lossSeconds: 0.1, optimizerSeconds: 0.1, waitSeconds: 0.1, seconds: 1 },
-  };
   const log = await EventLog.open(folder, 0);
-  await log.write(step);
+  await log.write(skipped);
   await log.close();
   const written = scalars();
   const resumed = await EventLog.open(folder, 1);
   await resumed.close();
-  assert.deepEqual({ ...resumed.earlier[0], time: 0 }, { ...step, time: 0 });
+  assert.deepEqual({ ...resumed.earlier[0], time: 0 }, { ...skipped, time: 0 });
   assert.deepEqual(scalars(), written);
+});
+
+test('the steps before a resume are on disk at every moment of its start', async () => {
+  const folder = temporaryFolder();
+  const path = join(folder, 'training_log.jsonl');
+  const log = await EventLog.open(folder, 0);
+  for (const step of [1, 2, 3]) await log.write({ ...skipped, step });
+  await log.close();
+  const before = readFileSync(path, 'utf8');
+  const open = openSync(path, 'r');
+  await (await EventLog.open(folder, 2)).close();
+  assert.equal(readFileSync(open, 'utf8'), before, 'the old file was emptied, not replaced');
+  closeSync(open);
+  assert.equal(readFileSync(path, 'utf8'), before.split('\n').slice(0, 2).join('\n').concat('\n'));
+});
+
+test('a log that is damaged is refused with its line; without it the run goes on', async () => {
+  const folder = temporaryFolder();
+  const path = join(folder, 'training_log.jsonl');
+  writeFileSync(path, `{"step":1,"lo{"step":2}\n`);
+  await assert.rejects(EventLog.open(folder, 2), { code: 'MALFORMED_LINE', message: /log\.jsonl line 1/ });
+  rmSync(path);
+  const log = await EventLog.open(folder, 2);
+  await log.write({ ...skipped, step: 3 });
+  await log.close();
+  const resumed = await EventLog.open(folder, 3);
+  await resumed.close();
+  assert.deepEqual(
+    resumed.earlier.map(({ step }) => step),
+    [3],
+  );
 });

@@ -1,10 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { fileError } from '../../file_error.js';
+import { writeTextBeside } from '../../models/write_beside.js';
 import { type BenchmarkResults, parseBenchmarkResults } from '../../report/benchmark_results.js';
 import { commandLine } from '../command_line.js';
 import { mergeResults } from './merge.js';
-import { writeText } from './write_text.js';
 
 /** What the file has; null where there is none. Throws FILE_READ_FAILED, or that it holds no results. */
 export async function readResults(path: string): Promise<BenchmarkResults | null> {
@@ -23,7 +23,7 @@ export async function writeResults(
   results: BenchmarkResults,
 ): Promise<void> {
   const all = earlier ? mergeResults(earlier, results) : results;
-  await writeText(path, `${JSON.stringify(all, null, 2)}\n`);
+  await writeTextBeside(path, `${JSON.stringify(all, null, 2)}\n`);
 }
 
 /** This process's command as it was given, files and folders by their last names. */

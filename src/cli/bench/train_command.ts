@@ -1,6 +1,7 @@
 import { loadavg } from 'node:os';
 import { type Command, Option } from 'commander';
 import { XlembedError } from '../../errors.js';
+import { requireWritable, writeTextBeside } from '../../models/write_beside.js';
 import { type Dtype, loadNative, nativeCall } from '../../native.js';
 import { bfloat16Rate } from '../../report/benchmark_results.js';
 import { positiveInteger } from '../arguments.js';
@@ -12,7 +13,6 @@ import { givenCommand } from './results_file.js';
 import { machineName, measureBounds } from './run.js';
 import { boundsText } from './table.js';
 import { benchTrain, GPU_TRAIN_CASES, MEMORY_CASE, TRAIN_CASES, type TrainResult } from './train.js';
-import { writeText } from './write_text.js';
 
 interface TrainBenchFlags {
   batchSize?: number;
@@ -59,6 +59,7 @@ async function train(flags: TrainBenchFlags): Promise<void> {
   if (isGpu && flags.peers) {
     throw new XlembedError('INVALID_ARGUMENT', 'the peer of training runs on the CPU', 'leave out --peers');
   }
+  if (flags.output) await requireWritable(flags.output);
   if (threads) await nativeCall(() => loadNative().setThreads(threads));
   const usual = isGpu ? GPU_TRAIN_CASES : TRAIN_CASES;
   const all = [...usual, MEMORY_CASE];
@@ -101,7 +102,7 @@ async function train(flags: TrainBenchFlags): Promise<void> {
     versions: { ...versions(), ...peerVersions },
     ...{ bounds, results },
   };
-  if (flags.output) await writeText(flags.output, `${JSON.stringify(run, null, 2)}\n`);
+  if (flags.output) await writeTextBeside(flags.output, `${JSON.stringify(run, null, 2)}\n`);
   console.result([boundsText(bounds), ...lines].join('\n'), run);
 }
 

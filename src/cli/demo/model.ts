@@ -1,6 +1,6 @@
-import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { FreshModelOptions } from '../../models/open_model.js';
+import { makeFolder, writeTextBeside } from '../../models/write_beside.js';
 import { trainTokenizer } from '../../tokenizers/train.js';
 
 /** XLM-R's architecture at a size that learns in a minute on two cores. */
@@ -10,8 +10,8 @@ const MAX_TOKENS = 128;
 
 /** Writes tokenizer.json and config.json of the demo's model into `folder`. */
 export async function makeDemoModel(texts: readonly string[], folder: string): Promise<FreshModelOptions> {
-  await mkdir(folder, { recursive: true });
   const [configPath, tokenizerPath] = [join(folder, 'config.json'), join(folder, 'tokenizer.json')];
+  await makeFolder(folder);
   const vocabularySize = await trainTokenizer(texts, tokenizerPath, { vocabularySize: VOCABULARY });
   const config = {
     model_type: 'xlm-roberta',
@@ -30,6 +30,6 @@ export async function makeDemoModel(texts: readonly string[], folder: string): P
     pad_token_id: 1,
     eos_token_id: 2,
   };
-  await writeFile(configPath, `${JSON.stringify(config, null, 2)}\n`);
+  await writeTextBeside(configPath, `${JSON.stringify(config, null, 2)}\n`);
   return { configPath, tokenizerPath };
 }

@@ -1,8 +1,7 @@
-import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { chanceLevels } from '../../evaluation/chance.js';
 import type { EvaluationResult } from '../../evaluation/results.js';
-import { writeFileBeside } from '../../models/write_beside.js';
+import { makeFolder, writeTextBeside } from '../../models/write_beside.js';
 import { renderReport } from '../../report/report.js';
 import type { EvaluationSummary, ExperimentResults, RegimeResult } from '../../report/results.js';
 import { renderTable } from '../../report/table.js';
@@ -33,7 +32,7 @@ export async function runDemo({ output, steps, seed, device }: DemoOptions, cons
     return result;
   };
   const begun = performance.now();
-  await mkdir(output, { recursive: true });
+  await makeFolder(output);
   const data = await timed('data', () => readDemoData(seed));
   const model = await timed('tokenizer', () => makeDemoModel(data.tokenizerTexts, join(output, 'start')));
   const training = demoTrainingOptions(steps, seed);
@@ -71,8 +70,8 @@ export async function runDemo({ output, steps, seed, device }: DemoOptions, cons
     regimes: runs.map(regimeResult),
     examples,
   };
-  await writeText(join(output, 'results.json'), `${JSON.stringify(results, null, 2)}\n`);
-  await writeText(join(output, 'report.html'), await renderReport(results));
+  await writeTextBeside(join(output, 'results.json'), `${JSON.stringify(results, null, 2)}\n`);
+  await writeTextBeside(join(output, 'report.html'), await renderReport(results));
   console.result(summary(results, output), results);
 }
 
@@ -111,10 +110,6 @@ function evaluationSummary({
     groups,
     grid: grid.map((cell) => ({ ...cell, measures: { ...cell.measures, map: cell.measures.AP! } })),
   };
-}
-
-function writeText(path: string, text: string): Promise<void> {
-  return writeFileBeside(path, (temporary) => writeFile(temporary, text));
 }
 
 function summary(results: ExperimentResults, output: string): string {

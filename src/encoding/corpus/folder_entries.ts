@@ -1,7 +1,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { XlembedError } from '../../errors.js';
-import { isLeftover, writeError } from '../../models/write_beside.js';
+import { type FolderKind, isLeftover, writeError } from '../../models/write_beside.js';
 import type { ShardRecord } from './output_folder.js';
 
 export const MANIFEST = 'manifest.json';
@@ -25,6 +25,8 @@ export function isOurs(name: string): boolean {
     /^(manifest\.json|manifest\.incomplete\.json|\.progress|shard-\d{5,}\..*|embeddings\.npy|ids\.jsonl|origin\.json|index\.faiss|faiss|faiss\.building)$/;
   return known.test(name) || isLeftover(name);
 }
+
+export const EMBEDDINGS_FOLDER: FolderKind = { what: 'embeddings', isOurs };
 
 export function folderExists(folder: string, entries: string[]): XlembedError {
   const foreign = entries.find((name) => !isOurs(name));

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { STDIN } from '../../datasets/bytes.js';
 import { invalidArgument, XlembedError } from '../../errors.js';
@@ -12,12 +12,12 @@ import {
   writeError,
   writeFileBeside,
 } from '../../models/write_beside.js';
+import { RunLock } from '../../processes/run_lock.js';
 import type { TextCounts } from '../encoder.js';
 import { hashedIds } from './duplicate_ids.js';
 import { entriesOf, folderExists, isOurs, MANIFEST, PROGRESS, requireFiles } from './folder_entries.js';
 import { type CorpusSettings, readsStdin } from './options.js';
 import type { EncodedWindow } from './pipeline.js';
-import { RunLock } from './run_lock.js';
 import { requireAgreement, requireSame } from './same_settings.js';
 import { type ShardWriter, shardFormat } from './shard_format.js';
 
@@ -93,8 +93,33 @@ export class OutputFolder {
       for (const name of await readdir(this.#progress)) {
         if (name.startsWith(STAGING)) await rm(join(this.#progress, name), { recursive: true, force: true });
       }
+      await this.#forgetDamaged();
       await this.#writeJson(join(this.#progress, JOB), this.settings);
     });
+  }
+
+  /** A shard with a file that is gone or cut short is not finished: it is made again, to the same bytes. */
+  async #forgetDamaged(): Promise<void> {
+    for (const name of await this.#recordNames()) {
+      const path = join(this.#progress, name);
+      if (!(await this.#isWhole(path))) await rm(path);
+    }
+  }
+
+  async #isWhole(path: string): Promise<boolean> {
+    try {
+      const { shard, rows, files } = JSON.parse(await readFile(path, 'utf8')) as ShardRecord;
+      const expected = files.map(({ name, bytes }): [string, number] => [join(this.folder, name), bytes]);
+      expected.push([this.hashesPath(shard), 8 * rows]);
+      for (const [file, bytes] of expected) if ((await stat(file)).size !== bytes) return false;
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  async #recordNames(): Promise<string[]> {
+    return (await readdir(this.#progress)).filter((name) => /^shard-\d+\.json$/.test(name));
   }
 
   /** Lets other runs work in the folder. */
@@ -129,7 +154,7 @@ export class OutputFolder {
 
   /** Of the finished shards, in their order. */
   async records(): Promise<ShardRecord[]> {
-    const names = (await readdir(this.#progress)).filter((name) => /^shard-\d+\.json$/.test(name));
+    const names = await this.#recordNames();
     const texts = await Promise.all(names.map((name) => readFile(join(this.#progress, name), 'utf8')));
     return texts.map((text) => JSON.parse(text) as ShardRecord).sort((a, b) => a.shard - b.shard);
   }
@@ -196,7 +221,10 @@ export class OutputFolder {
 
   async #begunWith(): Promise<CorpusSettings | undefined> {
     // In this order: when another process takes the job away, the manifest is there.
-    return (await this.job()) ?? (await this.manifest<CorpusSettings>());
+    const begun = (await this.job()) ?? (await this.manifest<CorpusSettings>());
+    if (begun && (typeof begun.device !== 'string' || !Array.isArray(begun.inputs)))
+      throw notOurs(this.folder, 'no folder whose run can be read');
+    return begun;
   }
 
   async #writeJson(path: string, value: unknown): Promise<void> {
@@ -283,6 +311,10 @@ async function readJsonIfThere<T>(path: string): Promise<T | undefined> {
       if (error.code === 'FILE_NOT_FOUND') return undefined;
       throw error;
     }
-    throw new XlembedError('MALFORMED_FILE', `${path} is not JSON`, 'start again with overwrite', { cause });
+    throw notOurs(path, 'not JSON', cause);
   }
+}
+
+function notOurs(path: string, what: string, cause?: unknown): XlembedError {
+  return new XlembedError('MALFORMED_FILE', `${path} is ${what}`, 'start again with overwrite', { cause });
 }

@@ -83,6 +83,16 @@ export function chooseFiles(
   return [...new Set([...configuration, ...laser, ...weights.flat()])];
 }
 
+/** Whether a file of this name, in any folder of a model, belongs to it. */
+export function isModelFile(name: string): boolean {
+  return (
+    CONFIGURATION.has(name) ||
+    LENGTH_FILE.test(name) ||
+    LASER.has(name) ||
+    WEIGHTS.some((pattern) => pattern.test(name))
+  );
+}
+
 function isConfiguration({ path }: RemoteFile): boolean {
   const name = posix.basename(path);
   return CONFIGURATION.has(name) || LENGTH_FILE.test(name);

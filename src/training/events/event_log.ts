@@ -1,6 +1,8 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { type FileHandle, mkdir, open, rm } from 'node:fs/promises';
+import { type FileHandle, open, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { XlembedError } from '../../errors.js';
+import { makeFolder, writeError, writeFileBeside } from '../../models/write_beside.js';
 import type { StepEvent } from '../step_event.js';
 import { scalarsRecord, versionRecord } from './tensorboard.js';
 
@@ -20,36 +22,53 @@ export class EventLog {
   private constructor(
     private readonly lines: FileHandle,
     private readonly scalars: FileHandle,
+    private readonly folder: string,
     /** Steps that were there. */
     readonly earlier: readonly LoggedStep[],
   ) {}
 
+  /** Throws FILE_WRITE_FAILED, and MALFORMED_LINE for earlier steps that cannot be read. */
   static async open(folder: string, upTo: number): Promise<EventLog> {
     const path = join(folder, LOG_FILE);
     const earlier = readSteps(path, upTo);
     const board = join(folder, TENSORBOARD_FOLDER);
-    await rm(board, { recursive: true, force: true });
-    await mkdir(board, { recursive: true });
     const begun = earlier[0]?.time ?? Date.now() / 1000;
-    const name = `events.out.tfevents.${String(Math.floor(begun)).padStart(10, '0')}.xlembed`;
-    const log = new EventLog(await open(path, 'w'), await open(join(board, name), 'w'), earlier);
-    await log.scalars.write(versionRecord(begun));
-    for (const step of earlier) await log.#append(step);
-    return log;
+    const events = `events.out.tfevents.${String(Math.floor(begun)).padStart(10, '0')}.xlembed`;
+    return writing(folder, async () => {
+      await rm(board, { recursive: true, force: true });
+      await makeFolder(board);
+      // A kill must not find the lines gone that are to be kept.
+      await writeFileBeside(path, (temporary) => writeFile(temporary, earlier.map(lineOf).join('')));
+      const records = [versionRecord(begun), ...earlier.map(recordOf)];
+      await writeFile(join(board, events), Buffer.concat(records));
+      return new EventLog(await open(path, 'a'), await open(join(board, events), 'a'), folder, earlier);
+    });
   }
 
   async write(event: StepEvent): Promise<void> {
-    await this.#append({ ...event, time: Date.now() / 1000 });
+    const step = { ...event, time: Date.now() / 1000 };
+    await writing(this.folder, async () => {
+      await this.lines.appendFile(lineOf(step));
+      await this.scalars.appendFile(recordOf(step));
+    });
   }
 
   async close(): Promise<void> {
     await this.lines.close();
     await this.scalars.close();
   }
+}
 
-  async #append(step: LoggedStep): Promise<void> {
-    await this.lines.write(`${JSON.stringify(step)}\n`);
-    await this.scalars.write(scalarsRecord({ step: step.step, time: step.time, values: scalarsOf(step) }));
+const lineOf = (step: LoggedStep) => `${JSON.stringify(step)}\n`;
+
+const recordOf = (step: LoggedStep) =>
+  scalarsRecord({ step: step.step, time: step.time, values: scalarsOf(step) });
+
+async function writing<T>(folder: string, write: () => Promise<T>): Promise<T> {
+  try {
+    return await write();
+  } catch (cause) {
+    throw writeError(join(folder, LOG_FILE), cause);
   }
 }
 
@@ -60,11 +79,25 @@ const notFinite = (_key: string, value: unknown) => (value === null ? Number.NaN
 function readSteps(path: string, upTo: number): LoggedStep[] {
   if (upTo === 0 || !existsSync(path)) return [];
   const steps: LoggedStep[] = [];
-  for (const line of readFileSync(path, 'utf8').split('\n').slice(0, upTo)) {
-    if (line === '') break;
-    steps.push(JSON.parse(line, notFinite) as LoggedStep);
+  for (const [n, line] of readFileSync(path, 'utf8').split('\n').slice(0, -1).entries()) {
+    const step = parseStep(path, line, n + 1);
+    if (step.step > upTo) break;
+    steps.push(step);
   }
   return steps;
+}
+
+function parseStep(path: string, line: string, number: number): LoggedStep {
+  try {
+    return JSON.parse(line, notFinite) as LoggedStep;
+  } catch (cause) {
+    throw new XlembedError(
+      'MALFORMED_LINE',
+      `expected a step of the run in ${path} line ${number}, received ${line.slice(0, 80)}`,
+      'remove this file: the run then goes on from its checkpoint, its log without the steps before',
+      { cause },
+    );
+  }
 }
 
 /** Share of words that were replaced, of both sides together. */

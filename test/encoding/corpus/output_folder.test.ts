@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdir, readdir, rename, rm, truncate, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, readdir, rename, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { TextInput } from '#xlembed/datasets/texts.js';
@@ -101,6 +101,37 @@ test('a complete folder that has lost files is not said to be done', async () =>
   await rename(join(output, 'manifest.json'), join(output, '.manifest.json.0123456789ab.tmp'));
   assert.equal((await run(output, { overwrite: true })).rows, COUNT);
   assert.equal((await readdir(output)).filter((name) => name.endsWith('.tmp')).length, 0);
+});
+
+test('an interrupted run makes shards again whose files are lost or damaged', async () => {
+  const twice = join(folder, 'twice.jsonl');
+  await writeCorpus(twice, COUNT);
+  await appendFile(twice, '{"id":"d0","text":"w9"}\n');
+  const [whole, output] = [newOutput(), newOutput()];
+  await run(whole, { duplicates: 'count' }, twice);
+  const progress = (name: string) => join(output, '.progress', name);
+  const damages = [
+    () => rm(join(output, 'shard-00001.npy')),
+    () => truncate(join(output, 'shard-00002.ids.jsonl'), 100),
+    () => truncate(progress('shard-00001.json'), 50),
+    () => rm(progress('shard-00000.hashes')),
+    () => truncate(progress('shard-00003.hashes'), 12),
+  ];
+  for (const damage of [async () => {}, ...damages]) {
+    await assert.rejects(run(output, { resume: true }, twice), { code: 'DUPLICATE_ID' });
+    await damage();
+  }
+  await run(output, { resume: true, duplicates: 'count' }, twice);
+  assert.deepEqual(contentOf(output), contentOf(whole));
+});
+
+test('settings of a run that are damaged are refused', async () => {
+  const output = newOutput();
+  await mkdir(join(output, '.progress'), { recursive: true });
+  for (const text of ['{}', '{"device":']) {
+    await writeFile(join(output, '.progress/job.json'), text);
+    await assert.rejects(run(output, { resume: true }), { code: 'MALFORMED_FILE', hint: /overwrite/ }, text);
+  }
 });
 
 test('a second run in one folder is refused while the first works, and not for a process that is gone', async () => {

@@ -1,5 +1,5 @@
 import { readFile, rm, writeFile } from 'node:fs/promises';
-import { XlembedError } from '../../errors.js';
+import { XlembedError } from '../errors.js';
 
 /**
  * A file that names the process at work in a folder, and when it began: the number of one that is gone may be given to
@@ -10,6 +10,7 @@ export class RunLock {
 
   constructor(
     private readonly folder: string,
+    /** Of the file. */
     private readonly path: string,
   ) {}
 
