@@ -82,7 +82,9 @@ PackedBatch pack_batch(std::span<const int32_t> ids, std::span<const int32_t> cu
       ++batch.groups.back().sequences;
     }
     std::copy_n(ids.data() + cumulative[b], length, input_id + token);
-    std::iota(position + token, position + token + length, first_position);
+    const int64_t padding = first_position - 1;
+    int64_t next = first_position;
+    for (int64_t t = token; t < token + length; ++t) position[t] = input_id[t] == padding ? padding : next++;
     token += length;
   }
   offset[sequences] = static_cast<int32_t>(token);

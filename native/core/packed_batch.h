@@ -33,7 +33,8 @@ struct PackedBatch {
 void check_offsets(std::span<const int32_t> cumulative, size_t tokens, int64_t longest);
 
 // Caller's order: sequence b is ids[cumulative[b] .. cumulative[b + 1]). Positions count from
-// `first_position`. Throws what check_offsets throws, and VOCABULARY_MISMATCH on an id outside [0,
+// `first_position`; as RoBERTa's, they pass over padding tokens in a text, whose id and position is the one
+// before. Throws what check_offsets throws, and VOCABULARY_MISMATCH on an id outside [0,
 // vocabulary_size). The copy to a GPU goes from pinned memory over its current stream, and is not waited for.
 PackedBatch pack_batch(std::span<const int32_t> ids, std::span<const int32_t> cumulative,
                        int64_t vocabulary_size, int64_t first_position, int64_t longest, at::Device device);

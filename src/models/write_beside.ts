@@ -103,7 +103,7 @@ export async function writeFolderBeside(
     await fill(temporary);
     await syncTree(temporary);
     // Another's may have come meanwhile.
-    if (!overwrite && existsSync(target)) throw folderExists(folder);
+    if (!replaces && existsSync(target)) throw folderExists(folder);
     await replaceFolder(temporary, target);
   } catch (cause) {
     await rm(temporary, { recursive: true, force: true });

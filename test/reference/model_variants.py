@@ -61,6 +61,12 @@ def variants() -> dict[str, dict]:
             },
         },
     }
+    # RoBERTa's positions pass over the padding token, also where a text spells it.
+    found["a padding token in a text"] = {
+        "base": "xlm-roberta-sharded", "texts": ["a cat", "a <pad> cat", "<pad>", "the <pad> <pad> moon"],
+        "files": {"modules.json": modules("Transformer", "Pooling"), "1_Pooling/config.json": named("mean"),
+                  "tokenizer_config.json": found["lower case"]["files"]["tokenizer_config.json"]},
+    }
     bert = {"tokenizer_class": "BertTokenizer", "model_max_length": 16}
     for name, config in {"cased": {"do_lower_case": False}, "accents kept": {"strip_accents": False},
                          "Chinese in one piece": {"tokenize_chinese_chars": False}}.items():
