@@ -31,28 +31,6 @@ auto matrix(const at::Tensor& x) {
   return kernels::Matrix{elements<T>(x), x.stride(0), x.stride(1)};
 }
 
-// Kept from loss to loss by each thread that computes any, at most 25 MB and 1 MB for each of its helpers: to
-// have it from the system anew takes a good part of a small loss.
-struct Workspace {
-  kernels::ProductMemory products;
-  kernels::AlignedVector<float> similarities;
-};
-
-Workspace& workspace() {
-  static thread_local Workspace kept;
-  return kept;
-}
-
-// (rows, columns) float32, with whatever it has from before. One at a time.
-at::Tensor similarities_like(const at::Tensor& queries, int64_t rows, int64_t columns) {
-  const at::TensorOptions floats = queries.options().dtype(at::kFloat);
-  if (queries.is_cuda() || rows * columns * sizeof(float) > cached_bytes)
-    return at::empty({rows, columns}, floats);
-  auto& kept = workspace().similarities;
-  if (kept.size() < static_cast<size_t>(rows * columns)) kept.resize(rows * columns);
-  return at::from_blob(kept.data(), {rows, columns}, floats);
-}
-
 // The steps of the loss over blocks of rows; everything is allocated once and reused.
 class Blocks {
  public:
@@ -71,7 +49,7 @@ class Blocks {
     rows_per_block_ = std::min(count_, rows_in_block(row_bytes, queries.is_cuda()));
     whole_ = options.symmetric && wanted.any() && count_ * row_bytes <= whole_bytes;
     const at::TensorOptions floats = queries_.options().dtype(at::kFloat);
-    values_ = similarities_like(queries_, whole_ ? count_ : rows_per_block_, stride_);
+    values_ = at::empty({whole_ ? count_ : rows_per_block_, stride_}, floats);
     if (wanted.any() && queries.is_cuda() && narrow_products_) {
       narrow_ = at::empty_like(values_, at::kBFloat16);
     }
@@ -88,7 +66,8 @@ class Blocks {
       run_symmetric();
     } else {
       for (int64_t first = 0; first < count_; first += rows_per_block_) {
-        scan_similarities(first, /*with_gradient=*/wanted_.any());
+        multiply_similarities(first);
+        scan_rows(first, /*with_gradient=*/wanted_.any());
         if (wanted_.any()) multiply_gradients(first);
       }
     }
@@ -107,7 +86,8 @@ class Blocks {
     const at::Tensor maximum = at::full({count_}, -std::numeric_limits<float>::infinity(), floats);
     const at::Tensor sum = at::zeros({count_}, floats);
     for (int64_t first = 0; first < count_; first += rows_per_block_) {
-      scan_similarities(first, /*with_gradient=*/false);
+      multiply_similarities(first);
+      scan_rows(first, /*with_gradient=*/false);
       const kernels::ColumnState state{maximum.mutable_data_ptr<float>(), sum.mutable_data_ptr<float>()};
       XLEMBED_LAUNCH(values_, info_nce_columns, block(first), scale_.const_data_ptr<float>(), count_, state);
     }
@@ -153,43 +133,28 @@ class Blocks {
   }
 
   // similarities (rows, M) = queries (rows, D) . passages (M, D)^T
-  void multiply_similarities(int64_t first, const kernels::RowsDone& done = {}) {
-    multiply(rows_of(values_, first), queries_.narrow(0, first, rows(first)), passages_.t(), /*add=*/false,
-             done);
+  void multiply_similarities(int64_t first) {
+    multiply(rows_of(values_, first), queries_.narrow(0, first, rows(first)), passages_.t(), /*add=*/false);
   }
 
-  // The same, and what the rows say: on the CPU each thread scans those that it has just computed.
-  void scan_similarities(int64_t first, bool with_gradient) {
-    if (values_.is_cpu()) {
-      const kernels::SimilarityBlock whole = block(first);
-      multiply_similarities(first, [&](int64_t row, int64_t count) {
-        scan_rows({whole.values + row * whole.stride, count, whole.columns, whole.stride, first + row},
-                  with_gradient);
-      });
-    } else {
-      multiply_similarities(first);
-      scan_rows(block(first), with_gradient);
-    }
-  }
-
-  void scan_rows(const kernels::SimilarityBlock& some, bool with_gradient) {
+  void scan_rows(int64_t first, bool with_gradient) {
     const float* scale = scale_.const_data_ptr<float>();
     if (!with_gradient) {
-      XLEMBED_LAUNCH(values_, info_nce_rows, some, scale, rule(), results());
+      XLEMBED_LAUNCH(values_, info_nce_rows, block(first), scale, rule(), results());
       return;
     }
     float* along = sums_.scale_gradient.mutable_data_ptr<float>();
 #ifdef XLEMBED_WITH_CUDA
     if (values_.is_cuda()) {
-      with_device_gradient(some.first_row, [&](auto* gradient, cudaStream_t stream) {
-        kernels::cuda::info_nce_rows_and_gradient(some, scale, rule(), weights(), results(), along, gradient,
-                                                  stream);
+      with_device_gradient(first, [&](auto* gradient, cudaStream_t stream) {
+        kernels::cuda::info_nce_rows_and_gradient(block(first), scale, rule(), weights(), results(), along,
+                                                  gradient, stream);
       });
       return;
     }
 #endif
     require_cpu(values_);
-    kernels::info_nce_rows_and_gradient(some, scale, rule(), weights(), results(), along);
+    kernels::info_nce_rows_and_gradient(block(first), scale, rule(), weights(), results(), along);
   }
 
 #ifdef XLEMBED_WITH_CUDA
@@ -236,10 +201,9 @@ class Blocks {
     }
   }
 
-  void multiply(at::Tensor out, const at::Tensor& a, const at::Tensor& b, bool add,
-                const kernels::RowsDone& done = {}) {
+  void multiply(at::Tensor out, const at::Tensor& a, const at::Tensor& b, bool add) {
     if (out.is_cpu()) {
-      multiply_on_cpu(out, a, b, narrow_products_, add, done);
+      multiply_on_cpu(out, a, b, add);
     } else if (narrow_products_) {
       add ? at::addmm_out(out, out, a, b, at::kFloat) : at::mm_out(out, a, b, at::kFloat);
     } else {
@@ -247,22 +211,22 @@ class Blocks {
     }
   }
 
-  static void multiply_on_cpu(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b, bool narrow,
-                              bool add, const kernels::RowsDone& done) {
-    const auto run = [&](auto multiply, const auto& left, const auto& right) {
-      multiply(left, right, {a.size(0), b.size(1), a.size(1)}, out.mutable_data_ptr<float>(), out.stride(0),
-               add, workspace().products, done);
-    };
-    using Narrow = at::BFloat16;
-    if (!narrow) {
-      run(kernels::multiply_float32, matrix<float>(a), matrix<float>(b));
+  void multiply_on_cpu(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b, bool add) {
+    // At most 8 MB and 1 MB for each thread, kept from loss to loss: to have it from the system anew takes a
+    // good part of a small one.
+    static thread_local kernels::ProductMemory memory;
+    const kernels::ProductShape shape{a.size(0), b.size(1), a.size(1)};
+    float* c = out.mutable_data_ptr<float>();
+    if (!narrow_products_) {
+      kernels::multiply_float32(matrix<float>(a), matrix<float>(b), shape, c, out.stride(0), add, memory);
     } else if (b.scalar_type() == at::kFloat) {
-      run(kernels::multiply_fixed16<float, float>, matrix<float>(a), matrix<float>(b));
+      kernels::multiply_fixed16(matrix<float>(a), matrix<float>(b), shape, c, out.stride(0), add, memory);
     } else if (a.scalar_type() == at::kFloat) {
-      run(kernels::multiply_fixed16<float, kernels::bfloat16>, matrix<float>(a), matrix<Narrow>(b));
+      kernels::multiply_fixed16(matrix<float>(a), matrix<at::BFloat16>(b), shape, c, out.stride(0), add,
+                                memory);
     } else {
-      run(kernels::multiply_fixed16<kernels::bfloat16, kernels::bfloat16>, matrix<Narrow>(a),
-          matrix<Narrow>(b));
+      kernels::multiply_fixed16(matrix<at::BFloat16>(a), matrix<at::BFloat16>(b), shape, c, out.stride(0),
+                                add, memory);
     }
   }
 

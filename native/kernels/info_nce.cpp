@@ -146,7 +146,7 @@ void info_nce_mask(SimilarityBlock block, const NegativeRule& rule) {
 
 void info_nce_rows(SimilarityBlock block, const float* scale, const NegativeRule& rule, RowResults results) {
   const bool masks = !asks_nothing(rule);
-#pragma omp parallel for schedule(static) if (!omp_in_parallel())
+#pragma omp parallel for schedule(static)
   for (int64_t r = 0; r < block.rows; ++r) {
     float* s = block.values + r * block.stride;
     const int64_t i = block.first_row + r;
@@ -212,7 +212,7 @@ void info_nce_gradient(SimilarityBlock block, const float* scale, int64_t querie
 void info_nce_rows_and_gradient(SimilarityBlock block, const float* scale, const NegativeRule& rule,
                                 const float* row_weights, RowResults results, float* scale_gradient) {
   const bool masks = !asks_nothing(rule);
-#pragma omp parallel for schedule(static) if (!omp_in_parallel())
+#pragma omp parallel for schedule(static)
   for (int64_t r = 0; r < block.rows; ++r) {
     float* s = block.values + r * block.stride;
     const int64_t i = block.first_row + r;

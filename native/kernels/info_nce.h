@@ -66,8 +66,7 @@ struct GradientInputs {
 
 // scale points at one float (in device memory for CUDA, so that nobody waits for it).
 
-// Masks the block and fills its rows' results. In a parallel region the calling thread does it alone, as
-// info_nce_rows_and_gradient.
+// Masks the block and fills its rows' results.
 void info_nce_rows(SimilarityBlock block, const float* scale, const NegativeRule& rule, RowResults results);
 
 // Adds a masked block (after info_nce_rows) to the running state of the columns.

@@ -86,8 +86,8 @@ class Product {
   static constexpr int64_t kValues = Arithmetic::kValues;
 
   Product(const Matrix<Left>& a, const Matrix<Right>& b, ProductShape shape, float* c, int64_t stride,
-          bool add, const RowsDone& done)
-      : a_(a), b_(b), shape_(shape), c_(c), stride_(stride), add_(add), done_(done) {}
+          bool add)
+      : a_(a), b_(b), shape_(shape), c_(c), stride_(stride), add_(add) {}
 
   void run(ProductMemory& memory) {
     share_out(omp_get_max_threads());
@@ -114,11 +114,9 @@ class Product {
 #pragma omp barrier
           }
           pack_b(columns, depth);
-          const bool is_last = column + columns.count == shape_.columns && word + depth.count == words;
-          multiply(columns, depth, block, is_last);
+          multiply(columns, depth, block);
         }
       }
-      if (done_ && groups_ > 1) pass_on_rows();
     }
   }
 
@@ -235,7 +233,7 @@ class Product {
   }
 
   // Threads leave when nothing is left to take; others may still be at it.
-  void multiply(const Chunk& columns, const Chunk& words, const Block& block, bool is_last) {
+  void multiply(const Chunk& columns, const Chunk& words, const Block& block) {
     const int64_t tiles = divide_up(shape_.rows, kTileRows), panels = divide_up(columns.count, kPanelColumns);
 #pragma omp for schedule(dynamic) nowait
     for (int64_t task = 0; task < blocks_ * groups_; ++task) {
@@ -248,15 +246,7 @@ class Product {
       pack_a(rows, words, block);
       for (int64_t p = first_panel; p < end; ++p)
         multiply_panel(rows, columns, words, block, p * kPanelColumns);
-      if (is_last && done_ && groups_ == 1) done_(rows.first, rows.count);
     }
-  }
-
-  // Where several threads have computed each row.
-  void pass_on_rows() {
-#pragma omp barrier
-#pragma omp for schedule(static)
-    for (int64_t row = 0; row < shape_.rows; ++row) done_(row, 1);
   }
 
   // C's rows times a panel, which begins at the chunk's column `first`.
@@ -295,7 +285,6 @@ class Product {
   float* const c_;
   const int64_t stride_;
   const bool add_;
-  const RowsDone& done_;
   int64_t blocks_ = 1, groups_ = 1;
   int64_t chunk_columns_ = 0;
   Word* packed_b_ = nullptr;
@@ -305,21 +294,21 @@ class Product {
 }  // namespace
 
 void multiply_float32(const Matrix<float>& a, const Matrix<float>& b, ProductShape shape, float* c,
-                      int64_t stride, bool add, ProductMemory& memory, const RowsDone& done) {
-  Product<Float32, float, float>(a, b, shape, c, stride, add, done).run(memory);
+                      int64_t stride, bool add, ProductMemory& memory) {
+  Product<Float32, float, float>(a, b, shape, c, stride, add).run(memory);
 }
 
 template <typename Left, typename Right>
 void multiply_fixed16(const Matrix<Left>& a, const Matrix<Right>& b, ProductShape shape, float* c,
-                      int64_t stride, bool add, ProductMemory& memory, const RowsDone& done) {
-  Product<Fixed16, Left, Right>(a, b, shape, c, stride, add, done).run(memory);
+                      int64_t stride, bool add, ProductMemory& memory) {
+  Product<Fixed16, Left, Right>(a, b, shape, c, stride, add).run(memory);
 }
 
 template void multiply_fixed16(const Matrix<float>&, const Matrix<float>&, ProductShape, float*, int64_t,
-                               bool, ProductMemory&, const RowsDone&);
+                               bool, ProductMemory&);
 template void multiply_fixed16(const Matrix<bfloat16>&, const Matrix<bfloat16>&, ProductShape, float*,
-                               int64_t, bool, ProductMemory&, const RowsDone&);
+                               int64_t, bool, ProductMemory&);
 template void multiply_fixed16(const Matrix<float>&, const Matrix<bfloat16>&, ProductShape, float*, int64_t,
-                               bool, ProductMemory&, const RowsDone&);
+                               bool, ProductMemory&);
 
 }  // namespace xlembed::kernels

@@ -8,7 +8,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 
 #include "kernels/aligned_vector.h"
 #include "kernels/bfloat16.h"
@@ -36,17 +35,13 @@ struct ProductMemory {
   AlignedVector<std::byte> left, right;
 };
 
-// What a thread does with rows first .. first + count of C as soon as they are there, still near in a cache.
-// Called once for every row, by several threads at a time.
-using RowsDone = std::function<void(int64_t first, int64_t count)>;
-
 // c (rows, columns), row r at c + r * stride. Throws std::bad_alloc.
 void multiply_float32(const Matrix<float>& a, const Matrix<float>& b, ProductShape shape, float* c,
-                      int64_t stride, bool add, ProductMemory& memory, const RowsDone& done = {});
+                      int64_t stride, bool add, ProductMemory& memory);
 
 // Left and Right are float or bfloat16. What is not finite makes its row or column NaN.
 template <typename Left, typename Right>
 void multiply_fixed16(const Matrix<Left>& a, const Matrix<Right>& b, ProductShape shape, float* c,
-                      int64_t stride, bool add, ProductMemory& memory, const RowsDone& done = {});
+                      int64_t stride, bool add, ProductMemory& memory);
 
 }  // namespace xlembed::kernels

@@ -1,6 +1,5 @@
 #include <omp.h>
 
-#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -59,7 +58,7 @@ void matches_the_definition(bool is_fixed, Multiply multiply) {
       const Values<Right> b(shape.depth, shape.columns, form & 2, 2);
       const int64_t stride = shape.columns + 5;
       std::vector<float> c(shape.rows * stride, 0.5f);
-      multiply(a.matrix(), b.matrix(), shape, c.data(), stride, add, memory, {});
+      multiply(a.matrix(), b.matrix(), shape, c.data(), stride, add, memory);
       for (int64_t i = 0; i < shape.rows; i += 1 + shape.rows / 40) {
         for (int64_t j = 0; j < stride; j += 1 + stride / 90) {
           double sum = add || j >= shape.columns ? 0.5 : 0, size = std::fabs(sum), left = 0, right = 0;
@@ -158,30 +157,6 @@ void equal_bits_whatever_the_threads() {
   omp_set_num_threads(most);
 }
 
-// With few rows threads share them; many columns or a long depth take several passes over C.
-void rows_are_passed_on_once_and_finished() {
-  const int most = omp_get_max_threads();
-  ProductMemory memory;
-  for (const ProductShape& shape :
-       {ProductShape{7, 130, 33}, {300, 65, 33}, {200, 4200, 20}, {200, 1100, 4200}}) {
-    const Values<float> a(shape.rows, shape.depth, false, 1), b(shape.depth, shape.columns, true, 2);
-    for (const int threads : {1, 2, 3, 16}) {
-      omp_set_num_threads(threads);
-      std::vector<float> c(shape.rows * shape.columns), seen(c.size());
-      std::vector<int> times(shape.rows);
-      multiply_float32(a.matrix(), b.matrix(), shape, c.data(), shape.columns, false, memory,
-                       [&](int64_t first, int64_t count) {
-                         std::copy_n(&c[first * shape.columns], count * shape.columns,
-                                     &seen[first * shape.columns]);
-                         for (int64_t row = first; row < first + count; ++row) ++times[row];
-                       });
-      CHECK(seen == c);
-      CHECK(std::count(times.begin(), times.end(), 1) == shape.rows);
-    }
-  }
-  omp_set_num_threads(most);
-}
-
 // A NaN or an infinity reaches its own row alone: what fills up a tile is zero and not written.
 void not_finite_stays_in_its_row() {
   const ProductShape shape{7, 65, 17};
@@ -192,7 +167,7 @@ void not_finite_stays_in_its_row() {
     for (const bool narrow : {false, true}) {
       std::vector<float> c(shape.rows * shape.columns);
       (narrow ? multiply_fixed16<float, float> : multiply_float32)(a.matrix(), b.matrix(), shape, c.data(),
-                                                                   shape.columns, false, memory, {});
+                                                                   shape.columns, false, memory);
       for (int64_t i = 0; i < shape.rows; ++i) {
         for (int64_t j = 0; j < shape.columns; ++j)
           CHECK(std::isfinite(c[i * shape.columns + j]) == (i != 3));
@@ -210,7 +185,6 @@ int main() {
       {"fixed16 bears extreme vectors", fixed16_bears_extreme_vectors},
       {"fixed16 keeps many small values", fixed16_keeps_many_small_values},
       {"equal bits whatever the threads", equal_bits_whatever_the_threads},
-      {"rows are passed on once and finished", rows_are_passed_on_once_and_finished},
       {"not finite stays in its row", not_finite_stays_in_its_row},
   });
 }
