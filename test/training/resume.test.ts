@@ -1,6 +1,14 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -155,6 +163,23 @@ test('other options, data or models are refused, and named', async () => {
   await refused({ records: other }, /records or lexicons/);
   const encoder = await Encoder.load(folderOf('xlm-roberta'));
   const trainer = await Trainer.create(encoder, RECORDS, OPTIONS);
+  await assert.rejects(trainer.resume(checkpoints.latest!), { code: 'RESUME_REFUSED', message: /tokenizer/ });
+  await encoder.dispose();
+});
+
+test('what lies beside a tokenizer and decides what it does is compared', async () => {
+  const tokenizerPath = join(folder, 'tokenizer.json');
+  copyFileSync(MODEL.tokenizerPath, tokenizerPath);
+  const checkpoints = await fresh();
+  const begin = async () => {
+    const encoder = await Encoder.fresh({ ...MODEL, tokenizerPath }, 1);
+    return { encoder, trainer: await Trainer.create(encoder, RECORDS, OPTIONS) };
+  };
+  const first = await begin();
+  for await (const _ of first.trainer.run({ checkpoints: { to: checkpoints, every: 1 } })) break;
+  await first.encoder.dispose();
+  writeFileSync(join(folder, 'tokenizer_config.json'), '{"do_lower_case":false}');
+  const { encoder, trainer } = await begin();
   await assert.rejects(trainer.resume(checkpoints.latest!), { code: 'RESUME_REFUSED', message: /tokenizer/ });
   await encoder.dispose();
 });

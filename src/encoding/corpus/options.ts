@@ -1,9 +1,11 @@
+import { createHash } from 'node:crypto';
 import { statSync } from 'node:fs';
 import { basename } from 'node:path';
 import { STDIN } from '../../datasets/bytes.js';
 import type { TextInput } from '../../datasets/texts.js';
 import { invalidArgument } from '../../errors.js';
 import type { ModelDescription } from '../../models/open_model.js';
+import { tokenizerFilesOf } from '../../models/tokenizer_files.js';
 import { defaultTokenBudget } from '../encode_sequences.js';
 import type { EncodeOptions, Encoder } from '../encoder.js';
 import type { CorpusFigures } from './figures.js';
@@ -49,6 +51,8 @@ export interface CorpusSettings extends ShardLayout {
   model: string | null;
   /** Name, size and last change (ms) of the model's files. */
   modelFiles: string[];
+  /** SHA-256 of what its configuration says of layers, pooling and lower case. */
+  modelConfig: string;
   role: string | null;
   prompt: string;
   maxTokens: number;
@@ -89,6 +93,7 @@ export function resolveSettings(encoder: Encoder, input: TextInput, options: Cor
   return {
     model: model.folder,
     modelFiles: modelFilesOf(model),
+    modelConfig: modelConfigOf(model),
     role: options.role ?? null,
     prompt: encoder.promptOf(options),
     maxTokens: model.maxTokens,
@@ -119,10 +124,17 @@ export function readsStdin({ inputs }: CorpusSettings): boolean {
 }
 
 export function modelFilesOf({ tokenizerPath, sources }: ModelDescription): string[] {
-  return [...new Set([tokenizerPath, ...sources.map(({ path }) => path)])].map((path) => {
-    const stats = statSync(path, { throwIfNoEntry: false });
-    return `${basename(path)} ${stats?.size ?? 0} ${Math.floor(stats?.mtimeMs ?? 0)}`;
-  });
+  return [...new Set([...tokenizerFilesOf(tokenizerPath), ...sources.map(({ path }) => path)])].map(
+    (path) => {
+      const stats = statSync(path, { throwIfNoEntry: false });
+      return `${basename(path)} ${stats?.size ?? 0} ${Math.floor(stats?.mtimeMs ?? 0)}`;
+    },
+  );
+}
+
+function modelConfigOf({ backbone, head, lowerCase, dictionary }: ModelDescription): string {
+  const config = { backbone, head, lowerCase, dictionary: [...(dictionary ?? [])] };
+  return createHash('sha256').update(JSON.stringify(config)).digest('hex');
 }
 
 function requirePositive(name: string, value: number): void {
