@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { invalidArgument } from '../errors.js';
-import { ALPHA_EXPECTED, type Alpha, alphaSchema } from './alpha.js';
+import { ALPHA_EXPECTED, type Alpha, alphaOf, alphaSchema } from './alpha.js';
 import type { RecordRange } from './cells.js';
 import { isHeldOut } from './held_out.js';
 import type { LanguageWeights } from './weights.js';
@@ -103,9 +103,14 @@ export function resolveOptions(
   check(Number.isSafeInteger(seed) && seed >= 0, 'seed', 'an integer from 0 to 2^53 - 1', seed, '');
   const languages = resolveLanguages(options, known);
   checkPairs(languagePairs, languages);
-  const fixed = { monolingual: 1, cross_lingual: 0, hybrid: alpha };
   return {
-    ...{ sampler, alpha: fixed[sampler], batches: options.batches ?? 1000, languageWeights, languagePairs },
+    ...{
+      sampler,
+      alpha: alphaOf(sampler, alpha),
+      batches: options.batches ?? 1000,
+      languageWeights,
+      languagePairs,
+    },
     ...{ batchSize, seed, languages },
     datasets: resolveDatasets(options.datasets, records),
     weighted: options.datasets?.some(({ weight }) => weight !== undefined) ?? false,

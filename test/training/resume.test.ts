@@ -378,6 +378,12 @@ test('the loss on held-out records is in the training languages alone, without h
   const without = held.map(({ query: { a: _a, ...query }, ...rest }) => ({ ...rest, query }));
   refused(without, /held out .*: none has a language pair such as a-b/);
   refused(held.slice(0, 1), /held out .* fewer than two records/);
+  const within = await Trainer.create(encoder, RECORDS, {
+    ...OPTIONS,
+    sampler: 'monolingual',
+    languagePairs: pairs,
+  });
+  assert.ok((await within.lossOn(without)()).loss > 0, 'a pair that this sampler never draws is not missed');
   await encoder.dispose();
 });
 
