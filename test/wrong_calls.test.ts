@@ -8,6 +8,7 @@ import {
   openTask,
   readRecords,
   resolveMiningOptions,
+  resolveTrainingOptions,
 } from '#xlembed/index.js';
 import { folderOf } from './encoding/goldens.js';
 
@@ -44,6 +45,8 @@ test('an option that is undefined has its default, in the types too', async () =
   assert.deepEqual({ ...none, ...resolveMiningOptions({}) }, resolveMiningOptions(none));
   const seeds = { resamples: undefined, confidence: undefined, seed: undefined };
   assert.deepEqual(bootstrapInterval([1, 2], seeds), bootstrapInterval([1, 2]));
+  const training = { steps: undefined, sampler: undefined, languages: undefined, holdOut: undefined };
+  assert.deepEqual(resolveTrainingOptions(training), resolveTrainingOptions({}));
 });
 
 test('texts and options that encode() does not know are refused', async () => {

@@ -63,6 +63,9 @@ export interface TrainingOptions extends EngineOptions {
   seed: number;
 }
 
+/** Some of the options; one that is undefined has its default. */
+export type GivenTrainingOptions = { [Name in keyof TrainingOptions]?: TrainingOptions[Name] | undefined };
+
 /** Learning rate, weight decay, batch size and prompts of arXiv 2408.10536; temperature as the field has it. */
 export const TRAINING_DEFAULTS: Omit<TrainingOptions, 'warmupSteps'> = {
   ...ENGINE_DEFAULTS,
@@ -153,7 +156,7 @@ const schema = z.strictObject({
 });
 
 /** Fills in the defaults and checks every field. Throws INVALID_ARGUMENT naming the first wrong one. */
-export function resolveTrainingOptions(given: Partial<TrainingOptions>): TrainingOptions {
+export function resolveTrainingOptions(given: GivenTrainingOptions): TrainingOptions {
   const present = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
   const options = { ...TRAINING_DEFAULTS, ...present } as TrainingOptions;
   options.warmupSteps ??= Math.floor(options.steps * WARMUP_SHARE);

@@ -20,7 +20,7 @@ import {
 import type { Checkpoints } from './checkpoints.js';
 import { distils } from './labels.js';
 import { createNativeTrainer } from './native_trainer.js';
-import { resolveTrainingOptions, type TrainingOptions } from './options.js';
+import { type GivenTrainingOptions, resolveTrainingOptions, type TrainingOptions } from './options.js';
 import type { PreparedBatch } from './prepare.js';
 import { trainingPrompts } from './prompts.js';
 import { RunBatches } from './run_batches.js';
@@ -106,7 +106,7 @@ export class Trainer {
   static async create(
     encoder: Encoder,
     records: readonly ParallelRecord[],
-    given: Partial<TrainingOptions> = {},
+    given: GivenTrainingOptions = {},
     { processGroup }: { processGroup?: ProcessGroup | undefined } = {},
   ): Promise<Trainer> {
     const options = resolveTrainingOptions({ ...given, ...trainingPrompts(encoder.model, given) });
