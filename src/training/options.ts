@@ -3,7 +3,7 @@ import { type Alpha, alphaSchema } from '../batches/alpha.js';
 import type { LexiconFile } from '../batches/code_switching/lexicon.js';
 import type { CodeSwitchingOptions } from '../batches/code_switching/switcher.js';
 import type { Dataset, LanguagePair } from '../batches/options.js';
-import { checkOptions } from '../checked_options.js';
+import { anyOptions, checkOptions } from '../checked_options.js';
 import { invalidArgument } from '../errors.js';
 import { ENGINE_DEFAULTS, type EngineOptions, engineShape } from './engine_options.js';
 import { learningRateAt, type ScheduleName } from './schedule.js';
@@ -157,6 +157,7 @@ const schema = z.strictObject({
 
 /** Fills in the defaults and checks every field. Throws INVALID_ARGUMENT naming the first wrong one. */
 export function resolveTrainingOptions(given: GivenTrainingOptions): TrainingOptions {
+  checkOptions(anyOptions, given);
   const present = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
   const options = { ...TRAINING_DEFAULTS, ...present } as TrainingOptions;
   options.warmupSteps ??= Math.floor(options.steps * WARMUP_SHARE);

@@ -1,9 +1,18 @@
 import { writeFile } from 'node:fs/promises';
+import { z } from 'zod';
 import { readLexicon } from '../batches/code_switching/lexicon.js';
 import type { Sampler } from '../batches/plan.js';
+import {
+  anyOptions,
+  checkOptions,
+  functionSchema,
+  listSchema,
+  requirePath,
+  signalSchema,
+} from '../checked_options.js';
 import type { ParallelRecord } from '../datasets/records.js';
-import type { Encoder } from '../encoding/encoder.js';
-import { invalidArgument, XlembedError } from '../errors.js';
+import { Encoder } from '../encoding/encoder.js';
+import { XlembedError } from '../errors.js';
 import { saveAdapter } from '../models/adapter.js';
 import { pooledPrompt } from '../models/prompts.js';
 import { type NativeStepResult, type NativeTrainer, nativeCall } from '../native.js';
@@ -17,7 +26,7 @@ import {
   readCheckpointWeights,
   writeCheckpoint,
 } from './checkpoint.js';
-import type { Checkpoints } from './checkpoints.js';
+import { Checkpoints } from './checkpoints.js';
 import { distils } from './labels.js';
 import { createNativeTrainer } from './native_trainer.js';
 import { type GivenTrainingOptions, resolveTrainingOptions, type TrainingOptions } from './options.js';
@@ -46,6 +55,33 @@ export interface RunOptions {
   /** Aborted, in one process or all, it ends the run after the step in hand: in a process group the way to stop early. */
   signal?: AbortSignal | undefined;
 }
+
+const count = z.int().min(1);
+const runOptions = z.strictObject({
+  failedBatchPath: z.string().optional(),
+  validation: z
+    .strictObject({
+      every: count,
+      measure: functionSchema,
+      watch: z
+        .strictObject({ measure: z.string(), task: z.string().optional(), patience: count.optional() })
+        .optional(),
+    })
+    .optional(),
+  checkpoints: z
+    .strictObject({
+      to: z.custom((value) => value instanceof Checkpoints, 'what Checkpoints.open gives'),
+      every: count,
+    })
+    .optional(),
+  signal: signalSchema.optional(),
+});
+const trained = z.object({
+  encoder: z.custom((value) => value instanceof Encoder, 'what Encoder.load gives'),
+  records: listSchema,
+  options: anyOptions,
+  group: z.strictObject({ processGroup: z.unknown().optional() }),
+});
 
 /** Batches prepared while one trains. */
 const PREFETCH = 4;
@@ -107,8 +143,10 @@ export class Trainer {
     encoder: Encoder,
     records: readonly ParallelRecord[],
     given: GivenTrainingOptions = {},
-    { processGroup }: { processGroup?: ProcessGroup | undefined } = {},
+    group: { processGroup?: ProcessGroup | undefined } = {},
   ): Promise<Trainer> {
+    checkOptions(trained, { encoder, records, options: given, group });
+    const { processGroup } = group;
     const options = resolveTrainingOptions({ ...given, ...trainingPrompts(encoder.model, given) });
     checkModel(encoder, options);
     checkScores(records, options);
@@ -155,7 +193,7 @@ export class Trainer {
    * option, or while another loop of this trainer is not left.
    */
   async *run(options: RunOptions = {}): AsyncGenerator<StepEvent, void, undefined> {
-    checkRunOptions(options);
+    checkOptions(runOptions, options);
     if (this.#isRunning) {
       const message = 'this trainer is in another run, and each step follows from the one before';
       throw new XlembedError('INVALID_ARGUMENT', message, 'leave its loop first');
@@ -201,6 +239,7 @@ export class Trainer {
    * checkpoint.
    */
   async resume(checkpoint: string): Promise<string[]> {
+    requirePath('checkpoint', checkpoint);
     const state = readCheckpointState(checkpoint);
     const differences = await this.#identity.compare(checkpoint, state);
     await readCheckpointTensors(checkpoint, this.#encoder.native, this.#native, state);
@@ -248,7 +287,7 @@ export class Trainer {
     records: readonly ParallelRecord[],
     batches = 16,
   ): () => Promise<{ loss: number; accuracy: number }> {
-    requireCount('batches', batches);
+    checkOptions(z.object({ records: listSchema, batches: count }), { records, batches });
     const prepare = this.#batches.ofOthers(records, batches);
     return async () => {
       const mean = { loss: 0, accuracy: 0 };
@@ -362,17 +401,6 @@ export class Trainer {
       `lower --learning-rate or raise --temperature; the ids of their batches ${where}`,
     );
   }
-}
-
-function checkRunOptions({ validation, checkpoints }: RunOptions): void {
-  if (validation) requireCount('validation.every', validation.every);
-  if (checkpoints) requireCount('checkpoints.every', checkpoints.every);
-  const patience = validation?.watch?.patience;
-  if (patience !== undefined) requireCount('validation.watch.patience', patience);
-}
-
-function requireCount(name: string, value: number): void {
-  if (!Number.isSafeInteger(value) || value < 1) throw invalidArgument(name, 'a whole number above 0', value);
 }
 
 function checkScores(records: readonly ParallelRecord[], options: TrainingOptions): void {
