@@ -202,7 +202,8 @@ export {
   TRAINING_DEFAULTS,
   type TrainingOptions,
 } from './training/options.js';
+export type { RunOptions, ValidationOptions } from './training/run_options.js';
 export type { ScheduleName } from './training/schedule.js';
 export type { StepEvent } from './training/step_event.js';
-export { type RunOptions, Trainer, type ValidationOptions } from './training/trainer.js';
+export { Trainer } from './training/trainer.js';
 export type { WatchOptions, WatchState } from './training/watch.js';

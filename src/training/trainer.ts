@@ -2,14 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { readLexicon } from '../batches/code_switching/lexicon.js';
 import type { Sampler } from '../batches/plan.js';
-import {
-  anyOptions,
-  checkOptions,
-  functionSchema,
-  listSchema,
-  requirePath,
-  signalSchema,
-} from '../checked_options.js';
+import { anyOptions, checkOptions, listSchema, requirePath } from '../checked_options.js';
 import type { ParallelRecord } from '../datasets/records.js';
 import { Encoder } from '../encoding/encoder.js';
 import { XlembedError } from '../errors.js';
@@ -26,7 +19,7 @@ import {
   readCheckpointWeights,
   writeCheckpoint,
 } from './checkpoint.js';
-import { Checkpoints } from './checkpoints.js';
+import type { Checkpoints } from './checkpoints.js';
 import { distils } from './labels.js';
 import { createNativeTrainer } from './native_trainer.js';
 import { type GivenTrainingOptions, resolveTrainingOptions, type TrainingOptions } from './options.js';
@@ -34,48 +27,11 @@ import type { PreparedBatch } from './prepare.js';
 import { trainingPrompts } from './prompts.js';
 import { RunBatches } from './run_batches.js';
 import { RunIdentity } from './run_identity.js';
+import { type RunOptions, runOptions, type ValidationOptions } from './run_options.js';
 import { learningRateAt } from './schedule.js';
 import { countsOf, readCounts, type StepEvent, sum, wholeStep } from './step_event.js';
-import { checkSameWatch, Watch, type WatchOptions, type WatchState } from './watch.js';
+import { checkSameWatch, Watch, type WatchState } from './watch.js';
 
-export interface ValidationOptions {
-  /** Steps from one evaluation to the next; one more comes after the last step. */
-  every: number;
-  measure: (step: number) => Promise<Record<string, number>>;
-  /** Decides which model is the best, and when to stop. */
-  watch?: WatchOptions | undefined;
-}
-
-export interface RunOptions {
-  /** Gets the ids of a batch that ended the run. Default `failed_batch.json`. */
-  failedBatchPath?: string | undefined;
-  validation?: ValidationOptions | undefined;
-  /** Where and how often (in steps) the run is saved; also at the best step, and where the loop is left. */
-  checkpoints?: { to: Checkpoints; every: number } | undefined;
-  /** Aborted, in one process or all, it ends the run after the step in hand: in a process group the way to stop early. */
-  signal?: AbortSignal | undefined;
-}
-
-const count = z.int().min(1);
-const runOptions = z.strictObject({
-  failedBatchPath: z.string().optional(),
-  validation: z
-    .strictObject({
-      every: count,
-      measure: functionSchema,
-      watch: z
-        .strictObject({ measure: z.string(), task: z.string().optional(), patience: count.optional() })
-        .optional(),
-    })
-    .optional(),
-  checkpoints: z
-    .strictObject({
-      to: z.custom((value) => value instanceof Checkpoints, 'what Checkpoints.open gives'),
-      every: count,
-    })
-    .optional(),
-  signal: signalSchema.optional(),
-});
 const trained = z.object({
   encoder: z.custom((value) => value instanceof Encoder, 'what Encoder.load gives'),
   records: listSchema,
@@ -287,7 +243,7 @@ export class Trainer {
     records: readonly ParallelRecord[],
     batches = 16,
   ): () => Promise<{ loss: number; accuracy: number }> {
-    checkOptions(z.object({ records: listSchema, batches: count }), { records, batches });
+    checkOptions(z.object({ records: listSchema, batches: z.int().min(1) }), { records, batches });
     const prepare = this.#batches.ofOthers(records, batches);
     return async () => {
       const mean = { loss: 0, accuracy: 0 };

@@ -17,8 +17,9 @@ import { Encoder } from '#xlembed/encoding/encoder.js';
 import { Checkpoints } from '#xlembed/training/checkpoints.js';
 import { resolveTrainingOptions, type TrainingOptions } from '#xlembed/training/options.js';
 import { RunBatches } from '#xlembed/training/run_batches.js';
+import type { RunOptions } from '#xlembed/training/run_options.js';
 import type { StepEvent } from '#xlembed/training/step_event.js';
-import { type RunOptions, Trainer } from '#xlembed/training/trainer.js';
+import { Trainer } from '#xlembed/training/trainer.js';
 import { Watch } from '#xlembed/training/watch.js';
 import { folderOf } from '../encoding/goldens.js';
 
