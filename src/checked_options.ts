@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import { z } from 'zod';
 import { invalidArgument, XlembedError } from './errors.js';
 
 const NOUNS: Record<string, string> = {
@@ -8,7 +8,22 @@ const NOUNS: Record<string, string> = {
   boolean: 'true or false',
   array: 'a list',
   object: 'an object',
+  record: 'an object',
 };
+
+/** A list whose items are looked at later: there may be millions. */
+export const listSchema = z.custom((value) => Array.isArray(value), 'a list');
+export const functionSchema = z.custom((value) => typeof value === 'function', 'a function');
+export const signalSchema = z.custom((value) => value instanceof AbortSignal, 'an AbortSignal');
+export const seedSchema = z.int().min(0);
+export const malformedSchema = z.enum(['fail', 'skip']);
+/** Of options whose fields are checked elsewhere. */
+export const anyOptions = z.looseObject({});
+
+/** Throws INVALID_ARGUMENT unless a required path is a text. */
+export function requirePath(name: string, path: unknown): void {
+  checkOptions(z.object({ [name]: z.string() }), { [name]: path });
+}
 
 /** Throws INVALID_ARGUMENT naming the first option that a schema does not know or allow. */
 export function checkOptions(schema: z.ZodObject, options: unknown): void {

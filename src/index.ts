@@ -196,8 +196,14 @@ export { type TokenizedTexts, type TokenizerOptions, TokenizerPool } from './tok
 export { type TrainTokenizerOptions, trainTokenizer } from './tokenizers/train.js';
 export { Checkpoints, type CheckpointsOptions } from './training/checkpoints.js';
 export type { EngineOptions } from './training/engine_options.js';
-export { resolveTrainingOptions, TRAINING_DEFAULTS, type TrainingOptions } from './training/options.js';
+export {
+  type GivenTrainingOptions,
+  resolveTrainingOptions,
+  TRAINING_DEFAULTS,
+  type TrainingOptions,
+} from './training/options.js';
+export type { RunOptions, ValidationOptions } from './training/run_options.js';
 export type { ScheduleName } from './training/schedule.js';
 export type { StepEvent } from './training/step_event.js';
-export { type RunOptions, Trainer, type ValidationOptions } from './training/trainer.js';
+export { Trainer } from './training/trainer.js';
 export type { WatchOptions, WatchState } from './training/watch.js';

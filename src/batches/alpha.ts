@@ -22,6 +22,11 @@ export const alphaSchema = z.union(
   { error: ALPHA_EXPECTED },
 );
 
+/** What a sampler goes by: the hybrid one alone reads what is given. */
+export function alphaOf(sampler: 'monolingual' | 'cross_lingual' | 'hybrid', given: Alpha): Alpha {
+  return { monolingual: 1, cross_lingual: 0, hybrid: given }[sampler];
+}
+
 /** Alpha of batch n of a run of `batches`. */
 export function alphaAt(alpha: Alpha, n: number, batches: number): number {
   if (typeof alpha === 'number') return alpha;

@@ -1,6 +1,7 @@
 import { z } from 'zod';
+import { checkOptions } from '../checked_options.js';
 import { invalidArgument } from '../errors.js';
-import { ALPHA_EXPECTED, type Alpha, alphaSchema } from './alpha.js';
+import { ALPHA_EXPECTED, type Alpha, alphaOf, alphaSchema } from './alpha.js';
 import type { RecordRange } from './cells.js';
 import { isHeldOut } from './held_out.js';
 import type { LanguageWeights } from './weights.js';
@@ -82,6 +83,20 @@ const weights = z.union([
   z.strictObject({ temperature: z.number().positive() }),
 ]);
 
+/** What no check below names better. */
+const schema = z.object({
+  batches: z.int().min(1).optional(),
+  languagePairs: z
+    .array(z.object({ query: z.string(), positive: z.string(), weight: z.number().optional() }))
+    .optional(),
+  holdOut: z.array(z.string()).optional(),
+  datasets: z
+    .array(z.object({ name: z.string(), records: z.int().min(1), weight: z.number().optional() }))
+    .optional(),
+  duplicates: z.enum(['avoid', 'mask']).optional(),
+  oneDatasetPerBatch: z.boolean().optional(),
+});
+
 function check(valid: boolean, name: string, expected: string, received: unknown, hint: string): void {
   if (!valid) throw invalidArgument(name, expected, received, hint);
 }
@@ -92,6 +107,7 @@ export function resolveOptions(
   known: readonly string[],
   records: number,
 ): ResolvedOptions {
+  checkOptions(schema, options);
   const { sampler, alpha = 0.5, batchSize, seed, languageWeights = 'equal', languagePairs = [] } = options;
   check(SAMPLERS.includes(sampler), 'sampler', `one of ${SAMPLERS.join(', ')}`, sampler, '');
   const probability = alphaSchema.safeParse(alpha).success;
@@ -103,9 +119,14 @@ export function resolveOptions(
   check(Number.isSafeInteger(seed) && seed >= 0, 'seed', 'an integer from 0 to 2^53 - 1', seed, '');
   const languages = resolveLanguages(options, known);
   checkPairs(languagePairs, languages);
-  const fixed = { monolingual: 1, cross_lingual: 0, hybrid: alpha };
   return {
-    ...{ sampler, alpha: fixed[sampler], batches: options.batches ?? 1000, languageWeights, languagePairs },
+    ...{
+      sampler,
+      alpha: alphaOf(sampler, alpha),
+      batches: options.batches ?? 1000,
+      languageWeights,
+      languagePairs,
+    },
     ...{ batchSize, seed, languages },
     datasets: resolveDatasets(options.datasets, records),
     weighted: options.datasets?.some(({ weight }) => weight !== undefined) ?? false,

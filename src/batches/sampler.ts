@@ -1,3 +1,5 @@
+import { z } from 'zod';
+import { checkOptions, listSchema } from '../checked_options.js';
 import { type ParallelRecord, UNDETERMINED } from '../datasets/records.js';
 import { invalidArgument, XlembedError } from '../errors.js';
 import { alphaAt, alphaBounds } from './alpha.js';
@@ -41,6 +43,7 @@ import { SharedTexts } from './shared_texts.js';
  *   SAMPLER_IMPOSSIBLE where the records cannot give a batch of two pairs of a kind that is asked for.
  */
 export function createSampler(records: readonly ParallelRecord[], options: SamplerOptions): Sampler {
+  checkOptions(z.object({ records: listSchema }), { records });
   if (records.length === 0) {
     throw new XlembedError('EMPTY_DATASET', 'expected two records or more, received none', 'Add records.');
   }

@@ -53,7 +53,8 @@ export function lexicon(text: string, before: LexiconFile[] = []): LexiconFile[]
 
 /** `0.5`, or `0.3,0.5` for queries and passages. */
 export function probabilities(text: string): { query: number; passage: number } {
-  const [query, passage = query] = text.split(',').map(number);
+  const [query, passage = query, ...more] = text.split(',').map(number);
+  if (more.length > 0) throw new InvalidArgumentError('Expected one share, or two such as 0.3,0.5.');
   return { query: query!, passage: passage! };
 }
 

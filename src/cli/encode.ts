@@ -155,7 +155,8 @@ async function encode(flags: EncodeFlags): Promise<void> {
   await encoder.dispose();
   const isLeader = (readLaunch()?.rank ?? 0) === 0;
   const copied = !manifest.complete || !isLeader || (await copy(flags, console, interrupt.signal));
-  console.result(resultLine(flags.output, manifest), { output: flags.output, ...manifest });
+  // Rank 0 speaks for all, as in training.
+  if (isLeader) console.result(resultLine(flags.output, manifest), { output: flags.output, ...manifest });
   if (!manifest.complete || !copied) process.exitCode = interrupt.exitCode ?? 1;
 }
 

@@ -9,6 +9,7 @@ import { readRecords } from '../datasets/read_records.js';
 import type { ParallelRecord } from '../datasets/records.js';
 import { Encoder } from '../encoding/encoder.js';
 import { XlembedError } from '../errors.js';
+import { tokenizerFilesOf } from '../models/tokenizer_files.js';
 import { makeFolder, writeError } from '../models/write_beside.js';
 import { RunLock } from '../processes/run_lock.js';
 import { FlatIndex } from '../search/flat_index.js';
@@ -149,7 +150,7 @@ async function writeMined(
   return { ...counts, earlierRecords: from, interrupted: false };
 }
 
-/** What decides the result: settings, records, and the model by the embedding that it gives a text. */
+/** What decides the result: settings, records, the tokenizer, and the model by the embedding that it gives a text. */
 async function fingerprint(
   settings: object,
   records: readonly ParallelRecord[],
@@ -157,6 +158,7 @@ async function fingerprint(
 ): Promise<string> {
   const hash = createHash('sha256').update(JSON.stringify(settings));
   for (const record of records) hash.update(`${JSON.stringify(record)}\n`);
+  for (const path of tokenizerFilesOf(encoder.model.tokenizerPath)) hash.update(readFileSync(path));
   const { data } = await encoder.encode(['What makes a model the same?'], { role: 'query' });
   return hash.update(new Uint8Array(data.buffer)).digest('hex');
 }

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
-import { createReadStream, existsSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { createReadStream } from 'node:fs';
 import type { Encoder } from '../encoding/encoder.js';
 import type { Role } from '../models/prompts.js';
+import { tokenizerFilesOf } from '../models/tokenizer_files.js';
 
 /**
  * What an encoder's embeddings depend on besides the texts: weights and tokenizer by their bytes, and how they are put
@@ -14,12 +14,10 @@ export async function modelIdentity(
 ): Promise<Record<string, unknown>> {
   const { model, dtype } = encoder;
   const { backbone, head, lowerCase, maxTokens, tokenizerPath, dictionary } = model;
-  const tokenizerConfig = join(dirname(tokenizerPath), 'tokenizer_config.json');
-  const tokenizer = existsSync(tokenizerConfig) ? [tokenizerPath, tokenizerConfig] : [tokenizerPath];
   const weights = await digest([...new Set(model.sources.map(({ path }) => path))]);
   return {
     ...{ weights, backbone, head },
-    tokenizer: await digest(tokenizer),
+    tokenizer: await digest(tokenizerFilesOf(tokenizerPath)),
     dictionary: createHash('sha256')
       .update(JSON.stringify([...(dictionary ?? [])]))
       .digest('hex'),

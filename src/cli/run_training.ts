@@ -1,8 +1,9 @@
 import type { TrainingPoint, ValidationPoint } from '../report/results.js';
 import type { TokenCacheCounts } from '../tokenizers/token_cache.js';
 import { switchRate } from '../training/events/event_log.js';
+import type { RunOptions } from '../training/run_options.js';
 import type { StepEvent } from '../training/step_event.js';
-import type { RunOptions, Trainer } from '../training/trainer.js';
+import type { Trainer } from '../training/trainer.js';
 import type { Console } from './console.js';
 
 export interface TrainingTotals {

@@ -9,7 +9,7 @@ import { XlembedError } from '../errors.js';
 import { taskNames } from '../evaluation/tasks/registry.js';
 import { loadNative } from '../native.js';
 import { readLaunch } from '../processes/launch.js';
-import { TRAINING_DEFAULTS, type TrainingOptions } from '../training/options.js';
+import { type GivenTrainingOptions, TRAINING_DEFAULTS, type TrainingOptions } from '../training/options.js';
 import { integer, languageWeights, list, number, outputPath, parsed, positiveInteger } from './arguments.js';
 import {
   alpha,
@@ -287,7 +287,7 @@ export async function openEncoder(flags: TrainFlags, console: Console): Promise<
 }
 
 /** What the flags say of training. */
-export function trainingOptions(flags: TrainFlags, datasets: Dataset[]): Partial<TrainingOptions> {
+export function trainingOptions(flags: TrainFlags, datasets: Dataset[]): GivenTrainingOptions {
   const fallback = flags.model === undefined ? LEARNING_RATE.fresh : LEARNING_RATE.pretrained;
   return {
     ...engineOptions(flags),
@@ -306,7 +306,7 @@ export function trainingOptions(flags: TrainFlags, datasets: Dataset[]): Partial
     accumulate: flags.accumulate,
     steps: flags.steps,
     learningRate: flags.learningRate ?? fallback,
-    ...(flags.warmupSteps !== undefined && { warmupSteps: flags.warmupSteps }),
+    warmupSteps: flags.warmupSteps,
     schedule: flags.schedule,
     weightDecay: flags.weightDecay,
     beta1: flags.betas[0],
@@ -319,8 +319,8 @@ export function trainingOptions(flags: TrainFlags, datasets: Dataset[]): Partial
     dropout: flags.dropout,
     negatives: flags.negatives,
     negativeLanguage: flags.negativeLanguage,
-    ...(flags.queryPrompt !== undefined && { queryPrompt: flags.queryPrompt }),
-    ...(flags.passagePrompt !== undefined && { passagePrompt: flags.passagePrompt }),
+    queryPrompt: flags.queryPrompt,
+    passagePrompt: flags.passagePrompt,
     seed: flags.seed,
   };
 }

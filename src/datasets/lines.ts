@@ -1,3 +1,4 @@
+import { requirePath } from '../checked_options.js';
 import { XlembedError } from '../errors.js';
 import { type ReadProgress, readBytes } from './bytes.js';
 
@@ -31,6 +32,7 @@ export async function* readLines(
   path: string,
   options: LineOptions = {},
 ): AsyncGenerator<Line, void, undefined> {
+  requirePath('path', path);
   const { invalidUtf8 = 'fail', maxLineBytes = 2 ** 28, progress } = options;
   let number = 0;
   for await (const block of blocksOfLines(path, maxLineBytes, progress)) {

@@ -1,4 +1,6 @@
 import { basename } from 'node:path';
+import { z } from 'zod';
+import { checkOptions, malformedSchema } from '../checked_options.js';
 import { invalidArgument, XlembedError } from '../errors.js';
 import { readLines } from './lines.js';
 import { type MalformedPolicy, malformed, placeOf } from './malformed.js';
@@ -9,6 +11,8 @@ export interface RecordOptions {
   /** A line without a usable record: an error, or skipped and counted. Default 'fail'. */
   onMalformed?: MalformedPolicy | undefined;
 }
+
+const schema = z.strictObject({ onMalformed: malformedSchema.optional() });
 
 export interface RecordCounts {
   records: number;
@@ -29,10 +33,13 @@ export interface RecordCounts {
  */
 export async function readRecords(
   paths: string | readonly string[],
-  { onMalformed = 'fail' }: RecordOptions = {},
+  options: RecordOptions = {},
 ): Promise<{ records: ParallelRecord[]; counts: RecordCounts }> {
   const files = typeof paths === 'string' ? [paths] : paths;
-  if (!Array.isArray(files)) throw invalidArgument('paths', 'a file, or an array of files', files);
+  if (!Array.isArray(files) || files.some((file) => typeof file !== 'string'))
+    throw invalidArgument('paths', 'a file, or an array of files', files);
+  checkOptions(schema, options);
+  const { onMalformed = 'fail' } = options;
   const records: ParallelRecord[] = [];
   const places = new Map<string, string>();
   const ignored = new Set<string>();

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import { invalidArgument } from '../errors.js';
+import { z } from 'zod';
+import { checkOptions, listSchema } from '../checked_options.js';
 import type { ParallelRecord } from './records.js';
 
 export interface SplitOptions {
@@ -8,17 +9,19 @@ export interface SplitOptions {
   seed: number;
 }
 
+const schema = z.strictObject({ testShare: z.number().min(0).max(1), seed: z.int() });
+
 /**
  * Splits by a hash of seed and id: a record's side depends on nothing else, neither on the order nor on which
  * other records are there. Both sides keep the order. Throws INVALID_ARGUMENT.
  */
 export function splitRecords(
   records: readonly ParallelRecord[],
-  { testShare, seed }: SplitOptions,
+  options: SplitOptions,
 ): { train: ParallelRecord[]; test: ParallelRecord[] } {
-  if (!(testShare >= 0 && testShare <= 1))
-    throw invalidArgument('testShare', 'a number from 0 to 1', testShare);
-  if (!Number.isSafeInteger(seed)) throw invalidArgument('seed', 'an integer', seed);
+  checkOptions(z.object({ records: listSchema }), { records });
+  checkOptions(schema, options);
+  const { testShare, seed } = options;
   const train: ParallelRecord[] = [];
   const test: ParallelRecord[] = [];
   for (const record of records) (unitHash(seed, record.id) < testShare ? test : train).push(record);

@@ -1,11 +1,20 @@
 import { existsSync, type Stats, statSync } from 'node:fs';
 import { basename, isAbsolute } from 'node:path';
 import { glob, isDynamicPattern } from 'tinyglobby';
+import { z } from 'zod';
+import { checkOptions, malformedSchema } from '../checked_options.js';
 import { invalidArgument, XlembedError } from '../errors.js';
 import { fileError } from '../file_error.js';
 import { type ReadProgress, STDIN } from './bytes.js';
 import { type MalformedPolicy, malformed, parseId, placeOf } from './malformed.js';
-import { beirFile, formatOf, type Row, readRows, type TextFormatName } from './text_formats.js';
+import {
+  beirFile,
+  formatOf,
+  type Row,
+  readRows,
+  type TextFormatName,
+  textFormatNames,
+} from './text_formats.js';
 
 export interface TextRecord {
   id: string;
@@ -36,6 +45,14 @@ export interface TextOptions {
   /** Which file of a BEIR folder: queries.jsonl for `query`, else corpus.jsonl. */
   role?: 'query' | 'passage' | undefined;
 }
+
+const schema = z.strictObject({
+  format: z.enum(textFormatNames).optional(),
+  idColumn: z.string().optional(),
+  textColumns: z.array(z.string()).optional(),
+  onMalformed: malformedSchema.optional(),
+  role: z.enum(['query', 'passage']).optional(),
+});
 
 /** One file of the input. */
 export interface InputFile {
@@ -82,6 +99,9 @@ export class TextInput implements AsyncIterable<TextRecord> {
   /** Throws FILE_NOT_FOUND, and INVALID_ARGUMENT for a glob without a match or a kind of file that is not known. */
   static async open(inputs: string | readonly string[], options: TextOptions = {}): Promise<TextInput> {
     const named = typeof inputs === 'string' ? [inputs] : inputs;
+    if (!Array.isArray(named) || named.some((input) => typeof input !== 'string'))
+      throw invalidArgument('inputs', 'a file, or an array of files', inputs);
+    checkOptions(schema, options);
     const found = (await Promise.all(named.map(expand))).flat();
     if (found.length === 0) throw invalidArgument('inputs', 'at least one file', 'none');
     const names = found.map((path) => basename(path));

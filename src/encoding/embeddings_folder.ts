@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { requirePath } from '../checked_options.js';
 import { NpyWriter, readNpyHeader, readNpyRows } from '../datasets/npy.js';
 import { XlembedError } from '../errors.js';
 import { countRepeated } from '../large_map.js';
@@ -38,6 +39,7 @@ export interface EmbeddingsFolder {
  * with its number, and MALFORMED_FILE, also when the numbers of ids and vectors differ or a run has not ended.
  */
 export async function openEmbeddingsFolder(folder: string): Promise<EmbeddingsFolder> {
+  requirePath('folder', folder);
   if (existsSync(join(folder, MANIFEST))) return openShards(folder);
   if (existsSync(join(folder, PROGRESS))) {
     throw new XlembedError(

@@ -1,7 +1,8 @@
 import { z } from 'zod';
-import { checkOptions } from '../checked_options.js';
+import { checkOptions, functionSchema, requirePath } from '../checked_options.js';
 import type { TextInput } from '../datasets/texts.js';
 import { invalidArgument, XlembedError } from '../errors.js';
+import { hubShape } from '../models/hub/settings.js';
 import { type HubOptions, resolveModel } from '../models/hub.js';
 import {
   describeFreshModel,
@@ -52,7 +53,22 @@ const encodeOptions = z.strictObject({
   role: z.enum(['query', 'passage']).optional(),
   prompt: z.string().optional(),
   tokenBudget: z.int().min(1).optional(),
-  onProgress: z.custom((value) => typeof value === 'function', 'a function').optional(),
+  onProgress: functionSchema.optional(),
+});
+
+/** What the parts that read them do not check. */
+const encoderShape = {
+  device: z.unknown(),
+  dtype: z.unknown(),
+  tokenizerThreads: z.unknown(),
+  maxTokens: z.unknown(),
+};
+const encoderOptions = z.strictObject(encoderShape).partial();
+const loadOptions = z.strictObject({ ...encoderShape, ...hubShape }).partial();
+const promptOptions = encodeOptions.pick({ role: true, prompt: true }).loose();
+const saveOptions = z.strictObject({
+  overwrite: z.boolean().optional(),
+  prompts: z.record(z.string(), z.string()).optional(),
 });
 
 /** What happened to texts on their way in. */
@@ -110,6 +126,7 @@ export class Encoder {
    * resolveModel and openModel throw, TOKENIZER_INVALID, VOCABULARY_MISMATCH, DEVICE_UNAVAILABLE, ADDON_NOT_BUILT.
    */
   static async load(nameOrFolder: string, options: LoadOptions = {}): Promise<Encoder> {
+    checkOptions(loadOptions, options);
     const model = await openModel(await resolveModel(nameOrFolder, options));
     return Encoder.#create(model, { sources: model.sources }, options);
   }
@@ -118,6 +135,7 @@ export class Encoder {
   static async fresh(model: FreshModelOptions, seed: number, options: EncoderOptions = {}): Promise<Encoder> {
     if (!Number.isSafeInteger(seed) || seed < 0)
       throw invalidArgument('seed', 'an integer from 0 to 2^53 - 1', seed);
+    checkOptions(encoderOptions, options);
     const description = describeFreshModel(model);
     return Encoder.#create(description, { seed, initializerRange: description.initializerRange }, options);
   }
@@ -150,6 +168,7 @@ export class Encoder {
 
   /** The prompt that encode() puts before each text. Throws MODEL_UNSUPPORTED for one that must not be pooled. */
   promptOf(options: Pick<EncodeOptions, 'role' | 'prompt'>): string {
+    checkOptions(promptOptions, options);
     const { prompt, role } = options;
     const stored = role ? promptFor(this.model, role) : defaultPromptOf(this.model);
     return pooledPrompt(this.model, prompt ?? stored);
@@ -216,10 +235,12 @@ export class Encoder {
    * Writes a sentence-transformers folder, with the model's prompts unless others are given. Throws FILE_EXISTS,
    * FILE_WRITE_FAILED, DISPOSED.
    */
-  save(
+  async save(
     folder: string,
     options: { overwrite?: boolean | undefined; prompts?: Record<string, string> | undefined } = {},
   ): Promise<void> {
+    requirePath('folder', folder);
+    checkOptions(saveOptions, options);
     const prompts = options.prompts ?? this.model.prompts;
     return saveModel({ ...this.model, prompts }, this.native, folder, {
       overwrite: options.overwrite ?? false,

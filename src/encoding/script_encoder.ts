@@ -1,5 +1,7 @@
 import { statSync } from 'node:fs';
+import { z } from 'zod';
 import { batchByTokens } from '../batches/token_budget.js';
+import { checkOptions, requirePath } from '../checked_options.js';
 import { invalidArgument, XlembedError } from '../errors.js';
 import {
   loadNative,
@@ -11,7 +13,7 @@ import {
 } from '../native.js';
 import { Tensor } from '../tensor.js';
 import { pack, sequenceAt } from '../tokenizers/packed.js';
-import { copiedTexts, type TokenizerPool } from '../tokenizers/tokenizer_pool.js';
+import { copiedTexts, TokenizerPool } from '../tokenizers/tokenizer_pool.js';
 import type { Embeddings } from './encoder.js';
 
 export interface ScriptEncoderOptions {
@@ -39,6 +41,17 @@ export interface ScriptEncodeOptions {
   /** Tokens in one call, padding left out; default 8,192. */
   tokenBudget?: number | undefined;
 }
+
+const loadOptions = z.strictObject({ device: z.string(), freeze: z.boolean() }).partial();
+const encodeOptions = z.strictObject({
+  tokenizer: z.custom((value) => value instanceof TokenizerPool, 'what TokenizerPool.open gives'),
+  prompt: z.string().optional(),
+  output: z.unknown().optional(),
+  pooling: z.enum(['mean', 'first', 'none']).optional(),
+  normalize: z.boolean().optional(),
+  padId: z.int().min(0).optional(),
+  tokenBudget: z.int().min(1).optional(),
+});
 
 /** What a TorchScript method gives: a dictionary or a named tuple becomes an object, a list or a tuple an array. */
 export type ScriptOutput =
@@ -69,6 +82,8 @@ export class ScriptEncoder {
    * for a file that is no TorchScript, DEVICE_UNAVAILABLE.
    */
   static async load(path: string, options: ScriptEncoderOptions = {}): Promise<ScriptEncoder> {
+    requirePath('path', path);
+    checkOptions(loadOptions, options);
     const { device = 'cpu', freeze = true } = options;
     if (!statSync(path, { throwIfNoEntry: false })?.isFile()) {
       throw new XlembedError(
@@ -110,6 +125,7 @@ export class ScriptEncoder {
    */
   async encode(texts: readonly string[], options: ScriptEncodeOptions): Promise<Embeddings> {
     const own = copiedTexts(texts);
+    checkOptions(encodeOptions, options);
     const { tokenizer, prompt = '', tokenBudget = TOKEN_BUDGET } = options;
     const tokens = await tokenizer.tokenize(prompt ? own.map((text) => prompt + text) : own);
     const sequences = own.map((_, row) => sequenceAt(tokens, row));
@@ -150,9 +166,6 @@ function nativeOptions(options: ScriptEncodeOptions): NativeScriptEmbeddingOptio
   const isPlace = Number.isInteger(output) && (output as number) >= 0;
   if (output !== undefined && !isPlace && typeof output !== 'string') {
     throw invalidArgument('output', 'a name or a position', output);
-  }
-  if (!['mean', 'first', 'none', ''].includes(pooling)) {
-    throw invalidArgument('pooling', 'mean, first or none', pooling);
   }
   return {
     outputName: typeof output === 'string' ? output : '',

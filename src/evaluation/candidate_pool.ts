@@ -1,6 +1,6 @@
 import { invalidArgument } from '../errors.js';
 import { copyRow, type EmbeddedTexts } from './embedded_texts.js';
-import { judgedRanking, type Qrels } from './judgements.js';
+import { judgedRanking, type Qrels, requireGrade } from './judgements.js';
 import type { JudgedRanking } from './measures/measure.js';
 import type { RankingIndex, RankingIndexFactory, Similarity } from './ranking_index.js';
 import { tieBreakingOrder } from './ranking_order.js';
@@ -91,6 +91,7 @@ export class CandidatePool {
   #relevantOf(id: string, queryRow: number, qrels: Qrels): JudgedQuery {
     const query: JudgedQuery = { id, queryRow, rows: [], grades: [] };
     for (const [candidate, grade] of qrels.get(id) ?? []) {
+      requireGrade(id, candidate, grade);
       const row = this.#rowOf.get(candidate);
       if (row === undefined || !(grade > 0)) continue;
       query.rows.push(row);

@@ -1,3 +1,5 @@
+import { z } from 'zod';
+import { anyOptions, checkOptions } from '../checked_options.js';
 import { invalidArgument, XlembedError } from '../errors.js';
 import type { EvaluationResult, GridCell, PoolRow, QueryScores } from './results.js';
 import {
@@ -28,6 +30,14 @@ export interface CompareOptions extends BootstrapOptions {
   permutations?: number | undefined;
 }
 
+const settingShape = { setting: z.enum(['monolingual', 'cross_lingual', 'multilingual']) };
+const resultSchema = z.custom(
+  (value) => Array.isArray((value as EvaluationResult | undefined)?.grid),
+  'what evaluateTask gives',
+);
+const comparison = z.object({ ...settingShape, a: resultSchema, b: resultSchema });
+const questions = z.object({ ...settingShape, result: resultSchema });
+
 /**
  * Compares two models on one task and setting: confidence interval and significance of the difference between their
  * macro-averages. A question is one observation, with all its languages: they are not independent of each other. Both
@@ -39,7 +49,9 @@ export function compareResults(
   b: EvaluationResult,
   options: CompareOptions,
 ): Comparison {
+  checkOptions(anyOptions, options);
   const { setting, measure } = options;
+  checkOptions(comparison, { a, b, setting });
   requireSameCells(a, b, setting);
   const first = questionScores(a, setting, measure);
   const second = questionScores(b, setting, measure);
@@ -70,6 +82,7 @@ export function questionScores(
   setting: Setting,
   measure: string,
 ): Map<string, number> {
+  checkOptions(questions, { result, setting });
   const cells = cellsOf(result, setting).map(({ queryScores }) => queryScores);
   if (cells.length === 0) throw invalidArgument('setting', 'a setting that the result has', setting);
   const shares = new Map<string, number>();

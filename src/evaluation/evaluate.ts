@@ -1,7 +1,10 @@
+import { z } from 'zod';
+import { checkOptions, functionSchema } from '../checked_options.js';
 import { invalidArgument, XlembedError } from '../errors.js';
 import type { Role } from '../models/prompts.js';
 import type { EmbeddedTexts } from './embedded_texts.js';
 import { evaluateGrid, type GridLanguage, type GridOptions } from './grid.js';
+import type { Measure } from './measures/measure.js';
 import { ProjectionSample } from './projection.js';
 import type { EvaluationResult } from './results.js';
 import type { RetrievalTask, TaskText } from './tasks/task.js';
@@ -29,6 +32,27 @@ export interface EvaluationOptions extends Omit<GridOptions, 'onSetting'> {
   onProgress?: ((progress: EvaluationProgress) => void) | undefined;
 }
 
+export const evaluationShape = {
+  languages: z.array(z.string()),
+  createIndex: functionSchema,
+  similarity: z.enum(['cosine', 'dot']),
+  measures: z.array(
+    z.custom((value) => typeof (value as Measure | null)?.score === 'function', 'what parseMeasure gives'),
+  ),
+  groups: z.record(z.string(), z.array(z.string())),
+  keepQueryScores: z.boolean(),
+  onProgress: functionSchema,
+};
+/** Those of other kinds of tasks may be among them. */
+const evaluationOptions = z.looseObject(evaluationShape).partial();
+const retrieval = z.object({
+  task: z.custom(
+    (value) => typeof (value as RetrievalTask | null)?.candidates === 'function',
+    'a retrieval task',
+  ),
+  embed: functionSchema,
+});
+
 /**
  * Embeds a task's queries and candidates, each language once, and measures every setting (see evaluateGrid). Throws
  * INVALID_ARGUMENT for languages that the task lacks, DIMENSION_MISMATCH when `embed` does not keep its contract.
@@ -38,6 +62,8 @@ export async function evaluateRetrieval(
   embed: Embed,
   options: EvaluationOptions = {},
 ): Promise<EvaluationResult> {
+  checkOptions(retrieval, { task, embed });
+  checkOptions(evaluationOptions, options);
   const { languages: chosen, onProgress, ...gridOptions } = options;
   const languages = chooseLanguages(task, chosen);
   const run = new EmbeddingRun(task, languages, embed, onProgress);

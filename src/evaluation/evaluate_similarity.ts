@@ -46,19 +46,28 @@ export async function evaluateSimilarity(
     });
     onProgress?.({ stage: 'part', part: name, partsDone: number + 1, partsTotal: sets.length });
   }
-  const counts = Object.fromEntries(cells.map(({ queryLanguage, queries }) => [queryLanguage, queries]));
   return {
     kind: 'similarity',
     task: task.name,
     languages: [...new Set(cells.flatMap((cell) => [cell.queryLanguage, cell.passageLanguage]))].sort(),
     dimensions,
     similarity: 'cosine',
-    counts: { queries: counts, candidates: counts },
+    counts: { queries: countTexts(cells, 'queryLanguage'), candidates: countTexts(cells, 'passageLanguage') },
     measures: summarize(cells, [], similarityMeasures),
     groups: {},
     grid: cells,
     pool: [],
   };
+}
+
+/** A language may be on this side of several sets. */
+function countTexts(
+  cells: readonly GridCell[],
+  side: 'queryLanguage' | 'passageLanguage',
+): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const { [side]: language, queries } of cells) counts[language] = (counts[language] ?? 0) + queries;
+  return counts;
 }
 
 /** Throws TASK_DATA_INVALID. */

@@ -1,7 +1,9 @@
 import { join } from 'node:path';
+import { z } from 'zod';
+import { checkOptions, functionSchema } from '../checked_options.js';
 import { invalidArgument } from '../errors.js';
 import { cachedEmbed } from './embedding_cache.js';
-import { type Embed, type EvaluationOptions, evaluateRetrieval } from './evaluate.js';
+import { type Embed, type EvaluationOptions, evaluateRetrieval, evaluationShape } from './evaluate.js';
 import { evaluateBitext } from './evaluate_bitext.js';
 import { evaluateCollections } from './evaluate_collections.js';
 import { evaluateSimilarity } from './evaluate_similarity.js';
@@ -19,16 +21,29 @@ export interface TaskOptions extends EvaluationOptions {
   cache?: { folder: string; identity: unknown } | undefined;
 }
 
+const schema = z
+  .strictObject({
+    ...evaluationShape,
+    allPairs: z.boolean(),
+    // Of collections.
+    depth: z.int().min(1),
+    blockRows: z.int().min(1),
+    cache: z.strictObject({ folder: z.string(), identity: z.unknown() }),
+  })
+  .partial();
+
 /** Measures any task, whatever its kind. Throws what its kind's evaluation throws. */
 export async function evaluateTask(
   task: Task,
   embed: Embed,
   options: TaskOptions = {},
 ): Promise<EvaluationResult> {
+  checkOptions(schema, options);
+  checkOptions(z.object({ embed: functionSchema }), { embed });
   const { cache, ...rest } = options;
   const embedded = cache ? cachedEmbed(embed, join(cache.folder, 'embeddings'), cache.identity) : embed;
   const parts = new FinishedParts(cache && join(cache.folder, 'parts'), cache?.identity);
-  switch (task.kind) {
+  switch (task?.kind) {
     case 'retrieval':
       return evaluateRetrieval(task, embedded, rest);
     case 'collection':

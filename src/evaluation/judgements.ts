@@ -1,3 +1,5 @@
+import { z } from 'zod';
+import { checkOptions } from '../checked_options.js';
 import { invalidArgument } from '../errors.js';
 import type { JudgedRanking } from './measures/measure.js';
 import { compareIds } from './ranking_order.js';
@@ -24,8 +26,12 @@ export function mapOfMaps(object: Record<string, Record<string, number>>): Map<s
   );
 }
 
+const table = z.custom((value) => value instanceof Map, 'a map of maps');
+const tables = z.object({ run: table, qrels: table });
+
 /** Ranks a run as pytrec_eval does and keeps where the relevant documents stand. Throws INVALID_ARGUMENT. */
 export function judgeRun(run: Run, qrels: Qrels): JudgedRun {
+  checkOptions(tables, { run, qrels });
   const rankings = new Map<string, JudgedRanking>();
   for (const [query, grades] of qrels)
     rankings.set(query, judgeQuery(query, run.get(query) ?? new Map(), grades));
@@ -58,14 +64,16 @@ export function rankDocuments(query: string, scores: ReadonlyMap<string, number>
 
 /** The positive grades, descending. Throws INVALID_ARGUMENT for a grade that is not a whole number. */
 export function relevantGrades(query: string, grades: ReadonlyMap<string, number>): Float64Array {
-  for (const [document, grade] of grades) {
-    if (!Number.isSafeInteger(grade)) {
-      throw invalidArgument(`grade of document ${document} for query ${query}`, 'a whole number', grade);
-    }
-  }
+  for (const [document, grade] of grades) requireGrade(query, document, grade);
   return Float64Array.from([...grades.values()].filter((grade) => grade > 0))
     .sort()
     .reverse();
+}
+
+/** Throws INVALID_ARGUMENT for a grade that is not a whole number. */
+export function requireGrade(query: string, document: string, grade: number): void {
+  if (Number.isSafeInteger(grade)) return;
+  throw invalidArgument(`grade of document ${document} for query ${query}`, 'a whole number', grade);
 }
 
 export interface RankedGrade {

@@ -1,4 +1,6 @@
+import { z } from 'zod';
 import { RandomStream } from '../batches/philox.js';
+import { checkOptions, seedSchema } from '../checked_options.js';
 import { invalidArgument } from '../errors.js';
 
 export interface Interval {
@@ -16,17 +18,19 @@ export interface BootstrapOptions {
   seed?: number | undefined;
 }
 
+/** Those of the other test may be among them: both are often asked with the same options. */
+const bootstrap = z
+  .looseObject({ resamples: z.int().min(1), confidence: z.number().gt(0).lt(1), seed: seedSchema })
+  .partial();
+
 /**
  * Confidence interval of a mean over queries: the percentile bootstrap (Efron 1979; Sakai 2006 for retrieval). The
- * same seed gives the same interval. Throws INVALID_ARGUMENT for no values or a confidence outside 0 .. 1.
+ * same seed gives the same interval. Throws INVALID_ARGUMENT for no values or a wrong option.
  */
 export function bootstrapInterval(values: readonly number[], options: BootstrapOptions = {}): Interval {
+  checkOptions(bootstrap, options);
   const { resamples = 10_000, confidence = 0.95, seed = 0 } = options;
   requireValues('values', values);
-  requireCount('resamples', resamples);
-  if (!(confidence > 0 && confidence < 1)) {
-    throw invalidArgument('confidence', 'a number between 0 and 1', confidence);
-  }
   const means = resampledMeans(values, resamples, seed).sort();
   return {
     mean: mean(values),
@@ -41,6 +45,8 @@ export interface PermutationOptions {
   /** Default 0. */
   seed?: number | undefined;
 }
+
+const permutationTest = z.looseObject({ permutations: z.int().min(1), seed: seedSchema }).partial();
 
 export interface PermutationResult {
   /** Mean of a - b. */
@@ -59,9 +65,10 @@ export function pairedPermutationTest(
   b: readonly number[],
   options: PermutationOptions = {},
 ): PermutationResult {
+  checkOptions(permutationTest, options);
   const { permutations = 10_000, seed = 0 } = options;
   requireValues('scores', a);
-  requireCount('permutations', permutations);
+  requireValues('scores of the second system', b);
   if (a.length !== b.length)
     throw invalidArgument('scores of the second system', `${a.length} values`, b.length);
   const differences = a.map((value, i) => value - b[i]!);
@@ -150,13 +157,7 @@ function mean(values: readonly number[]): number {
 }
 
 function requireValues(name: string, values: readonly number[]): void {
-  if (values.length === 0) throw invalidArgument(name, 'at least one value', values);
+  if (!(values?.length > 0)) throw invalidArgument(name, 'at least one value', values);
   const bad = values.find((value) => !Number.isFinite(value));
   if (bad !== undefined) throw invalidArgument(name, 'finite numbers', bad);
-}
-
-function requireCount(name: string, count: number): void {
-  if (!(Number.isSafeInteger(count) && count >= 1)) {
-    throw invalidArgument(name, 'a whole number of at least 1', count);
-  }
 }

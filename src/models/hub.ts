@@ -1,5 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { z } from 'zod';
+import { checkOptions } from '../checked_options.js';
 import { invalidArgument, XlembedError } from '../errors.js';
 import { ModelCache } from './hub/cache.js';
 import { HubClient } from './hub/client.js';
@@ -7,10 +9,13 @@ import { BlobDownload } from './hub/download.js';
 import { chooseFiles, moduleFolders, type RemoteFile } from './hub/files.js';
 import { withLock } from './hub/lock.js';
 import { type HubName, isCommit, parseHubName, showName } from './hub/name.js';
-import { type HubOptions, type HubSettings, readHubSettings } from './hub/settings.js';
+import { type HubOptions, type HubSettings, hubShape, readHubSettings } from './hub/settings.js';
 import { readJson } from './json_file.js';
 
 export type { DownloadProgress, HubOptions } from './hub/settings.js';
+
+/** Those of an encoder may be among them. */
+const hubOptions = z.looseObject(hubShape).partial();
 
 /**
  * The folder of a model: `nameOrFolder` itself when it exists, else `owner/name[@revision]` fetched from the Hugging
@@ -22,6 +27,7 @@ export type { DownloadProgress, HubOptions } from './hub/settings.js';
 export async function resolveModel(nameOrFolder: string, options: HubOptions = {}): Promise<string> {
   if (typeof nameOrFolder !== 'string')
     throw invalidArgument('the model', 'a folder or owner/name', nameOrFolder);
+  checkOptions(hubOptions, options);
   if (existsSync(nameOrFolder)) {
     if (options.revision === undefined) return nameOrFolder;
     throw invalidArgument(

@@ -1,5 +1,7 @@
 import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { z } from 'zod';
+import { checkOptions, requirePath } from '../checked_options.js';
 import { XlembedError } from '../errors.js';
 import type { BackboneConfig, HeadModule, TensorSource, TransformerConfig } from '../native.js';
 import { ADAPTER_CONFIG } from './adapter.js';
@@ -58,6 +60,7 @@ export interface ModelDescription {
  * TENSOR_SHAPE_MISMATCH, SAFETENSORS_INVALID, CHECKPOINT_INVALID, CHECKPOINT_REFUSED, TOKENIZER_INVALID.
  */
 export async function openModel(folder: string): Promise<ModelDescription> {
+  requirePath('folder', folder);
   checkFolder(folder);
   if (isLaserFolder(folder)) return openLaser(folder);
   const modules = readModules(folder);
@@ -100,8 +103,19 @@ export interface FreshModelOptions {
   similarity?: Similarity | undefined;
 }
 
+const freshModel = z.strictObject({
+  configPath: z.string(),
+  tokenizerPath: z.string(),
+  pooling: z.enum(['mean', 'first']).optional(),
+  normalize: z.boolean().optional(),
+  maxTokens: z.int().min(1).optional(),
+  prompts: z.record(z.string(), z.string()).optional(),
+  similarity: z.enum(['cosine', 'dot', 'euclidean', 'manhattan']).optional(),
+});
+
 /** Describes a model to be trained from scratch: no weights. Throws as openModel does. */
 export function describeFreshModel(options: FreshModelOptions): ModelDescription {
+  checkOptions(freshModel, options);
   const { configPath, tokenizerPath, pooling = 'mean', normalize = true, prompts = {} } = options;
   const config = readTransformerConfig(configPath);
   if (!existsSync(tokenizerPath)) throw noTokenizer(tokenizerPath);

@@ -30,6 +30,12 @@ export function readModelMaxLength(folder: string): number | undefined {
 /** Takes tokenizer.json as it is; the classes named after models rebuild parts of it. */
 const GENERIC_CLASS = 'PreTrainedTokenizerFast';
 
+/** The files that decide what tokens a text has: the tokenizer's own, and tokenizer_config.json where it lies beside. */
+export function tokenizerFilesOf(tokenizerPath: string): string[] {
+  const config = join(dirname(tokenizerPath), 'tokenizer_config.json');
+  return existsSync(config) ? [tokenizerPath, config] : [tokenizerPath];
+}
+
 /** What transformers keeps beside tokenizer.json. */
 const COMPANIONS = [
   'tokenizer_config.json',

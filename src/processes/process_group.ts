@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { z } from 'zod';
+import { checkOptions, functionSchema } from '../checked_options.js';
 import { XlembedError } from '../errors.js';
 import { loadNative, type NativeProcessGroup, nativeCall } from '../native.js';
 import { type Launch, readLaunch } from './launch.js';
@@ -14,6 +16,17 @@ export interface ProcessGroupOptions extends JoinOptions {
   /** Default: what the launcher has put into the environment. */
   launch?: Launch | undefined;
 }
+
+const schema = z
+  .strictObject({
+    device: z.string(),
+    timeout_ms: z.number().positive(),
+    connect_ms: z.number().positive(),
+    answer_ms: z.number().positive(),
+    onNote: functionSchema,
+    launch: z.unknown(),
+  })
+  .partial();
 
 const DEFAULT_TIMEOUT_MS = 300_000;
 /** While the first process works for all, it shows that it lives so often; without a sign for so long it is lost. */
@@ -52,6 +65,7 @@ export class ProcessGroup {
    * build without NCCL.
    */
   static async join(options: ProcessGroupOptions = {}): Promise<ProcessGroup | undefined> {
+    checkOptions(schema, options);
     const { device = 'cpu', timeout_ms = DEFAULT_TIMEOUT_MS, launch = readLaunch() } = options;
     if (!launch) return undefined;
     const { rank, size, attempt } = launch;

@@ -1,3 +1,5 @@
+import { z } from 'zod';
+import { checkOptions, functionSchema, requirePath, signalSchema } from '../checked_options.js';
 import { describeEmbeddings, readEmbeddings } from '../encoding/embeddings_folder.js';
 import { invalidArgument } from '../errors.js';
 import { loadNative, type NativeFaissIndex, nativeCall } from '../native.js';
@@ -23,6 +25,15 @@ export interface FaissBuildOptions {
   signal?: AbortSignal | undefined;
   onProgress?: ((progress: FaissBuildProgress) => void) | undefined;
 }
+
+/** The other fields have checks of their own. */
+const schema = z.looseObject({
+  overwrite: z.boolean().optional(),
+  resume: z.boolean().optional(),
+  checkpointEvery_ms: z.number().min(0).optional(),
+  signal: signalSchema.optional(),
+  onProgress: functionSchema.optional(),
+});
 
 export interface FaissBuildProgress {
   stage: 'training' | 'adding';
@@ -52,6 +63,9 @@ export async function buildFaissIndex(
   output: string,
   options: FaissBuildOptions,
 ): Promise<BuiltFaissIndex> {
+  requirePath('embeddings', embeddings);
+  requirePath('output', output);
+  checkOptions(schema, options);
   const { factory, metric = 'inner_product', trainingRows = TRAINING_ROWS } = options;
   requireFactory(factory);
   requireOneOf('metric', metric, ['inner_product', 'l2']);

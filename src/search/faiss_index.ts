@@ -1,3 +1,4 @@
+import { anyOptions, checkOptions, requirePath } from '../checked_options.js';
 import { invalidArgument, XlembedError } from '../errors.js';
 import { codedNativeError, loadNative, type NativeFaissIndex, nativeCall } from '../native.js';
 import { findFaissFile, readLabelLines, writeFaissFolder } from './faiss_folder.js';
@@ -35,6 +36,7 @@ export class FaissIndex {
 
   /** An empty index. Throws INVALID_ARGUMENT, and FAISS_UNAVAILABLE in a build without FAISS. */
   static async create(options: FaissIndexOptions): Promise<FaissIndex> {
+    checkOptions(anyOptions, options);
     const { factory, metric = 'inner_product' } = options;
     const dimensions = checkedDimensions(options.dimensions);
     requireFactory(factory);
@@ -50,6 +52,8 @@ export class FaissIndex {
    * MALFORMED_FILE, MALFORMED_LINE, and FAISS_UNAVAILABLE in a build without FAISS.
    */
   static async load(path: string, options: { memoryMap?: boolean | undefined } = {}): Promise<FaissIndex> {
+    requirePath('path', path);
+    checkOptions(anyOptions, options);
     const { memoryMap = false } = options;
     const { file, ids } = await findFaissFile(path);
     const native = await nativeCall(() => loadNative().loadFaissIndex(file, memoryMap));

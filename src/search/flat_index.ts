@@ -1,3 +1,5 @@
+import { z } from 'zod';
+import { checkOptions } from '../checked_options.js';
 import {
   type EmbeddingsFolder,
   type EmbeddingsPiece,
@@ -64,6 +66,10 @@ export interface SearchOptions {
   only?: Iterable<string> | undefined;
 }
 
+const searchOptions = z.strictObject({ only: z.unknown() }).partial();
+const loadOptions = z
+  .strictObject({ memoryMap: z.boolean(), device: z.string(), scan: z.string(), storage: z.string() })
+  .partial();
 const largestRow = 2 ** 31 - 1;
 const savedRows = 4096;
 
@@ -141,6 +147,7 @@ export class FlatIndex {
    */
   async search(queries: Vectors, k: number, options: SearchOptions = {}): Promise<Hit[][]> {
     this.#requireSound();
+    checkOptions(searchOptions, options);
     requireK(k);
     const data = checkedVectors('queries', queries, this.dimensions);
     const rows = options.only ? this.#table.rowsOf(options.only) : undefined;
@@ -189,6 +196,7 @@ export class FlatIndex {
    * An index of a folder written by `save` or by `xlembed encode`. Throws what opening the folder throws, and DUPLICATE_ID.
    */
   static async load(folder: string, options: FlatIndexLoadOptions = {}): Promise<FlatIndex> {
+    checkOptions(loadOptions, options);
     const { memoryMap = false, ...created } = options;
     const stored = await openEmbeddingsFolder(folder);
     requireDistinctIds(folder, countRepeated(stored.ids));

@@ -1,3 +1,5 @@
+import { z } from 'zod';
+import { checkOptions, requirePath } from '../checked_options.js';
 import { invalidArgument } from '../errors.js';
 import type { PackedSequences } from '../native.js';
 import { WorkerPool } from '../scheduling/worker_pool.js';
@@ -16,6 +18,14 @@ export interface TokenizerOptions {
   /** LASER-2: piece -> id; the path is that of a SentencePiece model. */
   laserDictionary?: ReadonlyMap<string, number> | null | undefined;
 }
+
+const schema = z.strictObject({
+  maxTokens: z.int(),
+  // Checked by the pool of workers.
+  threads: z.unknown().optional(),
+  lowerCase: z.boolean().optional(),
+  laserDictionary: z.custom((value) => value instanceof Map, 'a map').nullish(),
+});
 
 /** (T) ids and (B + 1) offsets of B texts, special tokens included, and what was done to the texts. */
 export interface TokenizedTexts extends PackedSequences {
@@ -76,11 +86,10 @@ export class TokenizerPool implements TokenizerInfo {
    * and padding that the file asks for are left out: `maxTokens` rules. Throws FILE_NOT_FOUND, FILE_READ_FAILED,
    * TOKENIZER_INVALID and INVALID_ARGUMENT.
    */
-  static async open(
-    path: string,
-    { maxTokens, threads, lowerCase, laserDictionary }: TokenizerOptions,
-  ): Promise<TokenizerPool> {
-    if (!Number.isSafeInteger(maxTokens)) throw invalidArgument('maxTokens', 'an integer', maxTokens);
+  static async open(path: string, options: TokenizerOptions): Promise<TokenizerPool> {
+    requirePath('path', path);
+    checkOptions(schema, options);
+    const { maxTokens, threads, lowerCase, laserDictionary } = options;
     const loaded = laserDictionary
       ? await loadLaserTokenizer(path, laserDictionary)
       : await loadTokenizer(path, lowerCase);

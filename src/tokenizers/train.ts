@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { z } from 'zod';
+import { checkOptions, requirePath } from '../checked_options.js';
 import { invalidArgument, XlembedError } from '../errors.js';
 import { parseTokenizerJson, type StageJson, type TokenizerJson } from './tokenizer_json.js';
 import { addedTokens, leadingTokens, maskToken, metaspace, template } from './xlm_roberta.js';
@@ -14,6 +16,8 @@ export interface TrainTokenizerOptions {
   /** Default true: small training data then meets each word more often. XLM-R itself keeps case. */
   lowercase?: boolean | undefined;
 }
+
+const schema = z.strictObject({ vocabularySize: z.int().min(1), lowercase: z.boolean() }).partial();
 
 type Merge = [string, string];
 
@@ -26,11 +30,13 @@ type Merge = [string, string];
 export async function trainTokenizer(
   texts: Iterable<string>,
   outputFile: string,
-  { vocabularySize = 30_000, lowercase = true }: TrainTokenizerOptions = {},
+  options: TrainTokenizerOptions = {},
 ): Promise<number> {
-  if (!Number.isSafeInteger(vocabularySize) || vocabularySize < 1) {
-    throw invalidArgument('vocabularySize', 'an integer above 0', vocabularySize);
-  }
+  if (typeof (texts as Iterable<string> | undefined)?.[Symbol.iterator] !== 'function')
+    throw invalidArgument('texts', 'a list of texts', texts);
+  requirePath('outputFile', outputFile);
+  checkOptions(schema, options);
+  const { vocabularySize = 30_000, lowercase = true } = options;
   const lines = [...texts]
     .map((text) => text.toWellFormed().replace(/\s+/g, ' ').trim())
     .filter((line) => line !== '');

@@ -1,13 +1,16 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { invalidArgument } from '../errors.js';
+import { z } from 'zod';
+import { checkOptions, requirePath } from '../checked_options.js';
 import { makeFolder } from '../models/write_beside.js';
 
 export interface CheckpointsOptions {
   /** Newest checkpoints that stay; the best one stays too. Default 2. */
   keep?: number | undefined;
 }
+
+const schema = z.strictObject({ keep: z.int().min(1).optional() });
 
 const NAME = /^step-(\d{8,})$/;
 /** What a run that was killed while writing (models/write_beside.ts) or removing leaves behind. */
@@ -21,8 +24,10 @@ export class Checkpoints {
   ) {}
 
   /** Makes the folder if need be, and clears away what an interrupted run left half-written. */
-  static async open(folder: string, { keep = 2 }: CheckpointsOptions = {}): Promise<Checkpoints> {
-    if (!Number.isInteger(keep) || keep < 1) throw invalidArgument('keep', 'a whole number above 0', keep);
+  static async open(folder: string, options: CheckpointsOptions = {}): Promise<Checkpoints> {
+    requirePath('folder', folder);
+    checkOptions(schema, options);
+    const { keep = 2 } = options;
     await makeFolder(folder);
     for (const name of readdirSync(folder).filter((name) => LEFTOVER.test(name))) {
       await rm(join(folder, name), { recursive: true, force: true });

@@ -3,7 +3,7 @@ import { type Alpha, alphaSchema } from '../batches/alpha.js';
 import type { LexiconFile } from '../batches/code_switching/lexicon.js';
 import type { CodeSwitchingOptions } from '../batches/code_switching/switcher.js';
 import type { Dataset, LanguagePair } from '../batches/options.js';
-import { checkOptions } from '../checked_options.js';
+import { anyOptions, checkOptions } from '../checked_options.js';
 import { invalidArgument } from '../errors.js';
 import { ENGINE_DEFAULTS, type EngineOptions, engineShape } from './engine_options.js';
 import { learningRateAt, type ScheduleName } from './schedule.js';
@@ -62,6 +62,9 @@ export interface TrainingOptions extends EngineOptions {
   passagePrompt: string;
   seed: number;
 }
+
+/** Some of the options; one that is undefined has its default. */
+export type GivenTrainingOptions = { [Name in keyof TrainingOptions]?: TrainingOptions[Name] | undefined };
 
 /** Learning rate, weight decay, batch size and prompts of arXiv 2408.10536; temperature as the field has it. */
 export const TRAINING_DEFAULTS: Omit<TrainingOptions, 'warmupSteps'> = {
@@ -153,7 +156,8 @@ const schema = z.strictObject({
 });
 
 /** Fills in the defaults and checks every field. Throws INVALID_ARGUMENT naming the first wrong one. */
-export function resolveTrainingOptions(given: Partial<TrainingOptions>): TrainingOptions {
+export function resolveTrainingOptions(given: GivenTrainingOptions): TrainingOptions {
+  checkOptions(anyOptions, given);
   const present = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
   const options = { ...TRAINING_DEFAULTS, ...present } as TrainingOptions;
   options.warmupSteps ??= Math.floor(options.steps * WARMUP_SHARE);

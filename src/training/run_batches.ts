@@ -1,4 +1,4 @@
-import { type Alpha, alphaAt } from '../batches/alpha.js';
+import { type Alpha, alphaAt, alphaBounds, alphaOf } from '../batches/alpha.js';
 import { languagesOf } from '../batches/cells.js';
 import type { Lexicon } from '../batches/code_switching/lexicon.js';
 import { CodeSwitcher } from '../batches/code_switching/switcher.js';
@@ -93,7 +93,15 @@ export class RunBatches {
     const pairs = languagePairs.filter(({ query, positive }) =>
       records.some((record) => record.query[query] && record.positive[positive]),
     );
-    const lost = languagePairs.find((pair) => !pairs.some((kept) => isWithin(kept) === isWithin(pair)));
+    const alpha = alphaOf(
+      options.sampler,
+      evenlySpread(options.alpha, options.steps * options.accumulate, count),
+    );
+    const { least, largest } = alphaBounds(alpha);
+    const isDrawn = (pair: LanguagePair) => (isWithin(pair) ? largest > 0 : least < 1);
+    const lost = languagePairs.find(
+      (pair) => isDrawn(pair) && !pairs.some((kept) => isWithin(kept) === isWithin(pair)),
+    );
     // Without any pair of a kind all would be drawn.
     if (lost) throw heldOutTooFew(`none has a language pair such as ${lost.query}-${lost.positive}`);
     try {
@@ -101,7 +109,7 @@ export class RunBatches {
         ...options,
         languages: this.sampler.languages.filter((language) => present.has(language)),
         languagePairs: pairs,
-        alpha: evenlySpread(options.alpha, options.steps * options.accumulate, count),
+        alpha,
       });
     } catch (cause) {
       if (!(cause instanceof XlembedError) || cause.code !== 'SAMPLER_IMPOSSIBLE') throw cause;

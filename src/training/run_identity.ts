@@ -4,6 +4,7 @@ import { pipeline } from 'node:stream/promises';
 import type { ParallelRecord } from '../datasets/records.js';
 import type { Encoder } from '../encoding/encoder.js';
 import { XlembedError } from '../errors.js';
+import { tokenizerFilesOf } from '../models/tokenizer_files.js';
 import { loadNative } from '../native.js';
 import { type CheckpointState, differingSettings } from './checkpoint.js';
 import type { TrainingOptions } from './options.js';
@@ -75,10 +76,12 @@ async function fingerprint(
   const data = createHash('sha256');
   for (const record of records) data.update(`${JSON.stringify(record)}\n`);
   for (const path of lexiconPaths) await pipeline(createReadStream(path), data, { end: false });
-  const { backbone, head, maxTokens, lowerCase, similarity, tokenizerPath } = encoder.model;
+  const { backbone, head, maxTokens, lowerCase, similarity, tokenizerPath, dictionary } = encoder.model;
   const model = createHash('sha256');
   model.update(JSON.stringify({ backbone, head, maxTokens, lowerCase, similarity, dtype: encoder.dtype }));
-  await pipeline(createReadStream(tokenizerPath), model, { end: false });
+  if (dictionary) model.update(JSON.stringify([...dictionary]));
+  for (const path of tokenizerFilesOf(tokenizerPath))
+    await pipeline(createReadStream(path), model, { end: false });
   return { data: data.digest('hex'), model: model.digest('hex') };
 }
 

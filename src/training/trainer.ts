@@ -1,9 +1,11 @@
 import { writeFile } from 'node:fs/promises';
+import { z } from 'zod';
 import { readLexicon } from '../batches/code_switching/lexicon.js';
 import type { Sampler } from '../batches/plan.js';
+import { anyOptions, checkOptions, listSchema, requirePath } from '../checked_options.js';
 import type { ParallelRecord } from '../datasets/records.js';
-import type { Encoder } from '../encoding/encoder.js';
-import { invalidArgument, XlembedError } from '../errors.js';
+import { Encoder } from '../encoding/encoder.js';
+import { XlembedError } from '../errors.js';
 import { saveAdapter } from '../models/adapter.js';
 import { pooledPrompt } from '../models/prompts.js';
 import { type NativeStepResult, type NativeTrainer, nativeCall } from '../native.js';
@@ -20,32 +22,22 @@ import {
 import type { Checkpoints } from './checkpoints.js';
 import { distils } from './labels.js';
 import { createNativeTrainer } from './native_trainer.js';
-import { resolveTrainingOptions, type TrainingOptions } from './options.js';
+import { type GivenTrainingOptions, resolveTrainingOptions, type TrainingOptions } from './options.js';
 import type { PreparedBatch } from './prepare.js';
 import { trainingPrompts } from './prompts.js';
 import { RunBatches } from './run_batches.js';
 import { RunIdentity } from './run_identity.js';
+import { type RunOptions, runOptions, type ValidationOptions } from './run_options.js';
 import { learningRateAt } from './schedule.js';
 import { countsOf, readCounts, type StepEvent, sum, wholeStep } from './step_event.js';
-import { checkSameWatch, Watch, type WatchOptions, type WatchState } from './watch.js';
+import { checkSameWatch, Watch, type WatchState } from './watch.js';
 
-export interface ValidationOptions {
-  /** Steps from one evaluation to the next; one more comes after the last step. */
-  every: number;
-  measure: (step: number) => Promise<Record<string, number>>;
-  /** Decides which model is the best, and when to stop. */
-  watch?: WatchOptions | undefined;
-}
-
-export interface RunOptions {
-  /** Gets the ids of a batch that ended the run. Default `failed_batch.json`. */
-  failedBatchPath?: string | undefined;
-  validation?: ValidationOptions | undefined;
-  /** Where and how often (in steps) the run is saved; also at the best step, and where the loop is left. */
-  checkpoints?: { to: Checkpoints; every: number } | undefined;
-  /** Aborted, in one process or all, it ends the run after the step in hand: in a process group the way to stop early. */
-  signal?: AbortSignal | undefined;
-}
+const trained = z.object({
+  encoder: z.custom((value) => value instanceof Encoder, 'what Encoder.load gives'),
+  records: listSchema,
+  options: anyOptions,
+  group: z.strictObject({ processGroup: z.unknown().optional() }),
+});
 
 /** Batches prepared while one trains. */
 const PREFETCH = 4;
@@ -106,9 +98,11 @@ export class Trainer {
   static async create(
     encoder: Encoder,
     records: readonly ParallelRecord[],
-    given: Partial<TrainingOptions> = {},
-    { processGroup }: { processGroup?: ProcessGroup | undefined } = {},
+    given: GivenTrainingOptions = {},
+    group: { processGroup?: ProcessGroup | undefined } = {},
   ): Promise<Trainer> {
+    checkOptions(trained, { encoder, records, options: given, group });
+    const { processGroup } = group;
     const options = resolveTrainingOptions({ ...given, ...trainingPrompts(encoder.model, given) });
     checkModel(encoder, options);
     checkScores(records, options);
@@ -155,7 +149,7 @@ export class Trainer {
    * option, or while another loop of this trainer is not left.
    */
   async *run(options: RunOptions = {}): AsyncGenerator<StepEvent, void, undefined> {
-    checkRunOptions(options);
+    checkOptions(runOptions, options);
     if (this.#isRunning) {
       const message = 'this trainer is in another run, and each step follows from the one before';
       throw new XlembedError('INVALID_ARGUMENT', message, 'leave its loop first');
@@ -201,6 +195,7 @@ export class Trainer {
    * checkpoint.
    */
   async resume(checkpoint: string): Promise<string[]> {
+    requirePath('checkpoint', checkpoint);
     const state = readCheckpointState(checkpoint);
     const differences = await this.#identity.compare(checkpoint, state);
     await readCheckpointTensors(checkpoint, this.#encoder.native, this.#native, state);
@@ -248,7 +243,7 @@ export class Trainer {
     records: readonly ParallelRecord[],
     batches = 16,
   ): () => Promise<{ loss: number; accuracy: number }> {
-    requireCount('batches', batches);
+    checkOptions(z.object({ records: listSchema, batches: z.int().min(1) }), { records, batches });
     const prepare = this.#batches.ofOthers(records, batches);
     return async () => {
       const mean = { loss: 0, accuracy: 0 };
@@ -362,17 +357,6 @@ export class Trainer {
       `lower --learning-rate or raise --temperature; the ids of their batches ${where}`,
     );
   }
-}
-
-function checkRunOptions({ validation, checkpoints }: RunOptions): void {
-  if (validation) requireCount('validation.every', validation.every);
-  if (checkpoints) requireCount('checkpoints.every', checkpoints.every);
-  const patience = validation?.watch?.patience;
-  if (patience !== undefined) requireCount('validation.watch.patience', patience);
-}
-
-function requireCount(name: string, value: number): void {
-  if (!Number.isSafeInteger(value) || value < 1) throw invalidArgument(name, 'a whole number above 0', value);
 }
 
 function checkScores(records: readonly ParallelRecord[], options: TrainingOptions): void {

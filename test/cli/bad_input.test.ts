@@ -177,6 +177,12 @@ test('wrong usage: an option of training without what it needs', () => {
   }
 });
 
+test('wrong usage: a third share of switched words, which no side has', () => {
+  const { status, stderr } = xlembed(...train(at('nowhere.jsonl'), '--code-switch', '0.3,0.5,0.7'));
+  assert.equal(status, 2, stderr);
+  assert.match(stderr, /Expected one share, or two such as 0\.3,0\.5/);
+});
+
 test('wrong usage: exit code 2 and the way to the help', () => {
   const { status, stderr } = xlembed('train', '--steps', 'many');
   assert.equal(status, 2);

@@ -28,7 +28,7 @@ const command = (output: string, ...more: string[]) => [
 
 interface Process {
   child: ChildProcess;
-  ended: Promise<{ status: number | null; stderr: string }>;
+  ended: Promise<{ status: number | null; stdout: string; stderr: string }>;
 }
 
 /** The processes of one job, as a launcher starts them. */
@@ -44,13 +44,16 @@ async function start(size: number, args: string[]): Promise<[Process, ...Process
     };
     const child = spawn(process.execPath, ['dist/cli/main.js', ...args], {
       env: { ...process.env, ...launch, OMP_NUM_THREADS: '1' },
-      stdio: ['ignore', 'ignore', 'pipe'],
+      stdio: ['ignore', 'pipe', 'pipe'],
     });
-    let stderr = '';
+    let [stdout, stderr] = ['', ''];
+    child.stdout!.on('data', (text) => {
+      stdout += text;
+    });
     child.stderr!.on('data', (text) => {
       stderr += text;
     });
-    return { child, ended: once(child, 'close').then(([status]) => ({ status, stderr })) };
+    return { child, ended: once(child, 'close').then(([status]) => ({ status, stdout, stderr })) };
   });
   return processes as [Process, ...Process[]];
 }
@@ -144,4 +147,22 @@ test('a stuck process ends the others with PROCESS_LOST after the timeout, and i
   await end([first], 1, /PROCESS_LOST/);
   second.child.kill('SIGCONT');
   await end([second], 1, /PROCESS_LOST/);
+});
+
+test('of the processes that embed a corpus together rank 0 prints the result', async () => {
+  writeFileSync(at('corpus.txt'), 'w9 w10\n'.repeat(50));
+  const input = ['--input', at('corpus.txt'), '--rows-per-shard', '10', '--duplicates', 'count'];
+  const processes = await start(2, [
+    'encode',
+    '--model',
+    MODEL,
+    ...input,
+    '--output',
+    at('corpus'),
+    '--json',
+  ]);
+  await end(processes, 0);
+  const [first, second] = await Promise.all(processes.map(({ ended }) => ended));
+  assert.equal(JSON.parse(first!.stdout).rows, 50);
+  assert.equal(second!.stdout, '');
 });

@@ -204,6 +204,13 @@ test('a similarity task correlates cosines with grades', async () => {
   assert.equal(measures.cross_lingual_cosine_spearman, grid[0]!.measures.Spearman);
 });
 
+test('the texts of a similarity task are counted on each side in its language', async () => {
+  const [across, within] = [gradedBy(golden.grades, { target: 'en' }), gradedBy(golden.grades)];
+  const both = { ...across, sets: [...across.sets, ...within.sets] };
+  const { counts } = await evaluateTask(both, embedRow);
+  assert.deepEqual(counts, { queries: { de: 2 * count }, candidates: { en: count, de: count } });
+});
+
 test('a correlation that is not defined is left out, from the cache as well', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'xlembed-similarity-'));
   after(() => rmSync(folder, { recursive: true }));

@@ -1,6 +1,14 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -9,8 +17,9 @@ import { Encoder } from '#xlembed/encoding/encoder.js';
 import { Checkpoints } from '#xlembed/training/checkpoints.js';
 import { resolveTrainingOptions, type TrainingOptions } from '#xlembed/training/options.js';
 import { RunBatches } from '#xlembed/training/run_batches.js';
+import type { RunOptions } from '#xlembed/training/run_options.js';
 import type { StepEvent } from '#xlembed/training/step_event.js';
-import { type RunOptions, Trainer } from '#xlembed/training/trainer.js';
+import { Trainer } from '#xlembed/training/trainer.js';
 import { Watch } from '#xlembed/training/watch.js';
 import { folderOf } from '../encoding/goldens.js';
 
@@ -155,6 +164,23 @@ test('other options, data or models are refused, and named', async () => {
   await refused({ records: other }, /records or lexicons/);
   const encoder = await Encoder.load(folderOf('xlm-roberta'));
   const trainer = await Trainer.create(encoder, RECORDS, OPTIONS);
+  await assert.rejects(trainer.resume(checkpoints.latest!), { code: 'RESUME_REFUSED', message: /tokenizer/ });
+  await encoder.dispose();
+});
+
+test('what lies beside a tokenizer and decides what it does is compared', async () => {
+  const tokenizerPath = join(folder, 'tokenizer.json');
+  copyFileSync(MODEL.tokenizerPath, tokenizerPath);
+  const checkpoints = await fresh();
+  const begin = async () => {
+    const encoder = await Encoder.fresh({ ...MODEL, tokenizerPath }, 1);
+    return { encoder, trainer: await Trainer.create(encoder, RECORDS, OPTIONS) };
+  };
+  const first = await begin();
+  for await (const _ of first.trainer.run({ checkpoints: { to: checkpoints, every: 1 } })) break;
+  await first.encoder.dispose();
+  writeFileSync(join(folder, 'tokenizer_config.json'), '{"do_lower_case":false}');
+  const { encoder, trainer } = await begin();
   await assert.rejects(trainer.resume(checkpoints.latest!), { code: 'RESUME_REFUSED', message: /tokenizer/ });
   await encoder.dispose();
 });
@@ -353,6 +379,12 @@ test('the loss on held-out records is in the training languages alone, without h
   const without = held.map(({ query: { a: _a, ...query }, ...rest }) => ({ ...rest, query }));
   refused(without, /held out .*: none has a language pair such as a-b/);
   refused(held.slice(0, 1), /held out .* fewer than two records/);
+  const within = await Trainer.create(encoder, RECORDS, {
+    ...OPTIONS,
+    sampler: 'monolingual',
+    languagePairs: pairs,
+  });
+  assert.ok((await within.lossOn(without)()).loss > 0, 'a pair that this sampler never draws is not missed');
   await encoder.dispose();
 });
 

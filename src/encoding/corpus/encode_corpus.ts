@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { requirePath } from '../../checked_options.js';
 import { STDIN } from '../../datasets/bytes.js';
 import { TextInput } from '../../datasets/texts.js';
 import { invalidArgument, XlembedError } from '../../errors.js';
@@ -35,6 +36,7 @@ export async function encodeCorpus(
   options: CorpusOptions = {},
 ): Promise<CorpusManifest> {
   if (!(input instanceof TextInput)) throw invalidArgument('input', 'what TextInput.open gives', input);
+  requirePath('folder', folder);
   const settings = resolveSettings(encoder, input, options);
   const output = new OutputFolder(folder, settings);
   const { resume = false, overwrite = false } = options;

@@ -1,9 +1,13 @@
+import { createHash } from 'node:crypto';
 import { statSync } from 'node:fs';
 import { basename } from 'node:path';
+import { z } from 'zod';
+import { checkOptions, functionSchema, signalSchema } from '../../checked_options.js';
 import { STDIN } from '../../datasets/bytes.js';
 import type { TextInput } from '../../datasets/texts.js';
 import { invalidArgument } from '../../errors.js';
 import type { ModelDescription } from '../../models/open_model.js';
+import { tokenizerFilesOf } from '../../models/tokenizer_files.js';
 import { defaultTokenBudget } from '../encode_sequences.js';
 import type { EncodeOptions, Encoder } from '../encoder.js';
 import type { CorpusFigures } from './figures.js';
@@ -43,12 +47,38 @@ export interface CorpusOptions extends Omit<EncodeOptions, 'onProgress'> {
   onNote?: ((note: string) => void) | undefined;
 }
 
+const count = z.int().min(1);
+const schema = z
+  .strictObject({
+    role: z.enum(['query', 'passage']),
+    prompt: z.string(),
+    tokenBudget: count,
+    // Named by shardFormat(), which knows what goes together.
+    format: z.unknown(),
+    precision: z.unknown(),
+    dimensions: count,
+    normalize: z.boolean(),
+    rowsPerShard: count,
+    keepTexts: z.boolean(),
+    resume: z.boolean(),
+    overwrite: z.boolean(),
+    duplicates: z.enum(['fail', 'count']),
+    lostAfter_ms: z.number().positive(),
+    connect_ms: z.number().positive(),
+    signal: signalSchema,
+    onProgress: functionSchema,
+    onNote: functionSchema,
+  })
+  .partial();
+
 /** What the bytes of the output depend on: a run resumes only where these are as they were (same_settings.ts). */
 export interface CorpusSettings extends ShardLayout {
   /** Folder of the model, as it was given. */
   model: string | null;
   /** Name, size and last change (ms) of the model's files. */
   modelFiles: string[];
+  /** SHA-256 of what its configuration says of layers, pooling and lower case. */
+  modelConfig: string;
   role: string | null;
   prompt: string;
   maxTokens: number;
@@ -76,19 +106,18 @@ export const ROWS_PER_SHARD = 16_384;
 
 /** All defaults filled in. Throws INVALID_ARGUMENT. */
 export function resolveSettings(encoder: Encoder, input: TextInput, options: CorpusOptions): CorpusSettings {
+  checkOptions(schema, options);
   const { model } = encoder;
   const { dimensions = encoder.dimensions, rowsPerShard = ROWS_PER_SHARD } = options;
   const { format = 'npy', precision = 'float32' } = options;
   const { tokenBudget = defaultTokenBudget(encoder.device) } = options;
-  requirePositive('rowsPerShard', rowsPerShard);
-  requirePositive('tokenBudget', tokenBudget);
-  requirePositive('dimensions', dimensions);
   if (dimensions > encoder.dimensions)
     throw invalidArgument('dimensions', `at most the model's ${encoder.dimensions}`, dimensions);
   shardFormat(format, precision);
   return {
     model: model.folder,
     modelFiles: modelFilesOf(model),
+    modelConfig: modelConfigOf(model),
     role: options.role ?? null,
     prompt: encoder.promptOf(options),
     maxTokens: model.maxTokens,
@@ -119,12 +148,15 @@ export function readsStdin({ inputs }: CorpusSettings): boolean {
 }
 
 export function modelFilesOf({ tokenizerPath, sources }: ModelDescription): string[] {
-  return [...new Set([tokenizerPath, ...sources.map(({ path }) => path)])].map((path) => {
-    const stats = statSync(path, { throwIfNoEntry: false });
-    return `${basename(path)} ${stats?.size ?? 0} ${Math.floor(stats?.mtimeMs ?? 0)}`;
-  });
+  return [...new Set([...tokenizerFilesOf(tokenizerPath), ...sources.map(({ path }) => path)])].map(
+    (path) => {
+      const stats = statSync(path, { throwIfNoEntry: false });
+      return `${basename(path)} ${stats?.size ?? 0} ${Math.floor(stats?.mtimeMs ?? 0)}`;
+    },
+  );
 }
 
-function requirePositive(name: string, value: number): void {
-  if (!Number.isSafeInteger(value) || value < 1) throw invalidArgument(name, 'a whole number above 0', value);
+function modelConfigOf({ backbone, head, lowerCase, dictionary }: ModelDescription): string {
+  const config = { backbone, head, lowerCase, dictionary: [...(dictionary ?? [])] };
+  return createHash('sha256').update(JSON.stringify(config)).digest('hex');
 }

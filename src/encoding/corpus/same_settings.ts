@@ -52,5 +52,5 @@ function differing(a: CorpusSettings, b: CorpusSettings): (keyof CorpusSettings)
 }
 
 function shownAs(value: unknown): string {
-  return JSON.stringify(value).slice(0, 300);
+  return String(JSON.stringify(value)).slice(0, 300);
 }

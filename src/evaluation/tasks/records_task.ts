@@ -1,7 +1,11 @@
+import { z } from 'zod';
+import { checkOptions, listSchema } from '../../checked_options.js';
 import type { ParallelRecord } from '../../datasets/records.js';
 import { parallelTask } from './parallel_task.js';
 import type { SentenceRetrieval } from './squad_sentences.js';
 import type { RetrievalTask } from './task.js';
+
+const schema = z.object({ name: z.string(), records: listSchema, languages: z.array(z.string()) });
 
 /**
  * A task from parallel records: in each language the queries and positives of the records that have both there. A
@@ -12,6 +16,7 @@ export function recordsTask(
   records: readonly ParallelRecord[],
   languages: readonly string[],
 ): RetrievalTask {
+  checkOptions(schema, { name, records, languages });
   const sides = [...languages].sort().map((language): [string, SentenceRetrieval] => {
     const present = records.filter(({ query, positive }) => query[language] && positive[language]);
     const candidateId = (id: string) => `${id}@${language}`;

@@ -1,6 +1,8 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { z } from 'zod';
+import { functionSchema } from '../../checked_options.js';
 import { invalidArgument } from '../../errors.js';
 import { fileError } from '../../file_error.js';
 
@@ -31,6 +33,18 @@ export interface HubOptions {
   idleTimeout_ms?: number | undefined;
   onProgress?: ((progress: DownloadProgress) => void) | undefined;
 }
+
+export const hubShape = {
+  revision: z.string(),
+  offline: z.boolean(),
+  token: z.string(),
+  endpoint: z.string(),
+  cacheFolder: z.string(),
+  retries: z.int().min(0),
+  retryDelay_ms: z.number().min(0),
+  idleTimeout_ms: z.number().min(0),
+  onProgress: functionSchema,
+};
 
 export interface HubSettings {
   endpoint: URL;

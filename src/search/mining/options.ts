@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { checkOptions } from '../../checked_options.js';
+import { anyOptions, checkOptions } from '../../checked_options.js';
 import { invalidArgument } from '../../errors.js';
 
 export interface MiningOptions {
@@ -42,6 +42,7 @@ const EXPECTED: Record<string, string> = {
 
 /** Fills in the defaults. Throws INVALID_ARGUMENT naming the first wrong field. */
 export function resolveMiningOptions(given: MiningOptions = {}): ResolvedMiningOptions {
+  checkOptions(anyOptions, given);
   const { negatives = 5, ranks = [10, 100], language = 'same', ...margins } = given;
   const options: ResolvedMiningOptions = { negatives, ranks, language, ...margins };
   const name = schema.safeParse(options).error?.issues.find(({ path }) => path.length > 0)?.path[0];

@@ -1,11 +1,24 @@
 import assert from 'node:assert/strict';
-import { appendFile, mkdir, readdir, rename, rm, truncate, writeFile } from 'node:fs/promises';
+import {
+  appendFile,
+  mkdir,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  truncate,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { TextInput } from '#xlembed/datasets/texts.js';
 import { type CorpusOptions, resolveSettings } from '#xlembed/encoding/corpus/options.js';
 import { OutputFolder } from '#xlembed/encoding/corpus/output_folder.js';
 import { requireSame } from '#xlembed/encoding/corpus/same_settings.js';
+import { Encoder } from '#xlembed/encoding/encoder.js';
+import { changedModel } from '../../models/support.js';
 import { contentOf, sharedEncoder, temporaryFolder, writeCorpus } from './corpus.js';
 
 const folder = await temporaryFolder();
@@ -36,6 +49,33 @@ test('a run with other settings or another input is not resumed', async () => {
     message: /inputs was/,
   });
   assert.equal((await run(output, { overwrite: true }, input)).rows, 701);
+});
+
+test('a run with another tokenizer, or another configuration of the same weights, is not resumed', async () => {
+  const input = await TextInput.open(corpus);
+  const model = changedModel('bert-version-6', 'tokenizer_config.json', {});
+  const settings = async () => {
+    const opened = await Encoder.load(model, { tokenizerThreads: 1 });
+    await opened.dispose();
+    return resolveSettings(opened, input, {});
+  };
+  const begun = await settings();
+  requireSame('output', await settings(), begun);
+  const refusedWith = async (file: string, content: object, message: RegExp) => {
+    const path = join(model, file);
+    const before = await readFile(path);
+    const { atime, mtime } = await stat(path);
+    await writeFile(path, JSON.stringify({ ...JSON.parse(before.toString()), ...content }));
+    const changed = await settings();
+    assert.throws(() => requireSame('output', changed, begun), { code: 'RESUME_REFUSED', message });
+    await writeFile(path, before);
+    await utimes(path, atime, mtime);
+  };
+  await refusedWith('tokenizer_config.json', { do_lower_case: false }, /modelFiles was/);
+  await refusedWith('sentence_bert_config.json', { do_lower_case: true }, /modelConfig was/);
+  await refusedWith('config.json', { layer_norm_eps: 0.1 }, /modelConfig was/);
+  const { modelConfig, ...earlier } = begun;
+  assert.throws(() => requireSame('output', begun, earlier as typeof begun), /modelConfig was undefined/);
 });
 
 test('a folder of other things is never overwritten', async () => {
