@@ -171,6 +171,7 @@ test('the first dimensions of each embedding, scaled to length 1 again', async (
 });
 
 test('normalize: of no effect on what the head has scaled, and said to be so', async () => {
+  assert.deepEqual(await encoder.encode(texts, { normalize: true }), expected);
   const plain = newOutput();
   await run(plain);
   for (const normalize of [true, false]) {
