@@ -32,6 +32,7 @@ interface EncodeFlags extends ModelFlags {
   format: ShardFormatName;
   precision: Precision;
   dimensions?: number;
+  normalize?: boolean;
   rowsPerShard: number;
   role?: Role;
   prompt?: string;
@@ -79,6 +80,7 @@ export function addEncode(program: Command): void {
         .default('float32'),
     )
     .option('--dimensions <n>', 'first values kept of each embedding (Matryoshka)', positiveInteger)
+    .option('--normalize', 'scale embeddings to length 1 (default: only where the model does so)')
     .option('--rows-per-shard <n>', 'input rows in one output file', positiveInteger, ROWS_PER_SHARD)
     .addOption(
       new Option(
@@ -142,6 +144,7 @@ async function encode(flags: EncodeFlags): Promise<void> {
     format: flags.format,
     precision: flags.precision,
     dimensions: flags.dimensions,
+    normalize: flags.normalize,
     rowsPerShard: flags.rowsPerShard,
     keepTexts: flags.texts,
     resume: flags.resume,

@@ -56,7 +56,11 @@ async function search(flags: SearchFlags): Promise<void> {
   const encoder = await Encoder.load(await modelFolder(flags, console), { device: flags.device });
   noteOtherModel(encoder, origin, console);
   noteLengths(encoder, origin, console);
-  const queries = await encoder.encode(flags.query, { role: 'query', prompt: flags.queryPrompt });
+  const queries = await encoder.encode(flags.query, {
+    role: 'query',
+    prompt: flags.queryPrompt,
+    normalize: origin?.normalized,
+  });
   const hits = await index.search(cut(queries, index.dimensions, origin), flags.k);
   index.dispose();
   await encoder.dispose();
@@ -108,7 +112,7 @@ function noteOtherModel({ model }: Encoder, origin: EmbeddingsOrigin | undefined
 function noteLengths({ model }: Encoder, origin: EmbeddingsOrigin | undefined, console: Console): void {
   if (!origin || origin.normalized || model.similarity === 'dot') return;
   console.info(
-    'note: these embeddings are not scaled to length 1 and are compared as they are, while the model compares by cosine: encodeCorpus() scales them with normalize: true',
+    'note: these embeddings are not scaled to length 1 and are compared as they are, while the model compares by cosine: xlembed encode --normalize scales them',
   );
 }
 

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { checkOptions, functionSchema, requirePath } from '../checked_options.js';
 import type { TextInput } from '../datasets/texts.js';
 import { invalidArgument, XlembedError } from '../errors.js';
+import { isNormalizing } from '../models/head.js';
 import { hubShape } from '../models/hub/settings.js';
 import { type HubOptions, resolveModel } from '../models/hub.js';
 import {
@@ -22,6 +23,7 @@ import {
 import { mapAhead } from '../scheduling/read_ahead.js';
 import { copiedTexts, TokenizerPool } from '../tokenizers/tokenizer_pool.js';
 import { type CorpusManifest, type CorpusOptions, encodeCorpus } from './corpus/encode_corpus.js';
+import { shortened } from './corpus/precision.js';
 import { defaultTokenBudget, encodeSequences, TokenBudget } from './encode_sequences.js';
 
 export interface EncoderOptions {
@@ -43,6 +45,8 @@ export interface EncodeOptions {
   role?: Role | undefined;
   /** Put before each text instead of the stored prompt. */
   prompt?: string | undefined;
+  /** Scale embeddings to length 1, where the model does not do so itself; default false. */
+  normalize?: boolean | undefined;
   /** Tokens in one native call; default 8,192. */
   tokenBudget?: number | undefined;
   /** Called as texts are done. */
@@ -52,6 +56,7 @@ export interface EncodeOptions {
 const encodeOptions = z.strictObject({
   role: z.enum(['query', 'passage']).optional(),
   prompt: z.string().optional(),
+  normalize: z.boolean().optional(),
   tokenBudget: z.int().min(1).optional(),
   onProgress: functionSchema.optional(),
 });
@@ -206,6 +211,7 @@ export class Encoder {
       1,
     );
     const { tokenBudget = defaultTokenBudget(this.device), onProgress } = options;
+    const toLengthOne = options.normalize === true && !isNormalizing(this.model.head);
     let done = 0;
     const onBatch = (sequences: number, tokens: number) => {
       done += sequences;
@@ -214,7 +220,8 @@ export class Encoder {
     };
     for await (const { first, tokens, empty } of windows) {
       const budget = new TokenBudget(tokenBudget);
-      result.data.set(await encodeSequences(this.native, tokens, budget, onBatch), first * dimensions);
+      const vectors = await encodeSequences(this.native, tokens, budget, onBatch);
+      result.data.set(shortened(vectors, dimensions, dimensions, toLengthOne), first * dimensions);
       result.truncated += tokens.truncated;
       result.replacedSurrogates += tokens.replacedSurrogates;
       result.empty += empty;

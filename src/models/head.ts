@@ -26,6 +26,11 @@ export interface Head {
   includePrompt: boolean;
 }
 
+/** Its embeddings have length 1. */
+export function isNormalizing(head: readonly HeadModule[]): boolean {
+  return head.at(-1)?.type === 'normalize';
+}
+
 /**
  * What follows the transformer, in the order that readModules has checked. `hiddenSize` is the transformer's output.
  * Throws MODEL_UNSUPPORTED, naming file and field, for what the native head does not compute; MODEL_INVALID.

@@ -1,5 +1,6 @@
 import type { Encoder } from '../encoding/encoder.js';
 import { XlembedError } from '../errors.js';
+import { isNormalizing } from '../models/head.js';
 import type { ModelDescription } from '../models/open_model.js';
 import { loadNative, type NativeTrainer, nativeCall } from '../native.js';
 import type { ProcessGroup } from '../processes/process_group.js';
@@ -64,6 +65,6 @@ function needsNormalization(
   { head, similarity }: ModelDescription,
   { embeddingLayer, matryoshkaSizes }: TrainingOptions,
 ): boolean {
-  const normalized = head.at(-1)?.type === 'normalize' && embeddingLayer === undefined && !matryoshkaSizes;
+  const normalized = isNormalizing(head) && embeddingLayer === undefined && !matryoshkaSizes;
   return similarity !== 'dot' && !normalized;
 }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { loadNative } from '#xlembed/native.js';
 import { largestDifference } from '../encoding/goldens.js';
 import { LASER, laserGolden } from '../encoding/laser_golden.js';
 import { temporaryFolder, xlembed } from './run.js';
@@ -38,10 +39,57 @@ test('search: that embeddings of other lengths than 1 are not compared by cosine
   const query = texts[0]!.text;
   const found = xlembed('search', '--model', LASER, '--index', at('encoded'), '--query', query, '--json');
   assert.equal(found.status, 0, found.stderr);
-  assert.match(found.stderr, /^note: these embeddings are not scaled to length 1 .*normalize: true$/m);
+  assert.match(
+    found.stderr,
+    /^note: these embeddings are not scaled to length 1 .*xlembed encode --normalize scales them$/m,
+  );
   const [first] = text_embeddings;
   const scores = text_embeddings.map((row) => row.reduce((sum, value, d) => sum + value * first![d]!, 0));
   assert.ok(Math.abs(JSON.parse(found.stdout)[0].hits[0].score - Math.max(...scores)) < 1e-4);
+});
+
+const hasFaiss = loadNative().info().faiss !== '';
+
+function searched(index: string, ...more: string[]): { id: string; score: number }[] {
+  const query = ['--query', texts[0]!.text, '-k', '100'];
+  const found = xlembed('search', '--model', LASER, '--index', at(index), ...query, '--json', ...more);
+  assert.equal(found.status, 0, found.stderr);
+  assert.doesNotMatch(found.stderr, /note:/);
+  return JSON.parse(found.stdout)[0].hits;
+}
+
+/** Cosine of the first golden embedding with each, of the first `dimensions`, by id. */
+function cosines(dimensions: number): Map<string, number> {
+  const rows = text_embeddings.map((row) => row.slice(0, dimensions));
+  const [first] = rows;
+  return new Map(
+    rows.map((row, n) => {
+      const product = row.reduce((sum, value, d) => sum + value * first![d]!, 0);
+      return [`${n}`, product / Math.hypot(...row) / Math.hypot(...first!)];
+    }),
+  );
+}
+
+test('encode --normalize: a search compares by cosine, cut or not, however the vectors are kept', () => {
+  const encode = ['encode', '--model', LASER, '--input', at('texts.jsonl')];
+  for (const [precision, dimensions, tolerance, indexes] of [
+    ['float32', 16, 1e-6, hasFaiss ? ['--faiss', 'Flat'] : []],
+    ['int8', 6, 2e-2, []],
+  ] as const) {
+    const cut = ['--precision', precision, '--dimensions', `${dimensions}`];
+    const { normalized } = run(...encode, '--output', at(precision), '--normalize', ...cut, ...indexes);
+    assert.equal(normalized, true);
+    const found = [searched(precision)];
+    if (precision === 'float32') found.push(searched(precision, '--memory-map'));
+    if (indexes.length > 0) found.push(searched(join(precision, 'faiss')));
+    const expected = cosines(dimensions);
+    for (const hits of found) {
+      assert.equal(hits.length, expected.size);
+      for (const { id, score } of hits) assert.ok(Math.abs(score - expected.get(id)!) <= tolerance);
+    }
+  }
+  const resumed = xlembed(...encode, '--output', at('float32'), '--resume');
+  assert.match(resumed.stderr, /RESUME_REFUSED: .*normalized was true and is false/);
 });
 
 test('train, then evaluate what was trained', () => {

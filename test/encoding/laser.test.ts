@@ -41,6 +41,23 @@ test('LASER-2: texts to vectors, in the order of the texts', async () => {
   await encoder.dispose();
 });
 
+test('normalize: embeddings of length 1 where the head gives others', async () => {
+  const encoder = await Encoder.load(LASER, { device });
+  const sentences = texts.map(({ text }) => text);
+  const plain = await encoder.encode(sentences);
+  const { data, rows, dimensions } = await encoder.encode(sentences, { normalize: true });
+  for (let row = 0; row < rows; ++row) {
+    const own = plain.data.subarray(row * dimensions, (row + 1) * dimensions);
+    const length = Math.hypot(...own);
+    assert.ok(Math.abs(length - 1) > 0.01);
+    const expected = own.map((value) => value / length);
+    assert.ok(largestDifference(data.subarray(row * dimensions, (row + 1) * dimensions), expected) <= 1e-6);
+  }
+  const wrong = { normalize: 1 as unknown as boolean };
+  await assert.rejects(encoder.encode(sentences, wrong), { code: 'INVALID_ARGUMENT', message: /normalize/ });
+  await encoder.dispose();
+});
+
 test('LASER-2: a vector does not depend on the sequences beside it, nor on their order', async () => {
   const encoder = await nativeEncoder();
   const together = await encoder.encode(packed(sequences));

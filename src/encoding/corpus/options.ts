@@ -6,6 +6,7 @@ import { checkOptions, functionSchema, signalSchema } from '../../checked_option
 import { STDIN } from '../../datasets/bytes.js';
 import type { TextInput } from '../../datasets/texts.js';
 import { invalidArgument } from '../../errors.js';
+import { isNormalizing } from '../../models/head.js';
 import type { ModelDescription } from '../../models/open_model.js';
 import { tokenizerFilesOf } from '../../models/tokenizer_files.js';
 import { defaultTokenBudget } from '../encode_sequences.js';
@@ -21,7 +22,7 @@ export interface CorpusOptions extends Omit<EncodeOptions, 'onProgress'> {
   precision?: Precision | undefined;
   /** First values kept of each embedding (Matryoshka); default all. */
   dimensions?: number | undefined;
-  /** Scale embeddings to length 1; default: where the model does so. */
+  /** Scale embeddings to length 1, after the cut to `dimensions`; default: where the model does so. */
   normalize?: boolean | undefined;
   /** Rows of the input in one shard; default 16,384. */
   rowsPerShard?: number | undefined;
@@ -126,7 +127,7 @@ export function resolveSettings(encoder: Encoder, input: TextInput, options: Cor
     format,
     precision,
     dimensions,
-    normalized: options.normalize ?? model.head.at(-1)?.type === 'normalize',
+    normalized: areNormal(encoder, dimensions) || (options.normalize ?? isNormalizing(model.head)),
     modelDimensions: encoder.dimensions,
     keepTexts: options.keepTexts ?? true,
     tokenBudget,
@@ -140,6 +141,11 @@ export function resolveSettings(encoder: Encoder, input: TextInput, options: Cor
       columns: [idColumn ?? '', ...textColumns].join(','),
     })),
   };
+}
+
+/** The first `dimensions` of the model's embeddings have length 1 as they are. */
+export function areNormal(encoder: Encoder, dimensions: number): boolean {
+  return isNormalizing(encoder.model.head) && dimensions === encoder.dimensions;
 }
 
 /** Such a run cannot go on: what was read is gone. */

@@ -5,7 +5,7 @@ import type { TokenizedTexts } from '../../tokenizers/tokenizer_pool.js';
 import { encodeSequences, type TokenBudget } from '../encode_sequences.js';
 import type { Encoder } from '../encoder.js';
 import type { FigureCounter } from './figures.js';
-import type { CorpusSettings } from './options.js';
+import { areNormal, type CorpusSettings } from './options.js';
 import { quantized, type StoredVectors, shortened } from './precision.js';
 import type { Window } from './shard_reader.js';
 
@@ -102,8 +102,8 @@ async function encode({ window, tokens }: TokenisedWindow, parts: PipelineParts)
     figures.encoded(documents, count);
     onProgress();
   });
-  const alreadyNormal = encoder.model.head.at(-1)?.type === 'normalize' && dimensions === encoder.dimensions;
-  const kept = shortened(vectors, encoder.dimensions, dimensions, normalized && !alreadyNormal);
+  const toLengthOne = normalized && !areNormal(encoder, dimensions);
+  const kept = shortened(vectors, encoder.dimensions, dimensions, toLengthOne);
   return {
     window,
     vectors: quantized(kept, dimensions, precision),

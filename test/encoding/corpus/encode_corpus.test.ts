@@ -170,6 +170,19 @@ test('the first dimensions of each embedding, scaled to length 1 again', async (
   await assert.rejects(run(newOutput(), { dimensions: 25 }), { code: 'INVALID_ARGUMENT' });
 });
 
+test('normalize: of no effect on what the head has scaled, and said to be so', async () => {
+  assert.deepEqual(await encoder.encode(texts, { normalize: true }), expected);
+  const plain = newOutput();
+  await run(plain);
+  for (const normalize of [true, false]) {
+    const output = newOutput();
+    assert.equal((await run(output, { normalize })).normalized, true);
+    assert.deepEqual(contentOf(output), contentOf(plain));
+  }
+  const cut = await run(newOutput(), { dimensions: 8, normalize: false });
+  assert.equal(cut.normalized, false);
+});
+
 test('values stored as bits and bytes: 0 is no value above 0, a vector of zeros stays one, halves go to even', () => {
   const vectors = Float32Array.of(0, -0, 1, -1, 0, 0, 0, 2, 3, 0, ...new Float32Array(10));
   assert.deepEqual([...quantized(vectors, 10, 'binary').values], [0b00100001, 0b10000000, 0, 0]);
