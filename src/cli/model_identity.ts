@@ -4,6 +4,9 @@ import { dirname, join } from 'node:path';
 import type { Encoder } from '../encoding/encoder.js';
 import type { Role } from '../models/prompts.js';
 
+/** Beside the tokenizer: settings and added tokens. */
+const TOKENIZER_COMPANIONS = ['tokenizer_config.json', 'special_tokens_map.json', 'added_tokens.json'];
+
 /**
  * What an encoder's embeddings depend on besides the texts: weights and tokenizer by their bytes, and how they are put
  * together and run.
@@ -14,12 +17,11 @@ export async function modelIdentity(
 ): Promise<Record<string, unknown>> {
   const { model, dtype } = encoder;
   const { backbone, head, lowerCase, maxTokens, tokenizerPath, dictionary } = model;
-  const tokenizerConfig = join(dirname(tokenizerPath), 'tokenizer_config.json');
-  const tokenizer = existsSync(tokenizerConfig) ? [tokenizerPath, tokenizerConfig] : [tokenizerPath];
+  const beside = TOKENIZER_COMPANIONS.map((name) => join(dirname(tokenizerPath), name));
   const weights = await digest([...new Set(model.sources.map(({ path }) => path))]);
   return {
     ...{ weights, backbone, head },
-    tokenizer: await digest(tokenizer),
+    tokenizer: await digest([tokenizerPath, ...beside.filter((path) => existsSync(path))]),
     dictionary: createHash('sha256')
       .update(JSON.stringify([...(dictionary ?? [])]))
       .digest('hex'),

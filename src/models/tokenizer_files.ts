@@ -53,8 +53,7 @@ export async function copyTokenizerFiles(
 ): Promise<void> {
   const source = dirname(tokenizerPath);
   const target = join(folder, 'tokenizer.json');
-  if (tokenizerPath.endsWith('.json')) await copyFile(tokenizerPath, target);
-  else await writeFile(target, (await loadTokenizer(tokenizerPath)).text);
+  await writeFile(target, (await loadTokenizer(tokenizerPath)).text);
   if (!existsSync(join(source, 'tokenizer_config.json'))) {
     return writeCompanions(specialTokens(readJson(target, 'TOKENIZER_INVALID')), folder, maxTokens);
   }
