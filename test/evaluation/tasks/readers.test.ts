@@ -83,6 +83,22 @@ test('Belebele: questions by link and number, passages by link, in every languag
   );
 });
 
+test('Belebele: a question that a language has twice on a passage is asked once there, as in MTEB', async () => {
+  const file = (question: (i: number) => string) =>
+    lines(900, (i) => {
+      const [link, number] = [`https://example.org/${i % 488}`, Math.floor(i / 488) + 1];
+      const flores_passage = `passage ${i % 488}`;
+      return JSON.stringify({ link, question_number: number, flores_passage, question: question(i) });
+    });
+  const data = folder({
+    'ary_Arab.jsonl': file((i) => (i % 488 < 2 ? `question ${i % 2}` : `question ${i}`)),
+    'eng_Latn.jsonl': file((i) => `question ${i}`),
+  });
+  const task = await openTask('belebele', { data });
+  assert.deepEqual([task.queries('ary_Arab').length, task.queries('eng_Latn').length], [898, 900]);
+  assert.equal(task.qrels.get('https://example.org/1#2')!.get('https://example.org/1@ary_Arab'), 1);
+});
+
 test('MKQA: equal answers are one candidate; questions without a short answer are not asked', async () => {
   const data = folder({
     'mkqa-en.jsonl':
