@@ -145,7 +145,8 @@ async function passagesOf(task: CollectionTask, language: string) {
 test('BEIR: titles stand before texts; queries are asked where they are judged, if only not relevant', async () => {
   const data = folder({
     'corpus.jsonl':
-      json({ _id: 'd1', title: 'Bees', text: 'They fly.' }) + json({ _id: 'd2', title: '', text: 'Mills.' }),
+      json({ _id: 'd1', title: 'Bees ', text: ' They fly. ' }) +
+      json({ _id: 'd2', title: '', text: ' Mills.' }),
     'queries.jsonl': ['q1', 'q2', 'q3'].map((_id) => json({ _id, text: `text of ${_id}` })).join(''),
     'qrels/test.tsv': 'query-id\tcorpus-id\tscore\nq1\td1\t1\nq3\td2\t0\n',
   });
@@ -158,7 +159,7 @@ test('BEIR: titles stand before texts; queries are asked where they are judged, 
     { id: 'q3', text: 'text of q3' },
   ]);
   assert.deepEqual(passages, [
-    { id: 'd1', text: 'Bees They fly.' },
+    { id: 'd1', text: 'Bees   They fly.' },
     { id: 'd2', text: 'Mills.' },
   ]);
   assert.equal(ignoreOwnId, true);
