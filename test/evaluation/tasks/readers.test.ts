@@ -276,6 +276,9 @@ test('graded pairs: JSON lines and tables, within and across languages', async (
   assert.deepEqual((await task.sets[0]!.read()).grades, [1, 4.5]);
   assert.deepEqual((await task.sets[1]!.read()).second, ['b', 'd']);
   await assert.rejects(task.sets[2]!.read(), /two or more pairs/);
-  const bad = (await openTask('sts', { data: folder({ 'de.tsv': 'a\tb\thigh\n' }) })) as SimilarityTask;
-  await assert.rejects(bad.sets[0]!.read(), { code: 'MALFORMED_LINE' });
+  for (const score of ['high', '', ' ']) {
+    const table = `a\tb\t1\nc\td\t${score}\n`;
+    const bad = (await openTask('sts', { data: folder({ 'de.tsv': table }) })) as SimilarityTask;
+    await assert.rejects(bad.sets[0]!.read(), { code: 'MALFORMED_LINE' });
+  }
 });
