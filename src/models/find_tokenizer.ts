@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { z } from 'zod';
 import { XlembedError } from '../errors.js';
-import { parseFields, readJson, readJsonObject } from './json_file.js';
+import { parseFields, readJson } from './json_file.js';
 import type { HuggingFaceConfig } from './transformer_config.js';
 
 const MAKE_TOKENIZER =
@@ -24,7 +24,7 @@ const CLASS = z.looseObject({ tokenizer_class: z.string().nullish() });
 
 /**
  * tokenizer.json in the first folder that has one, else the vocabulary of a tokenizer whose pipeline is known. Throws
- * FILE_NOT_FOUND, MODEL_INVALID, and MODEL_UNSUPPORTED for a vocabulary with tokens added to it.
+ * FILE_NOT_FOUND, MODEL_INVALID.
  */
 export function findTokenizer(folders: readonly string[], config: HuggingFaceConfig): string {
   const find = (name: string) => folders.map((folder) => join(folder, name)).find((path) => existsSync(path));
@@ -36,18 +36,7 @@ export function findTokenizer(folders: readonly string[], config: HuggingFaceCon
   const file = VOCABULARY_FILES.get(String(kind).replace(/Fast$/, ''));
   const path = file && find(file);
   if (!path) throw noTokenizer(join(folders[0]!, 'tokenizer.json'));
-  refuseAddedTokens(join(dirname(path), 'added_tokens.json'));
   return path;
-}
-
-const OWN_TOKENS = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', '<s>', '<pad>', '</s>', '<unk>', '<mask>'];
-
-function refuseAddedTokens(path: string): void {
-  const added = existsSync(path) ? Object.keys(readJsonObject(path)) : [];
-  const other = added.find((token) => !OWN_TOKENS.includes(token));
-  if (other === undefined) return;
-  const name = JSON.stringify(other.slice(0, 80));
-  throw new XlembedError('MODEL_UNSUPPORTED', `${path}: ${name} is added to the vocabulary`, MAKE_TOKENIZER);
 }
 
 export function noTokenizer(path: string): XlembedError {

@@ -64,8 +64,8 @@ const DENSE_ACTIVATIONS: Record<Extract<HeadModule, { type: 'dense' }>['activati
 /**
  * Writes a sentence-transformers folder that versions 3 to 6 and transformers' AutoModel and AutoTokenizer open; for
  * LASER-2, which they do not know, a folder of our own without a card (docs/models-laser2.md). It is written beside
- * `folder` and renamed when complete. Throws FILE_EXISTS, FILE_WRITE_FAILED, DISPOSED, and MODEL_INVALID when the
- * encoder's parameters are not those of the description.
+ * `folder` and renamed when complete. Throws FILE_EXISTS, FILE_WRITE_FAILED, DISPOSED, what loadTokenizer() throws, and
+ * MODEL_INVALID when the encoder's parameters are not those of the description.
  */
 export async function saveModel(
   model: ModelDescription,

@@ -30,17 +30,18 @@ export function readModelMaxLength(folder: string): number | undefined {
 /** Takes tokenizer.json as it is; the classes named after models rebuild parts of it. */
 const GENERIC_CLASS = 'PreTrainedTokenizerFast';
 
-/** The files that decide what tokens a text has: the tokenizer's own, and tokenizer_config.json where it lies beside. */
+/** Beside a tokenizer: its settings and added tokens. */
+const SETTINGS = ['tokenizer_config.json', 'special_tokens_map.json', 'added_tokens.json'];
+
+/** The files that decide what tokens a text has: the tokenizer's own, and its settings where they lie beside. */
 export function tokenizerFilesOf(tokenizerPath: string): string[] {
-  const config = join(dirname(tokenizerPath), 'tokenizer_config.json');
-  return existsSync(config) ? [tokenizerPath, config] : [tokenizerPath];
+  const beside = SETTINGS.map((name) => join(dirname(tokenizerPath), name));
+  return [tokenizerPath, ...beside.filter((path) => existsSync(path))];
 }
 
 /** What transformers keeps beside tokenizer.json. */
 const COMPANIONS = [
-  'tokenizer_config.json',
-  'special_tokens_map.json',
-  'added_tokens.json',
+  ...SETTINGS,
   'vocab.txt',
   'vocab.json',
   'merges.txt',
@@ -59,8 +60,7 @@ export async function copyTokenizerFiles(
 ): Promise<void> {
   const source = dirname(tokenizerPath);
   const target = join(folder, 'tokenizer.json');
-  if (tokenizerPath.endsWith('.json')) await copyFile(tokenizerPath, target);
-  else await writeFile(target, (await loadTokenizer(tokenizerPath)).text);
+  await writeFile(target, (await loadTokenizer(tokenizerPath)).text);
   if (!existsSync(join(source, 'tokenizer_config.json'))) {
     return writeCompanions(specialTokens(readJson(target, 'TOKENIZER_INVALID')), folder, maxTokens);
   }

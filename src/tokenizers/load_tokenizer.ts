@@ -2,6 +2,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { XlembedError } from '../errors.js';
 import { fileError } from '../file_error.js';
+import { addTokensBeside } from './added_tokens.js';
 import { checkParts } from './check_parts.js';
 import { CharacterMap } from './laser/character_map.js';
 import { type LaserIdTable, laserIdTable, laserTokenizerJson } from './laser/laser_tokenizer.js';
@@ -35,19 +36,25 @@ const fileNames = ['tokenizer.json', 'sentencepiece.bpe.model', 'vocab.txt'];
 
 /**
  * Reads a tokenizer: a folder, a tokenizer.json, a sentencepiece.bpe.model (XLM-R's pipeline) or a vocab.txt (BERT's
- * pipeline). What tokenizer_config.json beside it says of BERT's normaliser holds, as in transformers. With `lowerCase`
- * the normaliser lower-cases first. Throws FILE_NOT_FOUND, FILE_READ_FAILED, TOKENIZER_INVALID.
+ * pipeline). What tokenizer_config.json beside it says of BERT's normaliser holds, and tokens that only it,
+ * special_tokens_map.json or added_tokens.json name are added, as in transformers. With `lowerCase` the normaliser
+ * lower-cases first. Throws FILE_NOT_FOUND, FILE_READ_FAILED, TOKENIZER_INVALID.
  */
 export async function loadTokenizer(path: string, lowerCase = false): Promise<LoadedTokenizer> {
   const file = await locate(path);
   const text = file.endsWith('.json') ? await readText(file) : undefined;
-  const json = text === undefined ? await loadVocabulary(file) : parseTokenizerJson(text, file);
-  const config = text === undefined ? {} : await readConfig(file);
+  const config = await readBeside(file, 'tokenizer_config.json');
+  const json = text === undefined ? await loadVocabulary(file, config) : parseTokenizerJson(text, file);
   refuseLeftTruncation(json, config, file);
-  const configured = configureBert(json, config);
+  const configured = text !== undefined && configureBert(json, config);
   checkParts(json, file);
+  const specialTokensMap = await readBeside(file, 'special_tokens_map.json');
+  const addedTokens = await readBeside(file, 'added_tokens.json');
+  const added = addTokensBeside(json, { config, specialTokensMap, addedTokens }, file);
+  if (added && file.endsWith('.model')) throw addedToSentencePiece(file, json);
   if (lowerCase) json.normalizer = lowerCaseFirst(json.normalizer);
-  return loaded(file, json, lowerCase || configured || text === undefined ? JSON.stringify(json) : text);
+  const changed = lowerCase || configured || added || text === undefined;
+  return loaded(file, json, changed ? JSON.stringify(json) : text);
 }
 
 /** transformers cuts texts where tokenizer.json says, unless tokenizer_config.json does; here their ends go. */
@@ -56,8 +63,20 @@ function refuseLeftTruncation({ truncation }: TokenizerJson, config: TokenizerCo
   throw invalidTokenizer(file, 'truncation on the right', 'on the left');
 }
 
-async function loadVocabulary(file: string): Promise<TokenizerJson> {
-  return file.endsWith('.txt') ? loadWordPiece(file) : sentencePieceTokenizer(await read(file), file);
+/** transformers makes another pipeline of them, in which other pieces are beside an added token. */
+function addedToSentencePiece(file: string, { added_tokens: added = [] }: TokenizerJson): XlembedError {
+  const name = JSON.stringify(added.at(-1)!.content.slice(0, 80));
+  return new XlembedError(
+    'TOKENIZER_INVALID',
+    `${name} is added to the vocabulary of ${file}, without a tokenizer.json`,
+    'make it in Python: AutoTokenizer.from_pretrained(FOLDER, use_fast=True).save_pretrained(FOLDER)',
+  );
+}
+
+async function loadVocabulary(file: string, config: TokenizerConfig): Promise<TokenizerJson> {
+  return file.endsWith('.txt')
+    ? wordPieceTokenizer(await readText(file), config, file)
+    : sentencePieceTokenizer(await read(file), file);
 }
 
 /** As sentence-transformers 6 does for `do_lower_case`: added tokens are found before and keep their case. */
@@ -118,20 +137,16 @@ async function isFile(path: string): Promise<boolean> {
   }
 }
 
-async function loadWordPiece(file: string): Promise<TokenizerJson> {
-  return wordPieceTokenizer(await readText(file), await readConfig(file), file);
+/** A JSON object beside the tokenizer's file; {} where there is none. */
+async function readBeside(file: string, name: string): Promise<Record<string, unknown>> {
+  const path = join(dirname(file), name);
+  return (await isFile(path)) ? parseObject(await readText(path), path) : {};
 }
 
-/** tokenizer_config.json beside the tokenizer's file. */
-async function readConfig(file: string): Promise<TokenizerConfig> {
-  const path = join(dirname(file), 'tokenizer_config.json');
-  return (await isFile(path)) ? parseConfig(await readText(path), path) : {};
-}
-
-function parseConfig(text: string, path: string): TokenizerConfig {
+function parseObject(text: string, path: string): Record<string, unknown> {
   try {
-    const config: unknown = JSON.parse(text);
-    if (typeof config === 'object' && config !== null) return config;
+    const object: unknown = JSON.parse(text);
+    if (typeof object === 'object' && object !== null) return object as Record<string, unknown>;
   } catch {}
   throw new XlembedError(
     'TOKENIZER_INVALID',

@@ -103,7 +103,7 @@ function pieceIds({ vocab }: ModelJson): number {
   return size;
 }
 
-function pieceId({ vocab }: ModelJson, piece: string): number | undefined {
+export function pieceId({ vocab }: ModelJson, piece: string): number | undefined {
   if (!Array.isArray(vocab)) return Object.hasOwn(vocab, piece) ? vocab[piece] : undefined;
   const id = vocab.findIndex(([content]) => content === piece);
   return id < 0 ? undefined : id;

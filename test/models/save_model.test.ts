@@ -239,7 +239,17 @@ test('tokenizers of both post-processor spellings name their special tokens', as
   });
   writeFileSync(tokenizerPath, '{"model": 3}');
   const save = () => saveModel({ ...model, tokenizerPath }, encoderOf(model), join(scratch, 'never'));
-  await refusalOf(save, 'TOKENIZER_INVALID', /tokenizer\.json: model: expected/);
+  await refusalOf(save, 'TOKENIZER_INVALID', /expected a model in .*tokenizer\.json/);
   rmSync(tokenizerPath);
-  await refusalOf(save, 'FILE_WRITE_FAILED', /ENOENT/);
+  await refusalOf(save, 'FILE_NOT_FOUND', /no tokenizer\.json/);
+});
+
+test('tokens that only a file beside the tokenizer names are saved with it', async () => {
+  const model = await openModel(join(REFERENCE, 'bert-version-6'));
+  const raw = readJson(model.tokenizerPath);
+  const tokenizerPath = putJson(join(scratch, 'added/tokenizer.json'), raw);
+  putJson(join(scratch, 'added/added_tokens.json'), { '[URL]': 57 });
+  await saveModel({ ...model, tokenizerPath }, encoderOf(model), join(scratch, 'with-added'));
+  const { id, content } = readJson(scratch, 'with-added/tokenizer.json').added_tokens.at(-1);
+  assert.deepEqual([id, content], [57, '[URL]']);
 });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { after, test } from 'node:test';
 import { TokenizerPool } from '#xlembed/tokenizers/tokenizer_pool.js';
 import { folder, goldens, rowsOf } from './goldens.js';
@@ -55,6 +55,53 @@ for (const [path, pipeline] of routes) {
     }
   });
 }
+
+interface AddedTokens {
+  texts: string[];
+  cases: { name: string; source: string; files: Record<string, unknown>; ids: number[][] }[];
+}
+
+/** Made by test/reference/added_tokens.py. */
+const { texts: addedTexts, cases: addedCases } = JSON.parse(
+  await readFile('test/reference/added_tokens.json', 'utf8'),
+) as AddedTokens;
+
+async function withFiles(source: string, files: Record<string, unknown>): Promise<string> {
+  const path = await mkdtemp(join(work, 'added-'));
+  await copyFile(`${folder}/${source}`, join(path, basename(source)));
+  for (const [name, content] of Object.entries(files))
+    await writeFile(join(path, name), JSON.stringify(content));
+  return path;
+}
+
+for (const { name, source, files, ids } of addedCases) {
+  test(`${source}, tokens that only ${name} names: ids of transformers`, async () => {
+    const tokenizer = await TokenizerPool.open(await withFiles(source, files), { maxTokens: 64, threads: 1 });
+    const tokens = await tokenizer.tokenize(addedTexts);
+    await tokenizer.close();
+    assert.deepEqual(rowsOf(tokens), ids);
+  });
+}
+
+test('an added token that cannot have its id is refused', async () => {
+  const path = await withFiles('wordpiece/tokenizer.json', { 'added_tokens.json': { '[URL]': 2210 } });
+  await assert.rejects(TokenizerPool.open(path, { maxTokens: 64, threads: 1 }), {
+    code: 'TOKENIZER_INVALID',
+    message:
+      /the added token "\[URL\]" with the id 2210 in .*tokenizer\.json, received none, and 2200 as its id/,
+  });
+});
+
+test('a token added to a SentencePiece file without tokenizer.json is refused', async () => {
+  const source = 'unigram/sentencepiece.bpe.model';
+  const path = await withFiles(source, { 'tokenizer_config.json': { extra_special_tokens: ['[URL]'] } });
+  await assert.rejects(TokenizerPool.open(path, { maxTokens: 64, threads: 1 }), {
+    code: 'TOKENIZER_INVALID',
+    message: /"\[URL\]" is added to the vocabulary of .*sentencepiece\.bpe\.model/,
+  });
+  const own = await withFiles(source, { 'added_tokens.json': { '<mask>': 2501 } });
+  await (await TokenizerPool.open(own, { maxTokens: 64, threads: 1 })).close();
+});
 
 test('lone surrogates become U+FFFD and are counted', async () => {
   const tokenizer = await TokenizerPool.open(`${folder}/unigram`, { maxTokens: 64, threads: 1 });

@@ -22,21 +22,27 @@ async function openBelebele(folder: string): Promise<RetrievalTask> {
   return parallelTask('belebele', languages);
 }
 
-/** A passage is named by its link, a question by the link and its number there: the same in every language. */
+/**
+ * A passage is named by its link, a question by the link and its number there: the same in every language. Where two
+ * questions on a passage became one in translation, it is asked once, as in MTEB.
+ */
 async function readLanguage(path: string, language: string): Promise<SentenceRetrieval> {
   const queries: TaskText[] = [];
   const passages = new Map<string, TaskText>();
   const answers = new Map<string, Set<string>>();
+  const asked = new Set<string>();
   for await (const line of readJsonLines(path)) {
     const link = textOf(line, 'link');
     const query = `${link}#${textOf(line, 'question_number')}`;
     const passage = `${link}@${language}`;
     if (answers.has(query)) throw taskDataInvalid(path, 'every question once', `${query} again`);
     passages.set(passage, { id: passage, text: textOf(line, 'flores_passage') });
-    queries.push({ id: query, text: textOf(line, 'question') });
+    const text = textOf(line, 'question');
+    const known = asked.size;
+    if (asked.add(`${link}\n${text}`).size > known) queries.push({ id: query, text });
     answers.set(query, new Set([passage]));
   }
-  const counts = `${queries.length} questions on ${passages.size} passages`;
+  const counts = `${answers.size} questions on ${passages.size} passages`;
   if (counts !== publishedCounts) throw taskDataInvalid(path, publishedCounts, counts);
   return { queries, candidates: [...passages.values()], answers };
 }

@@ -16,9 +16,9 @@ export interface CollectionFiles {
 }
 
 /**
- * A collection whose passages are JSON lines `{<id>, title, text}`; a title stands before its text, with a space
- * between, as BEIR and MTEB embed them. Queries without a judgement are not asked; one whose passages are all judged not
- * relevant scores 0, as in pytrec_eval and MTEB.
+ * A collection whose passages are JSON lines `{<id>, title, text}`; a title stands before its text, with a space between
+ * and none around both, as BEIR and MTEB embed them. Queries without a judgement are not asked; one whose passages are
+ * all judged not relevant scores 0, as in pytrec_eval and MTEB.
  */
 export function jsonCollection({
   queries,
@@ -60,7 +60,7 @@ async function* readPassages(
 }
 
 function passageText(line: JsonLine): string {
-  const title = textOf(line, 'title', '').trim();
-  const text = textOf(line, 'text').trim();
-  return title === '' ? text : `${title} ${text}`;
+  const title = textOf(line, 'title', '');
+  const text = textOf(line, 'text');
+  return (title === '' ? text : `${title} ${text}`).trim();
 }

@@ -44,7 +44,8 @@ async function readTable(path: string): Promise<GradedPairs> {
     const [first, second, score] = tabFields(line, place, 3);
     pairs.first.push(first!);
     pairs.second.push(second!);
-    pairs.grades.push(gradeOf({ value: { score: Number(score) }, place }));
+    // Number('') is 0.
+    pairs.grades.push(gradeOf({ value: { score: score!.trim() === '' ? score : Number(score) }, place }));
   }
   return atLeastTwo(path, pairs);
 }

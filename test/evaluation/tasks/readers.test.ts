@@ -83,6 +83,22 @@ test('Belebele: questions by link and number, passages by link, in every languag
   );
 });
 
+test('Belebele: a question that a language has twice on a passage is asked once there, as in MTEB', async () => {
+  const file = (question: (i: number) => string) =>
+    lines(900, (i) => {
+      const [link, number] = [`https://example.org/${i % 488}`, Math.floor(i / 488) + 1];
+      const flores_passage = `passage ${i % 488}`;
+      return JSON.stringify({ link, question_number: number, flores_passage, question: question(i) });
+    });
+  const data = folder({
+    'ary_Arab.jsonl': file((i) => (i % 488 < 2 ? `question ${i % 2}` : `question ${i}`)),
+    'eng_Latn.jsonl': file((i) => `question ${i}`),
+  });
+  const task = await openTask('belebele', { data });
+  assert.deepEqual([task.queries('ary_Arab').length, task.queries('eng_Latn').length], [898, 900]);
+  assert.equal(task.qrels.get('https://example.org/1#2')!.get('https://example.org/1@ary_Arab'), 1);
+});
+
 test('MKQA: equal answers are one candidate; questions without a short answer are not asked', async () => {
   const data = folder({
     'mkqa-en.jsonl':
@@ -129,7 +145,8 @@ async function passagesOf(task: CollectionTask, language: string) {
 test('BEIR: titles stand before texts; queries are asked where they are judged, if only not relevant', async () => {
   const data = folder({
     'corpus.jsonl':
-      json({ _id: 'd1', title: 'Bees', text: 'They fly.' }) + json({ _id: 'd2', title: '', text: 'Mills.' }),
+      json({ _id: 'd1', title: 'Bees ', text: ' They fly. ' }) +
+      json({ _id: 'd2', title: '', text: ' Mills.' }),
     'queries.jsonl': ['q1', 'q2', 'q3'].map((_id) => json({ _id, text: `text of ${_id}` })).join(''),
     'qrels/test.tsv': 'query-id\tcorpus-id\tscore\nq1\td1\t1\nq3\td2\t0\n',
   });
@@ -142,7 +159,7 @@ test('BEIR: titles stand before texts; queries are asked where they are judged, 
     { id: 'q3', text: 'text of q3' },
   ]);
   assert.deepEqual(passages, [
-    { id: 'd1', text: 'Bees They fly.' },
+    { id: 'd1', text: 'Bees   They fly.' },
     { id: 'd2', text: 'Mills.' },
   ]);
   assert.equal(ignoreOwnId, true);
@@ -259,6 +276,9 @@ test('graded pairs: JSON lines and tables, within and across languages', async (
   assert.deepEqual((await task.sets[0]!.read()).grades, [1, 4.5]);
   assert.deepEqual((await task.sets[1]!.read()).second, ['b', 'd']);
   await assert.rejects(task.sets[2]!.read(), /two or more pairs/);
-  const bad = (await openTask('sts', { data: folder({ 'de.tsv': 'a\tb\thigh\n' }) })) as SimilarityTask;
-  await assert.rejects(bad.sets[0]!.read(), { code: 'MALFORMED_LINE' });
+  for (const score of ['high', '', ' ']) {
+    const table = `a\tb\t1\nc\td\t${score}\n`;
+    const bad = (await openTask('sts', { data: folder({ 'de.tsv': table }) })) as SimilarityTask;
+    await assert.rejects(bad.sets[0]!.read(), { code: 'MALFORMED_LINE' });
+  }
 });
