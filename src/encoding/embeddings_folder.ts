@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { NpyWriter, readNpyHeader, readNpyRows } from '../datasets/npy.js';
 import { XlembedError } from '../errors.js';
 import { countRepeated } from '../large_map.js';
-import { writeFolderBeside } from '../models/write_beside.js';
+import { restoreFolder, writeFolderBeside } from '../models/write_beside.js';
 import { EMBEDDINGS_FOLDER, MANIFEST, PROGRESS } from './corpus/folder_entries.js';
 import { readIdLines } from './corpus/shard_ids.js';
 import { describeShards, type NamedVectors, openShards, readShards } from './corpus/shards_folder.js';
@@ -38,6 +38,7 @@ export interface EmbeddingsFolder {
  * with its number, and MALFORMED_FILE, also when the numbers of ids and vectors differ or a run has not ended.
  */
 export async function openEmbeddingsFolder(folder: string): Promise<EmbeddingsFolder> {
+  await restoreFolder(folder);
   if (existsSync(join(folder, MANIFEST))) return openShards(folder);
   if (existsSync(join(folder, PROGRESS))) {
     throw new XlembedError(
@@ -90,6 +91,7 @@ export interface EmbeddingsSource {
 
 /** Throws as `openEmbeddingsFolder` does. */
 export async function describeEmbeddings(folder: string): Promise<EmbeddingsSource> {
+  await restoreFolder(folder);
   if (existsSync(join(folder, MANIFEST))) return describeShards(folder);
   const { rows, dimensions, ids, origin } = await openEmbeddingsFolder(folder);
   const files = await Promise.all([vectorsFile, idsFile].map((name) => stat(join(folder, name))));

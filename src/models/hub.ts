@@ -9,6 +9,7 @@ import { withLock } from './hub/lock.js';
 import { type HubName, isCommit, parseHubName, showName } from './hub/name.js';
 import { type HubOptions, type HubSettings, readHubSettings } from './hub/settings.js';
 import { readJson } from './json_file.js';
+import { restoreFolder } from './write_beside.js';
 
 export type { DownloadProgress, HubOptions } from './hub/settings.js';
 
@@ -22,6 +23,7 @@ export type { DownloadProgress, HubOptions } from './hub/settings.js';
 export async function resolveModel(nameOrFolder: string, options: HubOptions = {}): Promise<string> {
   if (typeof nameOrFolder !== 'string')
     throw invalidArgument('the model', 'a folder or owner/name', nameOrFolder);
+  await restoreFolder(nameOrFolder);
   if (existsSync(nameOrFolder)) {
     if (options.revision === undefined) return nameOrFolder;
     throw invalidArgument(

@@ -19,6 +19,7 @@ import { canonicalTransformerName, checkUnknownTensors } from './tensor_names.js
 import { readModelMaxLength } from './tokenizer_files.js';
 import { type HuggingFaceConfig, longestInput, readTransformerConfig } from './transformer_config.js';
 import { readWeights } from './weights.js';
+import { restoreFolder } from './write_beside.js';
 
 /** All that is needed to build an encoder, and to write it back. */
 export interface ModelDescription {
@@ -58,6 +59,7 @@ export interface ModelDescription {
  * TENSOR_SHAPE_MISMATCH, SAFETENSORS_INVALID, CHECKPOINT_INVALID, CHECKPOINT_REFUSED, TOKENIZER_INVALID.
  */
 export async function openModel(folder: string): Promise<ModelDescription> {
+  await restoreFolder(folder);
   checkFolder(folder);
   if (isLaserFolder(folder)) return openLaser(folder);
   const modules = readModules(folder);
