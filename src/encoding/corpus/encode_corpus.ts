@@ -70,7 +70,7 @@ class CorpusRun {
 
   constructor(
     encoder: Encoder,
-    input: TextInput,
+    private readonly input: TextInput,
     private readonly settings: CorpusSettings,
     private readonly output: OutputFolder,
     private readonly crew: Crew,
@@ -130,6 +130,7 @@ class CorpusRun {
   }
 
   async #finish(): Promise<void> {
+    this.input.requireUnchanged();
     const manifest = await this.#describe(true);
     await checkDuplicates(this.output, manifest, this.options.duplicates ?? 'fail');
     await this.output.complete(manifest);
