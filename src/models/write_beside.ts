@@ -169,12 +169,16 @@ const CHOOSE = 'choose another folder';
  * between, restoreFolder puts it back.
  */
 export async function replaceFolder(temporary: string, target: string): Promise<void> {
-  if (await isTaken(target)) await rename(target, siblingOf(target, 'old'));
+  const stepsAside = await isTaken(target);
+  if (stepsAside) await rename(target, siblingOf(target, 'old'));
   try {
     await rename(temporary, target);
   } catch (cause) {
     await restoreFolder(target);
-    throw cause;
+    const { code } = cause as NodeJS.ErrnoException;
+    if (!stepsAside || (code !== 'ENOTEMPTY' && code !== 'EEXIST')) throw cause;
+    // A reader that found the name free has put the old one back.
+    return replaceFolder(temporary, target);
   }
   await syncPath(dirname(target));
   for (const old of await steppedAside(target)) {

@@ -9,6 +9,8 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import promises from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { describeFreshModel, type ModelDescription, openModel } from '#xlembed/models/open_model.js';
@@ -176,6 +178,30 @@ test('killed between its two renames, a save leaves the old folder, which comes 
   // A kill behind the second rename: what is replaced goes, with the next.
   cpSync(folder, away, { recursive: true });
   await saveModel(model, encoderOf(model), folder, { overwrite: true });
+  assert.deepEqual(readdirSync(parent), ['tuned']);
+});
+
+test('a reader that puts the old folder back between the two renames ends no save', async (context) => {
+  const model = await openModel(join(REFERENCE, 'bert-version-6'));
+  const parent = temporaryFolder();
+  const folder = join(parent, 'tuned');
+  await saveModel(model, encoderOf(model), folder);
+  writeFileSync(join(folder, 'README.md'), 'old');
+  const { rename } = promises;
+  let putBack = 0;
+  const faked = context.mock.method(promises, 'rename', async (from: string, to: string) => {
+    await rename(from, to);
+    if (to.endsWith('.old') && putBack++ === 0) await rename(to, from);
+  });
+  syncBuiltinESMExports();
+  try {
+    await saveModel(model, encoderOf(model), folder, { overwrite: true });
+  } finally {
+    faked.mock.restore();
+    syncBuiltinESMExports();
+  }
+  assert.equal(putBack, 2);
+  assert.notEqual(readFileSync(join(folder, 'README.md'), 'utf8'), 'old');
   assert.deepEqual(readdirSync(parent), ['tuned']);
 });
 
