@@ -9,12 +9,18 @@ import { readRecords } from '../datasets/read_records.js';
 import type { ParallelRecord } from '../datasets/records.js';
 import { Encoder } from '../encoding/encoder.js';
 import { XlembedError } from '../errors.js';
+import { cachedEmbed } from '../evaluation/embedding_cache.js';
 import { tokenizerFilesOf } from '../models/tokenizer_files.js';
-import { makeFolder, writeError } from '../models/write_beside.js';
+import { makeFolder, requireWritable, writeError } from '../models/write_beside.js';
 import { RunLock } from '../processes/run_lock.js';
 import { FlatIndex } from '../search/flat_index.js';
 import { CandidatePool } from '../search/mining/candidates.js';
-import { indexCandidates, type MiningCounts, mineNegatives } from '../search/mining/mine_negatives.js';
+import {
+  type Embedder,
+  indexCandidates,
+  type MiningCounts,
+  mineNegatives,
+} from '../search/mining/mine_negatives.js';
 import { type MiningOptions, resolveMiningOptions } from '../search/mining/options.js';
 import { list, number, outputPath, parsed, positiveInteger, rankRange } from './arguments.js';
 import { type Console, createConsole, settingsLines } from './console.js';
@@ -74,6 +80,7 @@ async function mine(flags: MineFlags): Promise<void> {
       'name another --output, or give --overwrite',
     );
   }
+  await requireWritable(flags.output);
   const read = await readRecords(flags.data, { onMalformed: flags.skipMalformed ? 'skip' : 'fail' });
   const { device, maxTokens } = flags;
   const encoder = await Encoder.load(await modelFolder(flags, console), { device, maxTokens });
@@ -163,7 +170,7 @@ async function fingerprint(
   return hash.update(new Uint8Array(data.buffer)).digest('hex');
 }
 
-/** The folder of a run under way: embedded passages and records so far, which the same command takes up again. */
+/** The folder of a run under way: passages embedded and records written so far, which the same command takes up again. */
 class Work {
   private constructor(
     private readonly folder: string,
@@ -198,15 +205,22 @@ class Work {
   }
 
   async index(encoder: Encoder, pool: CandidatePool, console: Console): Promise<FlatIndex> {
-    const passages = join(this.folder, 'passages');
     const { device, dimensions } = encoder;
-    if (existsSync(passages)) return FlatIndex.load(passages, { device });
     const index = FlatIndex.create({ dimensions, device });
     const progress = console.progress('embedding passages', pool.candidates.length);
-    await indexCandidates(encoder, pool, index, (done) => progress.update(done));
+    await indexCandidates(this.#keeping(encoder), pool, index, (done) => progress.update(done));
     progress.stop();
-    await index.save(passages);
     return index;
+  }
+
+  /** Embeds what is not there from an interrupted run. */
+  #keeping(encoder: Encoder): Embedder {
+    const passages = join(this.folder, 'passages');
+    return {
+      model: encoder.model,
+      encode: (texts, options) =>
+        cachedEmbed((piece) => encoder.encode(piece, options), passages, '')([...texts], options?.role),
+    };
   }
 
   /** Number of whole lines; one that a kill has cut short goes. */

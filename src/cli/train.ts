@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs';
 import { cp, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
@@ -9,7 +8,13 @@ import type { Encoder } from '../encoding/encoder.js';
 import { XlembedError } from '../errors.js';
 import { snapshotCommit } from '../models/hub.js';
 import { MODEL_FOLDER } from '../models/save_model.js';
-import { makeFolder, replaceFolder, requireReplaceable, writeError } from '../models/write_beside.js';
+import {
+  isTaken,
+  makeFolder,
+  replaceFolder,
+  requireReplaceable,
+  writeError,
+} from '../models/write_beside.js';
 import { ProcessGroup } from '../processes/process_group.js';
 import { RunLock } from '../processes/run_lock.js';
 import { renderTrainingReport } from '../report/report.js';
@@ -124,7 +129,7 @@ async function trainTogether(flags: TrainFlags, processGroup: ProcessGroup | und
 /** What an interrupted run has left is only ever continued or discarded on purpose. */
 async function checkFolders({ output, overwrite, resume }: TrainFlags, working: string): Promise<void> {
   if (overwrite) await requireReplaceable(output, MODEL_FOLDER);
-  else if (existsSync(output)) {
+  else if (await isTaken(output)) {
     throw new XlembedError('FILE_EXISTS', `${output} exists`, 'name another --output, or give --overwrite');
   }
   if (overwrite || resume || !Checkpoints.areIn(join(working, 'checkpoints'))) return;

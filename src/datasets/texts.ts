@@ -119,6 +119,21 @@ export class TextInput implements AsyncIterable<TextRecord> {
     return total > 0 ? Math.min(1, (this.#readBefore + this.#progress.bytes) / total) : undefined;
   }
 
+  /** Throws FILE_READ_FAILED where a file is not as it was when the input was opened: who read it has neither. */
+  requireUnchanged(): void {
+    for (const { path, bytes, modified_ms } of this.files) {
+      if (bytes === null) continue;
+      const stats = statOf(path);
+      // The time of a pipe is that of its last byte.
+      if (!stats.isFile() || (stats.size === bytes && Math.floor(stats.mtimeMs) === modified_ms)) continue;
+      throw new XlembedError(
+        'FILE_READ_FAILED',
+        `${path} has changed while it was read`,
+        'when nothing writes to it any more, start again with overwrite',
+      );
+    }
+  }
+
   /** All rows in order, blank and malformed ones too: `read` parses one. */
   async *rows(): AsyncGenerator<InputRow, void, undefined> {
     this.#readBefore = 0;

@@ -6,7 +6,7 @@ import { requirePath } from '../checked_options.js';
 import { NpyWriter, readNpyHeader, readNpyRows } from '../datasets/npy.js';
 import { XlembedError } from '../errors.js';
 import { countRepeated } from '../large_map.js';
-import { writeFolderBeside } from '../models/write_beside.js';
+import { restoreFolder, writeFolderBeside } from '../models/write_beside.js';
 import { EMBEDDINGS_FOLDER, MANIFEST, PROGRESS } from './corpus/folder_entries.js';
 import { readIdLines } from './corpus/shard_ids.js';
 import { describeShards, type NamedVectors, openShards, readShards } from './corpus/shards_folder.js';
@@ -40,6 +40,7 @@ export interface EmbeddingsFolder {
  */
 export async function openEmbeddingsFolder(folder: string): Promise<EmbeddingsFolder> {
   requirePath('folder', folder);
+  await restoreFolder(folder);
   if (existsSync(join(folder, MANIFEST))) return openShards(folder);
   if (existsSync(join(folder, PROGRESS))) {
     throw new XlembedError(
@@ -92,6 +93,7 @@ export interface EmbeddingsSource {
 
 /** Throws as `openEmbeddingsFolder` does. */
 export async function describeEmbeddings(folder: string): Promise<EmbeddingsSource> {
+  await restoreFolder(folder);
   if (existsSync(join(folder, MANIFEST))) return describeShards(folder);
   const { rows, dimensions, ids, origin } = await openEmbeddingsFolder(folder);
   const files = await Promise.all([vectorsFile, idsFile].map((name) => stat(join(folder, name))));

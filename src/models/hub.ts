@@ -11,6 +11,7 @@ import { withLock } from './hub/lock.js';
 import { type HubName, isCommit, parseHubName, showName } from './hub/name.js';
 import { type HubOptions, type HubSettings, hubShape, readHubSettings } from './hub/settings.js';
 import { readJson } from './json_file.js';
+import { restoreFolder } from './write_beside.js';
 
 export type { DownloadProgress, HubOptions } from './hub/settings.js';
 
@@ -28,6 +29,7 @@ export async function resolveModel(nameOrFolder: string, options: HubOptions = {
   if (typeof nameOrFolder !== 'string')
     throw invalidArgument('the model', 'a folder or owner/name', nameOrFolder);
   checkOptions(hubOptions, options);
+  await restoreFolder(nameOrFolder);
   if (existsSync(nameOrFolder)) {
     if (options.revision === undefined) return nameOrFolder;
     throw invalidArgument(

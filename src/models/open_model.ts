@@ -21,6 +21,7 @@ import { canonicalTransformerName, checkUnknownTensors } from './tensor_names.js
 import { readModelMaxLength } from './tokenizer_files.js';
 import { type HuggingFaceConfig, longestInput, readTransformerConfig } from './transformer_config.js';
 import { readWeights } from './weights.js';
+import { restoreFolder } from './write_beside.js';
 
 /** All that is needed to build an encoder, and to write it back. */
 export interface ModelDescription {
@@ -61,6 +62,7 @@ export interface ModelDescription {
  */
 export async function openModel(folder: string): Promise<ModelDescription> {
   requirePath('folder', folder);
+  await restoreFolder(folder);
   checkFolder(folder);
   if (isLaserFolder(folder)) return openLaser(folder);
   const modules = readModules(folder);

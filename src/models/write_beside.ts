@@ -1,24 +1,60 @@
 import { randomBytes } from 'node:crypto';
-import { constants, existsSync } from 'node:fs';
-import { access, mkdir, open, readdir, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { access, lstat, mkdir, open, readdir, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve, sep } from 'node:path';
 import { XlembedError } from '../errors.js';
 
+/** `old`: a whole folder that has stepped aside for another (replaceFolder). */
+const SIBLING = /^\.(.+)\.[0-9a-f]{12}\.(tmp|old)$/;
+
 /** A name in the same folder, so that the rename stays on one file system. */
-function siblingOf(path: string): string {
-  return join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`);
+function siblingOf(path: string, kind: 'tmp' | 'old' = 'tmp'): string {
+  return join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}.${kind}`);
 }
 
 /** The name of a sibling that a process which was killed has left. */
 export function isLeftover(name: string): boolean {
-  return /^\..+\.[0-9a-f]{12}\.tmp$/.test(name);
+  return SIBLING.test(name);
 }
 
 /** Removes what processes that were killed have left of siblings in a folder; nobody may be writing there. */
 export async function removeLeftovers(folder: string): Promise<void> {
   for (const name of await readdir(folder)) {
-    if (isLeftover(name)) await rm(join(folder, name), { recursive: true, force: true });
+    const [, target, kind] = SIBLING.exec(name) ?? [];
+    if (target === undefined) continue;
+    if (kind === 'old') await restoreFolder(join(folder, target));
+    await rm(join(folder, name), { recursive: true, force: true });
   }
+}
+
+/** Whether something has this name, once restored: a folder, a file, or a link, be it one that leads nowhere. */
+export async function isTaken(path: string): Promise<boolean> {
+  await restoreFolder(path);
+  return isHere(path);
+}
+
+/** Where `path` is missing: puts back what has stepped aside for another (replaceFolder) in a process that was killed. */
+export async function restoreFolder(path: string): Promise<void> {
+  const target = resolve(path);
+  if (await isHere(target)) return;
+  const [old] = await steppedAside(target);
+  // Another may be faster, or the file system be read-only.
+  if (old !== undefined) await rename(old, target).catch(() => {});
+}
+
+function isHere(path: string): Promise<boolean> {
+  return lstat(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+async function steppedAside(target: string): Promise<string[]> {
+  const names = await readdir(dirname(target)).catch(() => []);
+  return names.flatMap((name) => {
+    const [, of, kind] = SIBLING.exec(name) ?? [];
+    return of === basename(target) && kind === 'old' ? [join(dirname(target), name)] : [];
+  });
 }
 
 /**
@@ -95,7 +131,7 @@ export async function writeFolderBeside(
 ): Promise<void> {
   const target = resolve(folder);
   if (replaces) await requireReplaceable(folder, replaces);
-  else if (existsSync(target)) throw folderExists(folder);
+  else if (await isTaken(target)) throw folderExists(folder);
   const temporary = siblingOf(target);
   try {
     await mkdir(dirname(target), { recursive: true });
@@ -103,7 +139,7 @@ export async function writeFolderBeside(
     await fill(temporary);
     await syncTree(temporary);
     // Another's may have come meanwhile.
-    if (!replaces && existsSync(target)) throw folderExists(folder);
+    if (!replaces && (await isTaken(target))) throw folderExists(folder);
     await replaceFolder(temporary, target);
   } catch (cause) {
     await rm(temporary, { recursive: true, force: true });
@@ -113,7 +149,7 @@ export async function writeFolderBeside(
 
 /** Throws FILE_EXISTS for a folder, if there is one, that holds anything else than one of this kind. */
 export async function requireReplaceable(folder: string, { what, isOurs }: FolderKind): Promise<void> {
-  if (!existsSync(folder)) return;
+  if (!(await isTaken(folder))) return;
   const names = await readdir(folder).catch(() => {
     throw new XlembedError('FILE_EXISTS', `${folder} exists and is no folder that can be read`, CHOOSE);
   });
@@ -128,18 +164,29 @@ export async function requireReplaceable(folder: string, { what, isOurs }: Folde
 
 const CHOOSE = 'choose another folder';
 
-/** A folder cannot be renamed over one that has content: the old one steps aside first. */
+/**
+ * A folder cannot be renamed over one that has content: the old one steps aside first. Where the process is killed in
+ * between, restoreFolder puts it back.
+ */
 export async function replaceFolder(temporary: string, target: string): Promise<void> {
-  const old = existsSync(target) ? siblingOf(target) : undefined;
-  if (old) await rename(target, old);
+  const stepsAside = await isTaken(target);
+  if (stepsAside) await rename(target, siblingOf(target, 'old'));
   try {
     await rename(temporary, target);
   } catch (cause) {
-    if (old) await rename(old, target);
-    throw cause;
+    await restoreFolder(target);
+    const { code } = cause as NodeJS.ErrnoException;
+    if (!stepsAside || (code !== 'ENOTEMPTY' && code !== 'EEXIST')) throw cause;
+    // A reader that found the name free has put the old one back.
+    return replaceFolder(temporary, target);
   }
   await syncPath(dirname(target));
-  if (old) await rm(old, { recursive: true, force: true });
+  for (const old of await steppedAside(target)) {
+    // Renamed first: what is half removed must not be put back.
+    const leaving = siblingOf(target);
+    await rename(old, leaving);
+    await rm(leaving, { recursive: true, force: true });
+  }
 }
 
 /** Whether `path` is `folder` or lies in it, links followed: it would go with the folder. Both are there. */

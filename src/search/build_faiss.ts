@@ -119,7 +119,9 @@ class FaissBuild {
 
   async #resumed(): Promise<NativeFaissIndex | undefined> {
     const path = this.folder.checkpoint;
-    return path === undefined ? undefined : nativeCall(() => loadNative().loadFaissIndex(path, false));
+    return path === undefined
+      ? undefined
+      : nativeCall(() => loadNative().loadFaissIndex(path, false), 'begin anew, without resume');
   }
 
   /** An empty index that has learnt what it must; undefined when it was stopped meanwhile. */

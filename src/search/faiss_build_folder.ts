@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path';
 import type { EmbeddingsOrigin } from '../encoding/embeddings_origin.js';
 import { invalidArgument, XlembedError } from '../errors.js';
 import {
+  isTaken,
   isWithin,
   replaceFolder,
   requireReplaceable,
@@ -87,7 +88,7 @@ export class FaissBuildFolder {
   }): Promise<boolean> {
     return this.#writing(async () => {
       await this.#lock.requireFree();
-      if (existsSync(this.#output)) {
+      if (await isTaken(this.#output)) {
         if (resume && (await this.#isOf(this.#output))) return false;
         if (!overwrite) throw exists(this.name);
         await requireReplaceable(this.name, INDEX_FOLDER);

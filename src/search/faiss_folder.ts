@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { readLines } from '../datasets/lines.js';
 import { XlembedError } from '../errors.js';
 import { fileError } from '../file_error.js';
-import { type FolderKind, writeFolderBeside } from '../models/write_beside.js';
+import { type FolderKind, restoreFolder, writeFolderBeside } from '../models/write_beside.js';
 
 /**
  * A folder with `index.faiss`, in FAISS's own format, and `ids.jsonl`, whose lines are each a JSON string or
@@ -27,6 +27,7 @@ export const INDEX_FOLDER: FolderKind = {
 
 /** The index file at `path` or in the folder `path`, and what names its labels. Throws FILE_NOT_FOUND. */
 export async function findFaissFile(path: string): Promise<{ file: string; ids: string | undefined }> {
+  await restoreFolder(path);
   if (!(await statOf(path)).isDirectory()) return { file: path, ids: undefined };
   const file = join(path, indexFile);
   await statOf(file);
@@ -35,6 +36,7 @@ export async function findFaissFile(path: string): Promise<{ file: string; ids: 
 
 /** Whether a folder holds a FAISS index. */
 export async function isFaissFolder(folder: string): Promise<boolean> {
+  await restoreFolder(folder);
   return stat(join(folder, indexFile)).then(
     (found) => found.isFile(),
     () => false,

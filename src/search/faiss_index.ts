@@ -17,6 +17,8 @@ export interface FaissIndexOptions {
 
 const largestParameter = 2 ** 31 - 1;
 
+const REBUILD = 'the file is damaged or of another kind: bring it back, or build it anew (xlembed index)';
+
 /**
  * Approximate search by the FAISS library (https://github.com/facebookresearch/faiss), whose index files open in
  * Python and back. Work runs off the event loop, in the order of the calls, on the threads that `setThreads` gives.
@@ -56,7 +58,7 @@ export class FaissIndex {
     checkOptions(anyOptions, options);
     const { memoryMap = false } = options;
     const { file, ids } = await findFaissFile(path);
-    const native = await nativeCall(() => loadNative().loadFaissIndex(file, memoryMap));
+    const native = await nativeCall(() => loadNative().loadFaissIndex(file, memoryMap), REBUILD);
     try {
       const table = ids ? await namedTable(ids, native.size) : await unnamedTable(native, memoryMap);
       return new FaissIndex(native, table, memoryMap, native.dimensions, native.metric);

@@ -80,7 +80,10 @@ function untrained(lowercase: boolean): TokenizerJson {
 
 /** Runs the library's own trainer, in a process of its own. */
 async function trained(lines: readonly string[], pipeline: TokenizerJson): Promise<TokenizerJson> {
-  const folder = await mkdtemp(join(tmpdir(), 'xlembed-train-'));
+  const folder = await mkdtemp(join(tmpdir(), 'xlembed-train-')).catch((cause: Error) => {
+    const message = `no temporary folder can be made: ${cause.message}`;
+    throw new XlembedError('FILE_WRITE_FAILED', message, 'set TMPDIR to a folder with room', { cause });
+  });
   const [input, corpus, output] = ['untrained.json', 'texts.txt', 'tokenizer.json'].map((name) =>
     join(folder, name),
   );

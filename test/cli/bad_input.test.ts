@@ -89,6 +89,13 @@ test('an index that cannot be made of the embeddings is refused before they are 
   assert.ok(!existsSync(at('out')));
 });
 
+test('what the demo cannot replace is refused before it trains', () => {
+  mkdirSync(at('demo/model'), { recursive: true });
+  write('demo/model/thesis.txt', 'mine');
+  refused(['demo', '--output', at('demo')], 'FILE_EXISTS', /holds thesis\.txt/);
+  assert.ok(!existsSync(at('demo/start')));
+});
+
 test('a table inside of the embeddings, which could not be overwritten then, is refused', () => {
   const texts = write('tabled.txt', 'w9\n');
   for (const place of [at('out'), join(at('out'), 'tables')])

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { temporaryFolder, xlembed } from './run.js';
@@ -41,15 +41,20 @@ test('mined records train; held-out languages are in none of them', () => {
   assert.match(trained.stderr, /held out: el \(60 texts\)/);
 });
 
-test('killed, the same command goes on: embedded passages and whole lines are kept', async () => {
-  const output = at('killed.jsonl');
-  const passages = join(`${output}.partial`, 'passages');
-  const child = spawn(process.execPath, ['dist/cli/main.js', ...command(output)], { stdio: 'ignore' });
-  while (child.exitCode === null && !existsSync(passages)) {
+/** Kills a run as soon as a file is there that it keeps for the next. */
+async function killWhenThere(path: string, ...args: string[]): Promise<void> {
+  const child = spawn(process.execPath, ['dist/cli/main.js', ...args], { stdio: 'ignore' });
+  while (child.exitCode === null && !existsSync(path)) {
     await new Promise((resolve) => setTimeout(resolve, 2));
   }
   child.kill('SIGKILL');
   if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+}
+
+test('killed, the same command goes on: whole lines are kept', async () => {
+  const output = at('killed.jsonl');
+  const passages = join(`${output}.partial`, 'passages');
+  await killWhenThere(passages, ...command(output));
   const whole = readFileSync(at('mined.jsonl'), 'utf8');
   if (existsSync(passages)) {
     const lines = whole.split('\n').slice(0, 7).join('\n');
@@ -58,10 +63,32 @@ test('killed, the same command goes on: embedded passages and whole lines are ke
     assert.equal(again.status, 0, again.stderr);
     assert.match(again.stderr, /7 records are there/);
     assert.match(again.stdout, /for 53 records; .*; 7 records from an earlier run; /);
-    assert.doesNotMatch(again.stderr, /embedding passages/);
   }
   assert.equal(readFileSync(output, 'utf8'), whole);
   assert.ok(!existsSync(`${output}.partial`));
+});
+
+test('killed while it embeds passages, the same command embeds the others alone', async () => {
+  const many = Array.from({ length: 5000 }, (_, n) => ({
+    query: { en: `w${n % 90}` },
+    positive: { en: `w${n % 71} w${n % 97} n${n}` },
+  }));
+  writeFileSync(at('many.jsonl'), many.map((record) => `${JSON.stringify(record)}\n`).join(''));
+  const output = at('many-mined.jsonl');
+  const args = [...command(output), '--data', at('many.jsonl')];
+  const passages = join(`${output}.partial`, 'passages');
+  const kept = () =>
+    (existsSync(passages) ? readdirSync(passages) : []).filter((name) => name.endsWith('.npy'));
+  const times = () => kept().map((name) => statSync(join(passages, name)).mtimeMs);
+  const child = spawn(process.execPath, ['dist/cli/main.js', ...args], { stdio: 'ignore' });
+  while (child.exitCode === null && kept().length === 0)
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+  const [first] = times();
+  await killWhenThere(join(`${output}.partial`, 'records.jsonl'), ...args);
+  assert.equal(times().length, 2);
+  assert.equal(Math.min(...times()), first);
 });
 
 test('interrupted, it says how to go on; while one is at work another is refused', async () => {
@@ -99,6 +126,9 @@ test('a full disk, and an output that cannot be written, are coded errors; the r
   const nowhere = xlembed(...command(join(output, 'mined.jsonl')));
   assert.equal(nowhere.status, 1);
   assert.match(nowhere.stderr, /FILE_WRITE_FAILED/);
+  const overFolder = xlembed(...command(folder, '--overwrite'));
+  assert.match(overFolder.stderr, /FILE_WRITE_FAILED: .* is a folder/);
+  assert.ok(!existsSync(`${folder}.partial`), 'refused before any work');
 });
 
 test('wrong ranks are wrong usage', () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { RandomStream } from '#xlembed/batches/philox.js';
@@ -202,6 +202,16 @@ test('an output that cannot be written is a coded error', () => {
   const { status, stderr } = xlembed(...command(join(at('pairs.jsonl'), 'model')));
   assert.equal(status, 1);
   assert.match(stderr, /FILE_WRITE_FAILED: .*pairs\.jsonl/);
+});
+
+test('a link that leads nowhere is refused as an output before the first step', () => {
+  symlinkSync('nowhere', at('link'));
+  for (const more of [[], ['--overwrite']]) {
+    const { status, stderr } = xlembed(...command(at('link'), ...more));
+    assert.equal(status, 1);
+    assert.match(stderr, /FILE_EXISTS: .*link exists/);
+    assert.ok(!existsSync(at('link.partial')));
+  }
 });
 
 test('log, scalars, report and numbers of a run lie beside its model', () => {

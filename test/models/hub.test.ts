@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { withHome } from '#xlembed/models/hub/settings.js';
 import { snapshotCommit } from '#xlembed/models/hub.js';
 import { openModel } from '#xlembed/models/open_model.js';
 import {
@@ -240,6 +241,14 @@ test('the token of hf auth login is found in HF_HOME, wherever HF_HUB_CACHE puts
     process.env.HF_TOKEN_PATH = HF_TOKEN_PATH;
   }
   assert.equal(hub.requests[0]!.authorization, `Bearer ${hub.token}`);
+});
+
+test('a user without a home folder learns what to set', async () => {
+  await refusalOf(
+    async () => withHome(() => assert.fail('uv_os_homedir returned ENOENT')),
+    'FILE_NOT_FOUND',
+    /no home folder/,
+  );
 });
 
 test('a token file that cannot be read is named', async () => {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, lstatSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -148,6 +148,18 @@ function otherProcess(name: string) {
   const done = new Promise<string>((end) => child.on('close', () => end(output)));
   return { child, done };
 }
+
+test('a full disk leaves no lock for the next to wait for', () => {
+  const lock = join(cache, 'xlembed.lock');
+  const program = `
+    const { withLock } = await import('#xlembed/models/hub/lock.js');
+    await withLock(${JSON.stringify(lock)}, () => {}, () => {}).catch(({ code }) => console.log(code));`;
+  const shell = `trap '' XFSZ; ulimit -f 0; exec "$@"`;
+  const argv = ['-c', shell, 'bash', process.execPath, '--input-type=module', '--eval', program];
+  const { stdout } = spawnSync('bash', argv, { encoding: 'utf8' });
+  assert.equal(stdout.trim(), 'FILE_WRITE_FAILED');
+  assert.ok(!existsSync(lock));
+});
 
 test('two processes at once, and a killed one whose work is taken up', async () => {
   const files = bigModel(3_000_000);

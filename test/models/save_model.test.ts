@@ -1,9 +1,21 @@
 import assert from 'node:assert/strict';
-import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import promises from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { describeFreshModel, type ModelDescription, openModel } from '#xlembed/models/open_model.js';
 import { saveModel } from '#xlembed/models/save_model.js';
+import { removeLeftovers } from '#xlembed/models/write_beside.js';
 import { encoderOf, putFile, putJson, REFERENCE, readBytes, refusalOf, temporaryFolder } from './support.js';
 
 const scratch = temporaryFolder();
@@ -144,6 +156,65 @@ test('an existing folder stays, unless it may be overwritten', async () => {
   await saveModel(model, encoderOf(model), folder, { overwrite: true });
   assert.equal(existsSync(old), false);
   assert.equal((await openModel(folder)).sources.length, model.sources.length);
+});
+
+test('killed between its two renames, a save leaves the old folder, which comes back', async () => {
+  const model = await openModel(join(REFERENCE, 'bert-version-6'));
+  const parent = temporaryFolder();
+  const folder = join(parent, 'tuned');
+  const away = join(parent, '.tuned.0123456789ab.old');
+  await saveModel(model, encoderOf(model), folder);
+
+  renameSync(folder, away);
+  assert.deepEqual(content(await openModel(folder)), content(model));
+  assert.deepEqual(readdirSync(parent), ['tuned']);
+
+  renameSync(folder, away);
+  await refusalOf(() => saveModel(model, encoderOf(model), folder), 'FILE_EXISTS', /tuned exists/);
+  renameSync(folder, away);
+  await removeLeftovers(parent);
+  assert.deepEqual(readdirSync(parent), ['tuned']);
+
+  // A kill behind the second rename: what is replaced goes, with the next.
+  cpSync(folder, away, { recursive: true });
+  await saveModel(model, encoderOf(model), folder, { overwrite: true });
+  assert.deepEqual(readdirSync(parent), ['tuned']);
+});
+
+test('a reader that puts the old folder back between the two renames ends no save', async (context) => {
+  const model = await openModel(join(REFERENCE, 'bert-version-6'));
+  const parent = temporaryFolder();
+  const folder = join(parent, 'tuned');
+  await saveModel(model, encoderOf(model), folder);
+  writeFileSync(join(folder, 'README.md'), 'old');
+  const { rename } = promises;
+  let putBack = 0;
+  const faked = context.mock.method(promises, 'rename', async (from: string, to: string) => {
+    await rename(from, to);
+    if (to.endsWith('.old') && putBack++ === 0) await rename(to, from);
+  });
+  syncBuiltinESMExports();
+  try {
+    await saveModel(model, encoderOf(model), folder, { overwrite: true });
+  } finally {
+    faked.mock.restore();
+    syncBuiltinESMExports();
+  }
+  assert.equal(putBack, 2);
+  assert.notEqual(readFileSync(join(folder, 'README.md'), 'utf8'), 'old');
+  assert.deepEqual(readdirSync(parent), ['tuned']);
+});
+
+test('a link that leads nowhere is no free name', async () => {
+  const model = await openModel(join(REFERENCE, 'bert-version-6'));
+  const link = join(temporaryFolder(), 'tuned');
+  symlinkSync('nowhere', link);
+  for (const overwrite of [false, true])
+    await refusalOf(
+      () => saveModel(model, encoderOf(model), link, { overwrite }),
+      'FILE_EXISTS',
+      /tuned exists/,
+    );
 });
 
 test('a folder that holds anything beside a model is not overwritten', async () => {

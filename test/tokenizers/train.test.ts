@@ -79,4 +79,10 @@ test('nothing to train on, nowhere to write, and a size that is none are coded e
   await assert.rejects(trainTokenizer([' ', '\n'], path), { code: 'EMPTY_DATASET' });
   await assert.rejects(trainTokenizer(['a'], join(work, 'none/never.json')), { code: 'FILE_WRITE_FAILED' });
   await assert.rejects(trainTokenizer(['a'], path, { vocabularySize: 0 }), { code: 'INVALID_ARGUMENT' });
+  const { TMPDIR } = process.env;
+  process.env.TMPDIR = join(work, 'none');
+  const untried = trainTokenizer(['a'], path);
+  if (TMPDIR === undefined) delete process.env.TMPDIR;
+  else process.env.TMPDIR = TMPDIR;
+  await assert.rejects(untried, { code: 'FILE_WRITE_FAILED', hint: /TMPDIR/ });
 });

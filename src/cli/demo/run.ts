@@ -1,7 +1,8 @@
 import { join } from 'node:path';
 import { chanceLevels } from '../../evaluation/chance.js';
 import type { EvaluationResult } from '../../evaluation/results.js';
-import { makeFolder, writeTextBeside } from '../../models/write_beside.js';
+import { MODEL_FOLDER } from '../../models/save_model.js';
+import { makeFolder, requireReplaceable, writeTextBeside } from '../../models/write_beside.js';
 import { renderReport } from '../../report/report.js';
 import type { EvaluationSummary, ExperimentResults, RegimeResult } from '../../report/results.js';
 import { renderTable } from '../../report/table.js';
@@ -33,6 +34,7 @@ export async function runDemo({ output, steps, seed, device }: DemoOptions, cons
   };
   const begun = performance.now();
   await makeFolder(output);
+  await requireReplaceable(join(output, 'model'), MODEL_FOLDER);
   const data = await timed('data', () => readDemoData(seed));
   const model = await timed('tokenizer', () => makeDemoModel(data.tokenizerTexts, join(output, 'start')));
   const training = demoTrainingOptions(steps, seed);

@@ -72,7 +72,7 @@ class CorpusRun {
 
   constructor(
     encoder: Encoder,
-    input: TextInput,
+    private readonly input: TextInput,
     private readonly settings: CorpusSettings,
     private readonly output: OutputFolder,
     private readonly crew: Crew,
@@ -132,6 +132,7 @@ class CorpusRun {
   }
 
   async #finish(): Promise<void> {
+    this.input.requireUnchanged();
     const manifest = await this.#describe(true);
     await checkDuplicates(this.output, manifest, this.options.duplicates ?? 'fail');
     await this.output.complete(manifest);

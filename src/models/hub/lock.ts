@@ -43,6 +43,8 @@ async function take(path: string): Promise<boolean> {
     return true;
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    // On a full disk it is there without its owner, and nobody would know that it is abandoned.
+    await rm(path, { force: true }).catch(() => {});
     throw cacheError(path, cause);
   }
 }

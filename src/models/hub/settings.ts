@@ -3,7 +3,7 @@ import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { functionSchema } from '../../checked_options.js';
-import { invalidArgument } from '../../errors.js';
+import { invalidArgument, XlembedError } from '../../errors.js';
 import { fileError } from '../../file_error.js';
 
 export interface DownloadProgress {
@@ -57,11 +57,11 @@ export interface HubSettings {
   onProgress: (progress: DownloadProgress) => void;
 }
 
-/** Options with the defaults that Python's huggingface_hub takes from the environment. Throws INVALID_ARGUMENT, FILE_READ_FAILED. */
+/** Options with the defaults that Python's huggingface_hub takes from the environment. Throws INVALID_ARGUMENT, FILE_READ_FAILED, FILE_NOT_FOUND. */
 export async function readHubSettings(options: HubOptions): Promise<HubSettings> {
   const { getHFHubCachePath, HUB_URL } = await import('@huggingface/hub');
   const { HF_ENDPOINT, HF_HUB_OFFLINE, TRANSFORMERS_OFFLINE } = process.env;
-  const cacheFolder = resolve(expandHome(options.cacheFolder ?? getHFHubCachePath()));
+  const cacheFolder = resolve(expandHome(options.cacheFolder ?? withHome(getHFHubCachePath)));
   return {
     endpoint: readEndpoint(options.endpoint ?? (HF_ENDPOINT || HUB_URL)),
     token: readToken(options.token),
@@ -79,7 +79,17 @@ function isTrue(value: string | undefined): boolean {
 }
 
 function expandHome(path: string): string {
-  return path === '~' || path.startsWith('~/') ? join(homedir(), path.slice(1)) : path;
+  return path === '~' || path.startsWith('~/') ? join(withHome(homedir), path.slice(1)) : path;
+}
+
+/** Throws FILE_NOT_FOUND where the system knows no home folder, as for a user without a name in a container. */
+export function withHome(read: () => string): string {
+  try {
+    return read();
+  } catch (cause) {
+    const remedy = 'set HOME, or both HF_HOME and XLEMBED_CACHE, to folders';
+    throw new XlembedError('FILE_NOT_FOUND', 'this user has no home folder', remedy, { cause });
+  }
 }
 
 function readEndpoint(text: string): URL {

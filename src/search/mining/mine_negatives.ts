@@ -15,7 +15,11 @@ export interface MiningCounts {
 }
 
 /** What embeds queries and passages, and how it compares them. */
-export interface Embedder extends Pick<Encoder, 'encode'> {
+export interface Embedder {
+  encode(
+    texts: readonly string[],
+    options?: EncodeOptions,
+  ): Promise<Pick<Embeddings, 'data' | 'rows' | 'dimensions'>>;
   model: Pick<Encoder['model'], 'similarity'>;
 }
 
@@ -36,7 +40,7 @@ async function embed(
   encoder: Embedder,
   texts: readonly string[],
   options: EncodeOptions,
-): Promise<Embeddings> {
+): ReturnType<Embedder['encode']> {
   const embeddings = await encoder.encode(texts, options);
   const { data, dimensions } = embeddings;
   const byCosine = encoder.model.similarity !== 'dot';

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { appendFileSync } from 'node:fs';
 import {
   appendFile,
   mkdir,
@@ -19,7 +20,7 @@ import { OutputFolder } from '#xlembed/encoding/corpus/output_folder.js';
 import { requireSame } from '#xlembed/encoding/corpus/same_settings.js';
 import { Encoder } from '#xlembed/encoding/encoder.js';
 import { changedModel } from '../../models/support.js';
-import { contentOf, sharedEncoder, temporaryFolder, writeCorpus } from './corpus.js';
+import { contentOf, documentOf, sharedEncoder, temporaryFolder, writeCorpus } from './corpus.js';
 
 const folder = await temporaryFolder();
 const encoder = await sharedEncoder();
@@ -125,6 +126,24 @@ test('a run that a malformed line has ended goes on without such lines, and only
   await assert.rejects(resume('fail'), { code: 'RESUME_REFUSED', message: /malformed was "skip"/ });
   const { rows, skippedLines, figures } = await resume('skip');
   assert.deepEqual([rows, skippedLines, figures.documents], [700, 1, 100]);
+});
+
+test('a corpus that changes while it is read has no manifest', async () => {
+  const output = newOutput();
+  const growing = join(folder, 'growing.jsonl');
+  await writeCorpus(growing, 90);
+  let isGrown = false;
+  const onProgress = () => {
+    if (!isGrown) appendFileSync(growing, `${JSON.stringify(documentOf(90))}\n`);
+    isGrown = true;
+  };
+  await assert.rejects(run(output, { onProgress }, growing), {
+    code: 'FILE_READ_FAILED',
+    message: /growing.*has changed/,
+  });
+  assert.ok(!(await readdir(output)).includes('manifest.json'));
+  await assert.rejects(run(output, { resume: true }, growing), { code: 'RESUME_REFUSED' });
+  assert.equal((await run(output, { overwrite: true }, growing)).rows, 91);
 });
 
 test('a complete folder that has lost files is not said to be done', async () => {
