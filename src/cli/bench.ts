@@ -1,6 +1,6 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { XlembedError } from '../errors.js';
-import { writeTextBeside } from '../models/write_beside.js';
+import { writeTextBeside } from '../files/write_file.js';
 import { loadNative, nativeCall } from '../native.js';
 import type { BenchmarkResults } from '../report/benchmark_results.js';
 import { renderRoofline } from '../report/roofline.js';

@@ -1,7 +1,7 @@
 import { fstatSync, writeFileSync } from 'node:fs';
 import cliProgress from 'cli-progress';
 import { XlembedError } from '../errors.js';
-import { writeError } from '../models/write_beside.js';
+import { writeError } from '../files/file_error.js';
 
 /** How a verb talks: results to stdout (one JSON value with --json), everything else to stderr. */
 export interface Console {

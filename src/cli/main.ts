@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { setImmediate } from 'node:timers/promises';
 import { Command, CommanderError } from 'commander';
-import { writeError } from '../models/write_beside.js';
+import { writeError } from '../files/file_error.js';
 import { packageVersion } from '../native.js';
 import { addBench } from './bench.js';
 import { addIndex } from './build_index.js';

@@ -6,15 +6,11 @@ import { heldOutNotes } from '../batches/held_out.js';
 import { UNDETERMINED } from '../datasets/records.js';
 import type { Encoder } from '../encoding/encoder.js';
 import { XlembedError } from '../errors.js';
+import { writeError } from '../files/file_error.js';
+import { makeFolder } from '../files/write_file.js';
+import { isTaken, replaceFolder, requireReplaceable } from '../files/write_folder.js';
 import { snapshotCommit } from '../models/hub.js';
 import { MODEL_FOLDER } from '../models/save_model.js';
-import {
-  isTaken,
-  makeFolder,
-  replaceFolder,
-  requireReplaceable,
-  writeError,
-} from '../models/write_beside.js';
 import { ProcessGroup } from '../processes/process_group.js';
 import { RunLock } from '../processes/run_lock.js';
 import { renderTrainingReport } from '../report/report.js';

@@ -2,7 +2,7 @@ import { createReadStream } from 'node:fs';
 import { pipeline, type Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { Decompress } from 'fzstd';
-import { fileError } from '../file_error.js';
+import { fileError } from '../files/file_error.js';
 
 /** Names the standard input where a path is expected. */
 export const STDIN = '-';

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { invalidArgument } from '../errors.js';
-import { fileError } from '../file_error.js';
+import { fileError } from '../files/file_error.js';
 import { resolveInPackage } from './optional_package.js';
 import type { ParallelRecord } from './records.js';
 

@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import { parse } from 'csv-parse';
 import { invalidArgument } from '../errors.js';
-import { fileError } from '../file_error.js';
+import { fileError } from '../files/file_error.js';
 import { readBytes } from './bytes.js';
 import { decodeStrictly } from './lines.js';
 import { malformed, placeOf } from './malformed.js';

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { invalidArgument, XlembedError } from '../errors.js';
-import { fileError } from '../file_error.js';
+import { fileError } from '../files/file_error.js';
 import { halfToFloat32 } from './half.js';
 
 // NumPy's format: "\x93NUMPY", version, length of the header, a Python dictionary in text, then the values.

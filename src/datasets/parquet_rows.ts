@@ -7,7 +7,7 @@ import {
 } from 'hyparquet';
 import { compressors } from 'hyparquet-compressors';
 import { invalidArgument, XlembedError } from '../errors.js';
-import { fileError } from '../file_error.js';
+import { fileError } from '../files/file_error.js';
 import type { Row, RowsRequest } from './text_formats.js';
 
 /**

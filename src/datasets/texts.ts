@@ -4,7 +4,7 @@ import { glob, isDynamicPattern } from 'tinyglobby';
 import { z } from 'zod';
 import { checkOptions, malformedSchema } from '../checked_options.js';
 import { invalidArgument, XlembedError } from '../errors.js';
-import { fileError } from '../file_error.js';
+import { fileError } from '../files/file_error.js';
 import { type ReadProgress, STDIN } from './bytes.js';
 import { type MalformedPolicy, malformed, parseId, placeOf } from './malformed.js';
 import {

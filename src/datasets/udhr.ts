@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { invalidArgument } from '../errors.js';
-import { fileError } from '../file_error.js';
+import { fileError } from '../files/file_error.js';
 import { resolveInPackage } from './optional_package.js';
 import type { ParallelRecord } from './records.js';
 import { splitNearMiddle } from './split_text.js';

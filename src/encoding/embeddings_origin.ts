@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { XlembedError } from '../errors.js';
-import { fileError } from '../file_error.js';
+import { fileError } from '../files/file_error.js';
 import type { CorpusSettings } from './corpus/options.js';
 
 /** Which model made embeddings, and what was done to what it gave: queries must be made likewise. */

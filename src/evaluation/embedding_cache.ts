@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import { NpyWriter, readNpyHeader, readNpyRows } from '../datasets/npy.js';
 import { XlembedError } from '../errors.js';
-import { makeFolder } from '../models/write_beside.js';
+import { makeFolder } from '../files/write_file.js';
 import type { Embed } from './evaluate.js';
 
 /** Texts in one file: what an interrupted evaluation loses at most. */

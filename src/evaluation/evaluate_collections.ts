@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { invalidArgument } from '../errors.js';
-import { fileError } from '../file_error.js';
+import { fileError } from '../files/file_error.js';
 import { hashOf } from './embedding_cache.js';
 import type { Embed } from './evaluate.js';
 import { FinishedParts } from './finished_parts.js';

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileError } from '../file_error.js';
-import { writeTextBeside } from '../models/write_beside.js';
+import { fileError } from '../files/file_error.js';
+import { writeTextBeside } from '../files/write_file.js';
 import { hashOf } from './embedding_cache.js';
 
 /** Results of a task's parts (languages, pairs), kept so that an interrupted evaluation does none twice. */

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { malformed } from '../datasets/malformed.js';
 import { XlembedError } from '../errors.js';
-import { fileError } from '../file_error.js';
+import { fileError } from '../files/file_error.js';
 import { readJsonLines, textOf } from './tasks/data_files.js';
 import type { JudgementTable } from './trec_files.js';
 

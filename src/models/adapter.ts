@@ -2,12 +2,12 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { XlembedError } from '../errors.js';
+import { type FolderKind, writeFolderBeside } from '../files/write_folder.js';
 import { type NativeEncoder, type NativeLoraOptions, nativeCall, type TensorSource } from '../native.js';
 import { parseFields, readJson } from './json_file.js';
 import { readSafetensorsHeader } from './safetensors.js';
 import { writeSafetensors } from './safetensors_writer.js';
 import { NATIVE_DTYPES } from './stored_tensor.js';
-import { type FolderKind, writeFolderBeside } from './write_beside.js';
 
 /** Low-rank adapters: of which modules and layers, and how large. */
 export type LoraOptions = Pick<NativeLoraOptions, 'rank' | 'alpha' | 'dropout' | 'targets' | 'layers'>;

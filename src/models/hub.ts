@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { checkOptions } from '../checked_options.js';
 import { invalidArgument, XlembedError } from '../errors.js';
+import { restoreFolder } from '../files/write_folder.js';
 import { ModelCache } from './hub/cache.js';
 import { HubClient } from './hub/client.js';
 import { BlobDownload } from './hub/download.js';
@@ -11,7 +12,6 @@ import { withLock } from './hub/lock.js';
 import { type HubName, isCommit, parseHubName, showName } from './hub/name.js';
 import { type HubOptions, type HubSettings, hubShape, readHubSettings } from './hub/settings.js';
 import { readJson } from './json_file.js';
-import { restoreFolder } from './write_beside.js';
 
 export type { DownloadProgress, HubOptions } from './hub/settings.js';
 

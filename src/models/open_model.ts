@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { checkOptions, requirePath } from '../checked_options.js';
 import { XlembedError } from '../errors.js';
+import { restoreFolder } from '../files/write_folder.js';
 import type { BackboneConfig, HeadModule, TensorSource, TransformerConfig } from '../native.js';
 import { ADAPTER_CONFIG } from './adapter.js';
 import { findTokenizer, noTokenizer } from './find_tokenizer.js';
@@ -21,7 +22,6 @@ import { canonicalTransformerName, checkUnknownTensors } from './tensor_names.js
 import { readModelMaxLength } from './tokenizer_files.js';
 import { type HuggingFaceConfig, longestInput, readTransformerConfig } from './transformer_config.js';
 import { readWeights } from './weights.js';
-import { restoreFolder } from './write_beside.js';
 
 /** All that is needed to build an encoder, and to write it back. */
 export interface ModelDescription {

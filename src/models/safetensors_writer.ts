@@ -1,8 +1,8 @@
 import { open, stat } from 'node:fs/promises';
 import { invalidArgument, XlembedError } from '../errors.js';
+import { writeFileBeside } from '../files/write_file.js';
 import type { Dtype, TensorTarget } from '../native.js';
 import { elementCount, STORED_DTYPE_BITS, STORED_DTYPES } from './stored_tensor.js';
-import { writeFileBeside } from './write_beside.js';
 
 export interface TensorToWrite {
   name: string;

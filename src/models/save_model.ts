@@ -1,6 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { XlembedError } from '../errors.js';
+import { type FolderKind, writeFolderBeside } from '../files/write_folder.js';
 import {
   type Dtype,
   type HeadModule,
@@ -17,7 +18,6 @@ import { poolingConfig } from './pooling.js';
 import { promptFor } from './prompts.js';
 import { writeSafetensors } from './safetensors_writer.js';
 import { copyTokenizerFiles } from './tokenizer_files.js';
-import { type FolderKind, writeFolderBeside } from './write_beside.js';
 
 /** Beside a model's files: its card, and what a training run has left of itself. */
 const COMPANIONS = new Set([

@@ -3,15 +3,10 @@ import { mkdir, open, readFile, rm, truncate, writeFile } from 'node:fs/promises
 import { join, resolve } from 'node:path';
 import type { EmbeddingsOrigin } from '../encoding/embeddings_origin.js';
 import { invalidArgument, XlembedError } from '../errors.js';
-import {
-  isTaken,
-  isWithin,
-  replaceFolder,
-  requireReplaceable,
-  syncPath,
-  writeError,
-  writeFileBeside,
-} from '../models/write_beside.js';
+import { writeError } from '../files/file_error.js';
+import { syncPath } from '../files/siblings.js';
+import { writeFileBeside } from '../files/write_file.js';
+import { isTaken, isWithin, replaceFolder, requireReplaceable } from '../files/write_folder.js';
 import { RunLock } from '../processes/run_lock.js';
 import { INDEX_FOLDER, idLine } from './faiss_folder.js';
 

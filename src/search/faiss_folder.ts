@@ -2,8 +2,8 @@ import { open, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readLines } from '../datasets/lines.js';
 import { XlembedError } from '../errors.js';
-import { fileError } from '../file_error.js';
-import { type FolderKind, restoreFolder, writeFolderBeside } from '../models/write_beside.js';
+import { fileError } from '../files/file_error.js';
+import { type FolderKind, restoreFolder, writeFolderBeside } from '../files/write_folder.js';
 
 /**
  * A folder with `index.faiss`, in FAISS's own format, and `ids.jsonl`, whose lines are each a JSON string or

@@ -1,7 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { XlembedError } from '../errors.js';
-import { fileError } from '../file_error.js';
+import { fileError } from '../files/file_error.js';
 import { addTokensBeside } from './added_tokens.js';
 import { checkParts } from './check_parts.js';
 import { CharacterMap } from './laser/character_map.js';

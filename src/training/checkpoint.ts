@@ -3,10 +3,10 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { XlembedError } from '../errors.js';
+import { writeFolderBeside } from '../files/write_folder.js';
 import { readSafetensorsHeader } from '../models/safetensors.js';
 import { writeSafetensors } from '../models/safetensors_writer.js';
 import { NATIVE_DTYPES, type StoredTensor } from '../models/stored_tensor.js';
-import { writeFolderBeside } from '../models/write_beside.js';
 import { type NativeEncoder, type NativeTrainer, nativeCall, type TensorSource } from '../native.js';
 import type { WatchState } from './watch.js';
 

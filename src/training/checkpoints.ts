@@ -3,7 +3,7 @@ import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { checkOptions, requirePath } from '../checked_options.js';
-import { makeFolder } from '../models/write_beside.js';
+import { makeFolder } from '../files/write_file.js';
 
 export interface CheckpointsOptions {
   /** Newest checkpoints that stay; the best one stays too. Default 2. */
@@ -13,7 +13,7 @@ export interface CheckpointsOptions {
 const schema = z.strictObject({ keep: z.int().min(1).optional() });
 
 const NAME = /^step-(\d{8,})$/;
-/** What a run that was killed while writing (models/write_beside.ts) or removing leaves behind. */
+/** What a run that was killed while writing (files/write_folder.ts) or removing leaves behind. */
 const LEFTOVER = /^\.step-.*\.tmp$/;
 
 /** A folder of checkpoints, `step-00000120` and so on. A name that is there is complete. */

@@ -4,9 +4,9 @@ import { lstatSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from
 import { open, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { requireWritable, writeTextBeside } from '#xlembed/files/write_file.js';
 import { readSafetensorsHeader } from '#xlembed/models/safetensors.js';
 import { type TensorToWrite, writeSafetensors } from '#xlembed/models/safetensors_writer.js';
-import { requireWritable, writeTextBeside } from '#xlembed/models/write_beside.js';
 import type { TensorTarget } from '#xlembed/native.js';
 import { BYTES, refusalOf, temporaryFolder } from './support.js';
 

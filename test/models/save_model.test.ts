@@ -13,9 +13,9 @@ import promises from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { removeLeftovers } from '#xlembed/files/write_folder.js';
 import { describeFreshModel, type ModelDescription, openModel } from '#xlembed/models/open_model.js';
 import { saveModel } from '#xlembed/models/save_model.js';
-import { removeLeftovers } from '#xlembed/models/write_beside.js';
 import { encoderOf, putFile, putJson, REFERENCE, readBytes, refusalOf, temporaryFolder } from './support.js';
 
 const scratch = temporaryFolder();

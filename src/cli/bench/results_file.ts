@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
-import { fileError } from '../../file_error.js';
-import { writeTextBeside } from '../../models/write_beside.js';
+import { fileError } from '../../files/file_error.js';
+import { writeTextBeside } from '../../files/write_file.js';
 import { type BenchmarkResults, parseBenchmarkResults } from '../../report/benchmark_results.js';
 import { commandLine } from '../command_line.js';
 import { mergeResults } from './merge.js';

@@ -1,7 +1,7 @@
 import { loadavg } from 'node:os';
 import { type Command, Option } from 'commander';
 import { XlembedError } from '../../errors.js';
-import { requireWritable, writeTextBeside } from '../../models/write_beside.js';
+import { requireWritable, writeTextBeside } from '../../files/write_file.js';
 import { type Dtype, loadNative, nativeCall } from '../../native.js';
 import { bfloat16Rate } from '../../report/benchmark_results.js';
 import { positiveInteger } from '../arguments.js';

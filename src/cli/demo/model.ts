@@ -1,6 +1,6 @@
 import { join } from 'node:path';
+import { makeFolder, writeTextBeside } from '../../files/write_file.js';
 import type { FreshModelOptions } from '../../models/open_model.js';
-import { makeFolder, writeTextBeside } from '../../models/write_beside.js';
 import { trainTokenizer } from '../../tokenizers/train.js';
 
 /** XLM-R's architecture at a size that learns in a minute on two cores. */

@@ -1,8 +1,9 @@
 import { join } from 'node:path';
 import { chanceLevels } from '../../evaluation/chance.js';
 import type { EvaluationResult } from '../../evaluation/results.js';
+import { makeFolder, writeTextBeside } from '../../files/write_file.js';
+import { requireReplaceable } from '../../files/write_folder.js';
 import { MODEL_FOLDER } from '../../models/save_model.js';
-import { makeFolder, requireReplaceable, writeTextBeside } from '../../models/write_beside.js';
 import { renderReport } from '../../report/report.js';
 import type { EvaluationSummary, ExperimentResults, RegimeResult } from '../../report/results.js';
 import { renderTable } from '../../report/table.js';

@@ -1,7 +1,9 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { XlembedError } from '../../errors.js';
-import { type FolderKind, isLeftover, writeError } from '../../models/write_beside.js';
+import { writeError } from '../../files/file_error.js';
+import { isLeftover } from '../../files/siblings.js';
+import type { FolderKind } from '../../files/write_folder.js';
 import type { ShardRecord } from './output_folder.js';
 
 export const MANIFEST = 'manifest.json';

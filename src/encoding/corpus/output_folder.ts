@@ -4,14 +4,10 @@ import { mkdir, mkdtemp, open, readdir, readFile, rename, rm, stat, writeFile } 
 import { join } from 'node:path';
 import { STDIN } from '../../datasets/bytes.js';
 import { invalidArgument, XlembedError } from '../../errors.js';
-import { fileError } from '../../file_error.js';
-import {
-  isWithin,
-  removeLeftovers,
-  syncPath,
-  writeError,
-  writeFileBeside,
-} from '../../models/write_beside.js';
+import { fileError, writeError } from '../../files/file_error.js';
+import { syncPath } from '../../files/siblings.js';
+import { writeFileBeside } from '../../files/write_file.js';
+import { isWithin, removeLeftovers } from '../../files/write_folder.js';
 import { RunLock } from '../../processes/run_lock.js';
 import type { TextCounts } from '../encoder.js';
 import { hashedIds } from './duplicate_ids.js';

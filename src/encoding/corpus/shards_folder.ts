@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { asyncBufferFromFile, parquetReadObjects } from 'hyparquet';
 import { type NpyHeader, readNpyHeader, readRowsAt } from '../../datasets/npy.js';
 import { invalidArgument, XlembedError } from '../../errors.js';
-import { fileError } from '../../file_error.js';
+import { fileError } from '../../files/file_error.js';
 import { readSafetensorsHeader } from '../../models/safetensors.js';
 import type { EmbeddingsFolder, EmbeddingsSource } from '../embeddings_folder.js';
 import { originOf } from '../embeddings_origin.js';

@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { readLines } from '../../datasets/lines.js';
 import { malformed, parseObject, placeOf } from '../../datasets/malformed.js';
-import { fileError } from '../../file_error.js';
+import { fileError } from '../../files/file_error.js';
 import { taskDataInvalid } from './squad_sentences.js';
 
 /** Names in a folder, in alphabetical order. Throws FILE_NOT_FOUND, FILE_READ_FAILED. */

@@ -2,7 +2,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
-import { fileError } from '../../file_error.js';
+import { fileError } from '../../files/file_error.js';
 import { taskDataInvalid } from './squad_sentences.js';
 
 const languageFile = /^([a-z]{2,3}(?:-[A-Za-z0-9]+)*)\.json(?:\.gz)?$/;

@@ -4,8 +4,8 @@ import { mkdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promise
 import { dirname, join, relative } from 'node:path';
 import { z } from 'zod';
 import { XlembedError } from '../../errors.js';
+import { writeFileBeside } from '../../files/write_file.js';
 import { parseFields, readJson } from '../json_file.js';
-import { writeFileBeside } from '../write_beside.js';
 import { REMOTE_FILE, type RemoteFile } from './files.js';
 import { isCommit } from './name.js';
 

@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { functionSchema } from '../../checked_options.js';
 import { invalidArgument, XlembedError } from '../../errors.js';
-import { fileError } from '../../file_error.js';
+import { fileError } from '../../files/file_error.js';
 
 export interface DownloadProgress {
   /** Path within the model; null while another process downloads the same model. */

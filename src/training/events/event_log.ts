@@ -2,7 +2,8 @@ import { existsSync, readFileSync } from 'node:fs';
 import { type FileHandle, open, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { XlembedError } from '../../errors.js';
-import { makeFolder, writeError, writeFileBeside } from '../../models/write_beside.js';
+import { writeError } from '../../files/file_error.js';
+import { makeFolder, writeFileBeside } from '../../files/write_file.js';
 import type { StepEvent } from '../step_event.js';
 import { scalarsRecord, versionRecord } from './tensorboard.js';
 

@@ -1,4 +1,4 @@
-import { XlembedError } from './errors.js';
+import { XlembedError } from '../errors.js';
 
 /** A failed read as FILE_NOT_FOUND or FILE_READ_FAILED, naming the path; coded errors pass as they are. */
 export function fileError(path: string, cause: unknown): XlembedError {
@@ -13,4 +13,18 @@ export function fileError(path: string, cause: unknown): XlembedError {
   return new XlembedError('FILE_READ_FAILED', `cannot read ${path}: ${(cause as Error).message}`, hint, {
     cause,
   });
+}
+
+/** FILE_WRITE_FAILED naming the path; coded errors pass as they are. */
+export function writeError(path: string, cause: unknown): XlembedError {
+  if (cause instanceof XlembedError) return cause;
+  const { message } = cause as Error;
+  return new XlembedError(
+    'FILE_WRITE_FAILED',
+    `${path} cannot be written: ${message}`,
+    'check space and rights',
+    {
+      cause,
+    },
+  );
 }
