@@ -1,14 +1,13 @@
 #include <algorithm>
 
 #include "core/blocks.h"
+#include "core/search_threads.h"
 #include "core/vector_store.h"
 #include "kernels/quantize.h"
 #include "kernels/top_k_binary.h"
 
 namespace xlembed {
 namespace {
-
-int threads() { return std::max(1, at::get_num_threads()); }
 
 class BinaryVectors : public VectorStore {
  public:
@@ -18,7 +17,7 @@ class BinaryVectors : public VectorStore {
 
   void add(const float* vectors, int64_t rows) override {
     blocks_.reserve(rows_ + rows, rows_per_block_, kernels::binary_words(dimensions_));
-    kernels::write_binary(packed(vectors, rows).data(), rows_, rows, corpus(), threads());
+    kernels::write_binary(packed(vectors, rows).data(), rows_, rows, corpus(), all_threads());
     rows_ += rows;
   }
 
@@ -44,12 +43,14 @@ class BinaryVectors : public VectorStore {
 
   void search(const float* queries, int64_t count, int64_t k, const kernels::Subset& subset, float* scores,
               int32_t* rows) const override {
-    kernels::top_k_binary(packed(queries, count).data(), count, corpus(), subset, k, threads(), scores, rows);
+    const int64_t words = (subset.all() ? rows_ : subset.count) * kernels::binary_words(dimensions_);
+    kernels::top_k_binary(packed(queries, count).data(), count, corpus(), subset, k,
+                          search_threads(words, count), scores, rows);
   }
 
   void ranks(const float* queries, int64_t count, const int32_t* relevant, const int32_t* offsets,
              int32_t* ranks) const override {
-    kernels::ranks_binary(packed(queries, count).data(), count, corpus(), relevant, offsets, threads(),
+    kernels::ranks_binary(packed(queries, count).data(), count, corpus(), relevant, offsets, all_threads(),
                           ranks);
   }
 

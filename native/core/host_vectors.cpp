@@ -1,12 +1,11 @@
 #include <algorithm>
 
 #include "core/blocks.h"
+#include "core/search_threads.h"
 #include "core/vector_store.h"
 
 namespace xlembed {
 namespace {
-
-int threads() { return std::max(1, at::get_num_threads()); }
 
 // In float32, with or without a narrow copy that a search reads first, or in narrow numbers alone.
 class HostVectors : public VectorStore {
@@ -24,12 +23,12 @@ class HostVectors : public VectorStore {
   void add(const float* vectors, int64_t rows) override {
     if (keeps_float32()) {
       vectors_.reserve(rows_ + rows, rows_per_block_, dimensions_);
-      kernels::write_vectors(vectors, rows_, rows, corpus(), threads());
+      kernels::write_vectors(vectors, rows_, rows, corpus(), all_threads());
     }
     if (narrow_) {
       narrow_words_.reserve(rows_ + rows, rows_per_block_, words());
       narrow_->blocks = narrow_words_.addresses();
-      kernels::write_narrow(vectors, rows_, rows, corpus(), threads(), *narrow_);
+      kernels::write_narrow(vectors, rows_, rows, corpus(), all_threads(), *narrow_);
     }
     rows_ += rows;
   }
@@ -62,15 +61,17 @@ class HostVectors : public VectorStore {
   void search(const float* queries, int64_t count, int64_t k, const kernels::Subset& subset, float* scores,
               int32_t* rows) const override {
     if (narrow_ && subset.all()) {
-      kernels::top_k_narrow(queries, count, corpus(), *narrow_, k, threads(), scores, rows);
+      const int threads = search_threads(rows_ * words(), count);
+      kernels::top_k_narrow(queries, count, corpus(), *narrow_, k, threads, scores, rows);
     } else {
-      kernels::top_k(queries, count, corpus(), subset, k, threads(), scores, rows);
+      const int threads = search_threads((subset.all() ? rows_ : subset.count) * dimensions_, count);
+      kernels::top_k(queries, count, corpus(), subset, k, threads, scores, rows);
     }
   }
 
   void ranks(const float* queries, int64_t count, const int32_t* relevant, const int32_t* offsets,
              int32_t* ranks) const override {
-    kernels::ranks(queries, count, corpus(), relevant, offsets, threads(), ranks);
+    kernels::ranks(queries, count, corpus(), relevant, offsets, all_threads(), ranks);
   }
 
  private:

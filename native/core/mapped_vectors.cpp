@@ -7,12 +7,11 @@
 #include <cstring>
 
 #include "core/error.h"
+#include "core/search_threads.h"
 #include "core/vector_store.h"
 
 namespace xlembed {
 namespace {
-
-int threads() { return std::max(1, at::get_num_threads()); }
 
 // A file, mapped to be read. Its size is looked at before every use: a read past the end of a file that was
 // cut short meanwhile would end the process (SIGBUS); only a cut during a search still does.
@@ -77,13 +76,14 @@ class MappedVectors : public VectorStore {
   void search(const float* queries, int64_t count, int64_t k, const kernels::Subset& subset, float* scores,
               int32_t* rows) const override {
     file_.require_unchanged();
-    kernels::top_k(queries, count, corpus(), subset, k, threads(), scores, rows);
+    const int threads = search_threads((subset.all() ? corpus().rows : subset.count) * dimensions_, count);
+    kernels::top_k(queries, count, corpus(), subset, k, threads, scores, rows);
   }
 
   void ranks(const float* queries, int64_t count, const int32_t* relevant, const int32_t* offsets,
              int32_t* ranks) const override {
     file_.require_unchanged();
-    kernels::ranks(queries, count, corpus(), relevant, offsets, threads(), ranks);
+    kernels::ranks(queries, count, corpus(), relevant, offsets, all_threads(), ranks);
   }
 
  private:

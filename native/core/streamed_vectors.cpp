@@ -5,6 +5,7 @@
 #include "core/blocks.h"
 #include "core/device_store.h"
 #include "core/error.h"
+#include "core/search_threads.h"
 #include "core/vector_store.h"
 
 #ifdef XLEMBED_WITH_CUDA
@@ -28,8 +29,6 @@ constexpr int64_t kQueryBlock = 1024;
 constexpr int64_t kLargestPiece = int64_t{256} << 20;  // bytes
 constexpr int kBuffers = 2;
 
-int threads() { return std::max(1, at::get_num_threads()); }
-
 class StreamedVectors : public VectorStore {
  public:
   // A piece is on the device three times: two buffers that fill and the panels that are searched.
@@ -52,7 +51,7 @@ class StreamedVectors : public VectorStore {
       blocks_.emplace_back(block);
       addresses_.push_back(block);
     }
-    kernels::write_vectors(vectors, rows_, rows, corpus(), threads());
+    kernels::write_vectors(vectors, rows_, rows, corpus(), all_threads());
     rows_ += rows;
   }
 
@@ -72,7 +71,7 @@ class StreamedVectors : public VectorStore {
   void search(const float* queries, int64_t count, int64_t k, const kernels::Subset& subset, float* scores,
               int32_t* rows) const override {
     if (!subset.all()) {
-      kernels::top_k(queries, count, corpus(), subset, k, threads(), scores, rows);
+      kernels::top_k(queries, count, corpus(), subset, k, all_threads(), scores, rows);
       return;
     }
     require_device_k(k, device_);
@@ -84,7 +83,7 @@ class StreamedVectors : public VectorStore {
 
   void ranks(const float* queries, int64_t count, const int32_t* relevant, const int32_t* offsets,
              int32_t* ranks) const override {
-    kernels::ranks(queries, count, corpus(), relevant, offsets, threads(), ranks);
+    kernels::ranks(queries, count, corpus(), relevant, offsets, all_threads(), ranks);
   }
 
  private:
@@ -111,7 +110,7 @@ class StreamedVectors : public VectorStore {
     const int64_t rows = rows_of(piece);
     const float* const pinned = buffer.pinned.const_data_ptr<float>();
     kernels::write_vectors(addresses_[piece], 0, rows,
-                           {&pinned, piece_rows_, rows, dimensions_, kernels::Layout::rows}, threads());
+                           {&pinned, piece_rows_, rows, dimensions_, kernels::Layout::rows}, all_threads());
     buffer.used.block(stream);
     buffer.rows.narrow(0, 0, rows).copy_(buffer.pinned.narrow(0, 0, rows), /*non_blocking=*/true);
     buffer.copied.record(stream);
