@@ -36,7 +36,11 @@ export function addBench(program: Command): void {
     .command('kernels')
     .description('Time the kernels: each op beside libtorch, on the same inputs, in turn')
     .option('--only <ops>', `some of ${opNames.join(', ')}`, opList)
-    .option('--shape <sizes>', 'cases of these sizes, such as rows=1000000,k=10', namedNumbers)
+    .option(
+      '--shape <sizes>',
+      'cases of these sizes, such as rows=1000000,k=10; any, for ops of --only',
+      namedNumbers,
+    )
     .option('--quick', 'small shapes, few rounds: seconds instead of minutes')
     .option('--device <name>', 'cpu, cuda or cuda:N', 'cpu')
     .option('--threads <n>', 'of the CPU', positiveInteger)

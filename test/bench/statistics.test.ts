@@ -78,6 +78,13 @@ test('ops and sizes choose cases; a long one is measured only when it is meant',
     long.map(({ op, shape }) => [op, shape.dimensions]),
     [['info_nce', 384]],
   );
+  const resized = chosenCases(plan, ['normalize', 'top_k'], { rows: 200 });
+  assert.deepEqual(
+    resized.map(({ op, dtype, shape }) => `${op} ${dtype} ${shape.rows} ${shape.dimensions}`),
+    ['normalize float32 200 768', 'normalize bfloat16 200 768', 'top_k float32 200 384'],
+  );
+  assert.throws(() => chosenCases(plan, ['top_k'], { pairs: 7 }), coded('INVALID_ARGUMENT', /pairs=7/));
+  assert.throws(() => chosenCases(plan, [], { rows: 7 }), coded('INVALID_ARGUMENT', /rows=7/));
 });
 
 const resultOf = (rows: number, seconds: number): CaseResult => ({

@@ -1,3 +1,4 @@
+import { XlembedError } from '../../errors.js';
 import type { Dtype, NativeBenchmarkOptions } from '../../native.js';
 
 /** One op on one shape. */
@@ -156,16 +157,40 @@ export function kernelPlan(device: string, quick: boolean): Plan {
 
 /**
  * The cases of these ops (empty: of all) whose shapes have these sizes. Long ones only where a size of theirs that no
- * other case has is among them.
+ * other case has is among them. An op that is named and has no such case is measured at these sizes, the others being
+ * those of its first case. Throws INVALID_ARGUMENT where nothing is left to measure.
  */
 export function chosenCases(plan: Plan, ops: readonly string[], sizes: Sizes): KernelCase[] {
   const wanted = Object.entries(sizes);
-  return plan.cases.filter(
+  const planned = plan.cases.filter(
     ({ op, shape, long }) =>
       (ops.length === 0 || ops.includes(op)) &&
       wanted.every(([name, size]) => shape[name] === size) &&
       (!long || wanted.some(([name, size]) => isOnlyInLong(plan, name, size))),
   );
+  const others = ops.filter((name) => !planned.some(({ op }) => op === name));
+  const chosen = [...planned, ...others.flatMap((op) => resized(plan, op, sizes))];
+  if (chosen.length > 0) return chosen;
+  const names = [
+    ...new Set(plan.cases.flatMap(({ op, shape }) => (ops.includes(op) ? Object.keys(shape) : []))),
+  ];
+  throw new XlembedError(
+    'INVALID_ARGUMENT',
+    `no case has ${wanted.map(([name, size]) => `${name}=${size}`).join(',')}`,
+    names.length > 0
+      ? `the sizes of these ops are ${names.join(', ')}`
+      : 'name ops that have these sizes: --only',
+  );
+}
+
+/** The first case of each element type, at other sizes. */
+function resized({ cases }: Plan, op: string, sizes: Sizes): KernelCase[] {
+  const alike = cases.filter(
+    ({ op: own, shape, long }) => own === op && !long && Object.keys(sizes).every((name) => name in shape),
+  );
+  return alike
+    .filter(({ dtype }, i) => alike.findIndex((other) => other.dtype === dtype) === i)
+    .map((one) => ({ ...one, shape: { ...one.shape, ...sizes } }));
 }
 
 const isOnlyInLong = ({ cases }: Plan, name: string, size: number) =>

@@ -30,6 +30,7 @@ type Failure = BenchmarkResults['failures'][number];
 export async function benchKernels(options: BenchKernelsOptions): Promise<BenchmarkResults> {
   const { device, quick, only, sizes } = options;
   const plan = kernelPlan(device, quick);
+  const chosen = chosenCases(plan, only, sizes);
   const loadBefore = load();
   const machine = await machineName(plan, device);
   using peers = options.python ? new PeerProcess(options.python, loadNative().info().threads) : null;
@@ -42,7 +43,6 @@ export async function benchKernels(options: BenchKernelsOptions): Promise<Benchm
     versions: { ...versions(), ...peerVersions },
     ...{ bounds, cases: [], failures: [] },
   };
-  const chosen = chosenCases(plan, only, sizes);
   const settings = { device, rotatedBytes: plan.rotatedBytes, bounds, peers, ...roundsOf(quick, device) };
   for (const [done, kernel] of chosen.entries()) {
     await options.onProgress?.(done, chosen.length, results);
