@@ -217,7 +217,7 @@ void FaissIndex::add(const float* vectors, const int64_t* labels, int64_t rows) 
 int64_t FaissIndex::remove(const int64_t* labels, int64_t count) {
   if (!can_remove(index_.get()))
     throw CodedError("FAISS_FAILED",
-                     "removing: not implemented for inverted lists of the fast-scan kind (fs)");
+                     "removing: FAISS takes nothing out of inverted lists with fast-scan codes (fs)");
   const size_t removed = coded("FAISS_FAILED", "removing",
                                [&] { return index_->remove_ids(faiss::IDSelectorBatch(count, labels)); });
   size_ = index_->ntotal;

@@ -1,6 +1,6 @@
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { withHome } from '../models/hub/settings.js';
+import { withHome } from '../files/home.js';
 
 /** Where xlembed keeps what it has fetched or made and can make again, as scripts/setup/shared.mjs says too. */
 export function cacheFolder(): string {

@@ -42,11 +42,14 @@ export function addTokensBeside(
         specialTokensOf({ ...named, additional_special_tokens: config.additional_special_tokens }),
       );
   const known = new Set(json.added_tokens?.map(({ content }) => content));
-  const before = known.size;
+  const all = [...(json.added_tokens ?? [])];
+  const before = all.length;
+  // As the tokenizers library numbers what has no piece.
+  let next = all.reduce((most, { id }) => Math.max(most, id + 1), pieceCount(json.model));
   for (const [id, token] of [...numbered, ...special.map((each) => [undefined, each] as const)]) {
     if (known.has(token.content) || token.content === '') continue;
     known.add(token.content);
-    const added = { id: nextId(json, token.content), ...token };
+    const added = { id: pieceId(json.model, token.content) ?? next, ...token };
     if (id !== undefined && id !== added.id) {
       const name = JSON.stringify(token.content.slice(0, 80));
       throw invalidTokenizer(
@@ -55,9 +58,11 @@ export function addTokensBeside(
         `none, and ${added.id} as its id`,
       );
     }
-    json.added_tokens = [...(json.added_tokens ?? []), added];
+    all.push(added);
+    next = Math.max(next, added.id + 1);
   }
-  return known.size > before;
+  if (all.length > before) json.added_tokens = all;
+  return all.length > before;
 }
 
 /** added_tokens_decoder: id -> token. */
@@ -98,11 +103,6 @@ function tokenOf(value: unknown, special: boolean): NewToken | undefined {
 function newToken(given: Partial<NewToken> & { content: string }, isSpecial: boolean): NewToken {
   const { content, single_word = false, lstrip = false, rstrip = false, special = isSpecial } = given;
   return { content, single_word, lstrip, rstrip, normalized: given.normalized ?? !special, special };
-}
-
-/** The tokenizers library's: the piece's own, else one behind all others. */
-function nextId({ model, added_tokens: added = [] }: TokenizerJson, content: string): number {
-  return pieceId(model, content) ?? added.reduce((next, { id }) => Math.max(next, id + 1), pieceCount(model));
 }
 
 function pieceCount({ vocab }: ModelJson): number {

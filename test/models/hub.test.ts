@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { withHome } from '#xlembed/models/hub/settings.js';
+import { withHome } from '#xlembed/files/home.js';
 import { snapshotCommit } from '#xlembed/models/hub.js';
 import { openModel } from '#xlembed/models/open_model.js';
 import {

@@ -13,7 +13,6 @@ import type { NativeEncoder, NativeStepResult, NativeTrainer, ParameterInfo } fr
 import { createNativeTrainer } from '#xlembed/training/native_trainer.js';
 import { batchTexts } from '#xlembed/training/prepare.js';
 import { RunBatches } from '#xlembed/training/run_batches.js';
-import type { StepEvent } from '#xlembed/training/step_event.js';
 import { Trainer } from '#xlembed/training/trainer.js';
 import { device } from '../device.js';
 import { folderOf, largestDifference, MODELS, packed, readGolden } from '../encoding/goldens.js';
@@ -264,97 +263,6 @@ test("prompts: the model's own unless others are given, and the encoder has thos
   }
 });
 
-test("an early layer's mean is compared by cosine too: the last layer's gives the loss of the model's own head", async () => {
-  const model = {
-    configPath: `${folderOf('bert')}/config.json`,
-    tokenizerPath: `${folderOf('bert')}/tokenizer.json`,
-  };
-  const losses = [];
-  for (const embeddingLayer of [undefined, 2]) {
-    const encoder = await Encoder.fresh(model, 1);
-    const given = {
-      batchSize: 6,
-      steps: 1,
-      seed: 5,
-      ...(embeddingLayer !== undefined && { embeddingLayer }),
-    };
-    const trainer = await Trainer.create(encoder, RECORDS, given);
-    for await (const { loss } of trainer.run()) losses.push(loss);
-    trainer.dispose();
-    await encoder.dispose();
-  }
-  assert.equal(losses.length, 2);
-  assert.ok(Math.abs(losses[0]! - losses[1]!) < 1e-4, losses.join(' '));
-});
-
-test('training compares by cosine, or by inner product where the model says so, whatever its head does', async () => {
-  const model = {
-    configPath: `${folderOf('bert')}/config.json`,
-    tokenizerPath: `${folderOf('bert')}/tokenizer.json`,
-  };
-  const lossOf = async (similarity: 'cosine' | 'dot' | 'euclidean', normalize: boolean) => {
-    const encoder = await Encoder.fresh({ ...model, similarity, normalize }, 1);
-    const trainer = await Trainer.create(encoder, RECORDS, { batchSize: 6, steps: 1, seed: 5 });
-    const { value } = await trainer.run().next();
-    trainer.dispose();
-    await encoder.dispose();
-    return (value as StepEvent).loss;
-  };
-  const byCosine = await lossOf('dot', true);
-  for (const similarity of ['cosine', 'euclidean'] as const) {
-    for (const normalize of [true, false]) {
-      assert.ok(Math.abs((await lossOf(similarity, normalize)) - byCosine) < 1e-4 * byCosine);
-    }
-  }
-  assert.ok(Math.abs((await lossOf('dot', false)) - byCosine) > 0.1 * byCosine);
-});
-
-test('a Matryoshka size is compared by cosine too: the loss is that of embeddings, with their prompts, cut and brought to length 1', async () => {
-  const dimensions = 8;
-  const encoder = await Encoder.load(folderOf('bert'), { device });
-  assert.equal(encoder.model.head.at(-1)!.type, 'normalize');
-  const prompts = { queryPrompt: 'w5 ', passagePrompt: 'w6 w7 ' };
-  const given = {
-    batchSize: 6,
-    steps: 1,
-    seed: 5,
-    dropout: false,
-    matryoshkaSizes: [dimensions],
-    ...prompts,
-  };
-  const trainer = await Trainer.create(encoder, RECORDS, given);
-  const { queries, passages } = batchTexts(
-    trainer.sampler.plan(0),
-    RECORDS,
-    trainer.sampler,
-    trainer.options,
-  );
-  const cut = async (texts: { text: string }[], role: 'query' | 'passage') => {
-    const prompt = prompts[`${role}Prompt`];
-    const {
-      data,
-      rows,
-      dimensions: all,
-    } = await encoder.encode(
-      texts.map(({ text }) => text),
-      { prompt },
-    );
-    return Array.from({ length: rows }, (_, r) => {
-      const row = [...data.subarray(r * all, r * all + dimensions)];
-      return row.map((value) => value / Math.hypot(...row));
-    });
-  };
-  const [q, p] = [await cut(queries, 'query'), await cut(passages, 'passage')];
-  const losses = q.map((query, i) => {
-    const scores = p.map((passage) => query.reduce((sum, value, k) => sum + value * passage[k]!, 0) / 0.05);
-    return Math.log(scores.reduce((sum, score) => sum + Math.exp(score), 0)) - scores[i]!;
-  });
-  const expected = losses.reduce((sum, loss) => sum + loss) / losses.length;
-  for await (const { loss } of trainer.run()) assert.ok(Math.abs(loss - expected) < 1e-4 * expected);
-  trainer.dispose();
-  await encoder.dispose();
-});
-
 test('three steps in a row without a finite loss end the run, the batch on disk', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'xlembed-'));
   const encoder = await Encoder.load(folderOf('bert'), { device });
@@ -443,22 +351,4 @@ test('a trainer that is refused leaves the encoder without adapters', async () =
     });
   }
   await encoder.dispose();
-});
-
-test('a model of a distance is trained by cosine, as it is evaluated; one of the inner product is not', async () => {
-  const firstLoss = async (similarity: 'cosine' | 'dot' | 'euclidean' | 'manhattan') => {
-    const encoder = await Encoder.load(folderOf('bert'), { device });
-    encoder.model.similarity = similarity;
-    // Past the head, which normalises.
-    const options = { embeddingLayer: 2, dropout: false, batchSize: 4, steps: 1 };
-    const trainer = await Trainer.create(encoder, RECORDS, options);
-    const { value } = await trainer.run().next();
-    trainer.dispose();
-    await encoder.dispose();
-    return value!.loss;
-  };
-  const cosine = await firstLoss('cosine');
-  assert.equal(await firstLoss('euclidean'), cosine);
-  assert.equal(await firstLoss('manhattan'), cosine);
-  assert.notEqual(await firstLoss('dot'), cosine);
 });

@@ -38,8 +38,9 @@ async function readLanguage(path: string, language: string): Promise<SentenceRet
     if (answers.has(query)) throw taskDataInvalid(path, 'every question once', `${query} again`);
     passages.set(passage, { id: passage, text: textOf(line, 'flores_passage') });
     const text = textOf(line, 'question');
-    const known = asked.size;
-    if (asked.add(`${link}\n${text}`).size > known) queries.push({ id: query, text });
+    const question = `${link}\n${text}`;
+    if (!asked.has(question)) queries.push({ id: query, text });
+    asked.add(question);
     answers.set(query, new Set([passage]));
   }
   const counts = `${answers.size} questions on ${passages.size} passages`;

@@ -3,8 +3,9 @@ import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { functionSchema } from '../../checked_options.js';
-import { invalidArgument, XlembedError } from '../../errors.js';
+import { invalidArgument } from '../../errors.js';
 import { fileError } from '../../files/file_error.js';
+import { withHome } from '../../files/home.js';
 
 export interface DownloadProgress {
   /** Path within the model; null while another process downloads the same model. */
@@ -80,16 +81,6 @@ function isTrue(value: string | undefined): boolean {
 
 function expandHome(path: string): string {
   return path === '~' || path.startsWith('~/') ? join(withHome(homedir), path.slice(1)) : path;
-}
-
-/** Throws FILE_NOT_FOUND where the system knows no home folder, as for a user without a name in a container. */
-export function withHome(read: () => string): string {
-  try {
-    return read();
-  } catch (cause) {
-    const remedy = 'set HOME, or both HF_HOME and XLEMBED_CACHE, to folders';
-    throw new XlembedError('FILE_NOT_FOUND', 'this user has no home folder', remedy, { cause });
-  }
 }
 
 function readEndpoint(text: string): URL {
