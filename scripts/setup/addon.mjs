@@ -15,7 +15,7 @@ import {
 } from './shared.mjs';
 
 const build = join(root, 'build');
-export const addonPath = join(build, 'Release', 'xlembed.node');
+const addonPath = join(build, 'Release', 'xlembed.node');
 /** A file with ATen's headers takes about 1.4 GB to compile. */
 const bytesPerJob = 1.5e9;
 

@@ -15,7 +15,7 @@ function startTicks(pid) {
 }
 
 /** True when the owner is gone: only a process of this host can be judged. */
-export function isStale(owner) {
+function isStale(owner) {
   return owner.host === hostname() && startTicks(owner.pid) !== owner.started;
 }
 

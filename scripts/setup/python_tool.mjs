@@ -6,7 +6,7 @@ import { cacheFolder, capture } from './shared.mjs';
 import { ensurePip, which } from './toolchain.mjs';
 
 /** Versions decide what is well formatted and what is a finding: one for everybody. */
-export const toolVersions = { 'clang-format': '23.1.5', 'clang-tidy': '23.1.4' };
+const toolVersions = { 'clang-format': '23.1.5', 'clang-tidy': '23.1.4' };
 
 /**
  * Path of the tool: the one on the PATH when its version is the pinned one, else from the cache, else fetched.

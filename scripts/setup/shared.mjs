@@ -33,7 +33,7 @@ export class SetupError extends Error {
 }
 
 /** What package.json's engines say; cmake-js and npm run on no other. */
-export function isSupportedNode(version) {
+function isSupportedNode(version) {
   const [major, minor] = version.split('.').map(Number);
   if (major === 20) return minor >= 17;
   return major > 22 || (major === 22 && minor >= 9);

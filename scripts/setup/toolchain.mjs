@@ -62,7 +62,7 @@ export function isDebian() {
 }
 
 /** Installs Debian packages when this process may, and otherwise says what the user should run. */
-export async function installPackages(setup, packages, missing) {
+async function installPackages(setup, packages, missing) {
   const install = `apt-get install -y --no-install-recommends ${packages.join(' ')}`;
   const remedy = isDebian() ? `run: sudo ${install}` : `install: ${packages.join(', ')}`;
   if (!isDebian() || process.getuid?.() !== 0) throw new SetupError(`missing: ${missing}`, remedy);

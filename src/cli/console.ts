@@ -15,7 +15,7 @@ export interface Console {
   status(): Status;
 }
 
-export interface Status {
+interface Status {
   /** The text is asked for when it is time to show one. */
   update(line: () => string): void;
   stop(): void;

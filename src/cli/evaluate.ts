@@ -38,7 +38,7 @@ interface EvaluateFlags extends ModelFlags {
 }
 
 /** An evaluation with what it takes to do it again: what --output writes and `xlembed compare` reads. */
-export interface StoredEvaluation extends EvaluationResult {
+interface StoredEvaluation extends EvaluationResult {
   settings: Record<string, unknown>;
   versions: Record<string, string>;
   seconds: number;

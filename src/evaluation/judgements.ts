@@ -63,7 +63,7 @@ export function rankDocuments(query: string, scores: ReadonlyMap<string, number>
 }
 
 /** The positive grades, descending. Throws INVALID_ARGUMENT for a grade that is not a whole number. */
-export function relevantGrades(query: string, grades: ReadonlyMap<string, number>): Float64Array {
+function relevantGrades(query: string, grades: ReadonlyMap<string, number>): Float64Array {
   for (const [document, grade] of grades) requireGrade(query, document, grade);
   return Float64Array.from([...grades.values()].filter((grade) => grade > 0))
     .sort()

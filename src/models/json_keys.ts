@@ -1,5 +1,5 @@
 /** Depth beyond which a header is refused rather than handed to JSON.parse. */
-export const MAX_JSON_DEPTH = 16;
+const MAX_JSON_DEPTH = 16;
 
 export type JsonKeyProblem = { problem: 'duplicate'; key: string } | { problem: 'depth' };
 

@@ -4,7 +4,7 @@ import { type RangedFile, withFile } from './ranged_file.js';
 import { elementCount, STORED_DTYPE_BITS, type StoredDtype, type StoredTensor } from './stored_tensor.js';
 
 /** Bytes; the limit of the safetensors project. */
-export const MAX_HEADER_BYTES = 100_000_000;
+const MAX_HEADER_BYTES = 100_000_000;
 const LENGTH_BYTES = 8;
 
 export interface SafetensorsFile {

@@ -41,7 +41,7 @@ export interface ShardRecord extends TextCounts {
   files: StoredFile[];
 }
 
-export function shardStem(shard: number): string {
+function shardStem(shard: number): string {
   return `shard-${String(shard).padStart(5, '0')}`;
 }
 

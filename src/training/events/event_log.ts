@@ -109,7 +109,7 @@ export function switchRate({ switched }: Pick<StepEvent, 'switched'>): number | 
 }
 
 /** What TensorBoard draws of a step, by tag. */
-export function scalarsOf(step: StepEvent): Record<string, number> {
+function scalarsOf(step: StepEvent): Record<string, number> {
   const rate = switchRate(step);
   const validation = Object.entries(step.validation ?? {}).map(([name, value]) => [
     `validation/${name}`,
