@@ -56,6 +56,7 @@ test('scripts without spaces: words by the dictionary, spaces only between what 
   assert.deepEqual(switched(['我的猫喜欢你'], [chinese], {}, { language: 'zh' }).texts, ['我的cat likes你']);
   const thai = lexicon('th', 'en', { แมว: 'cat' });
   assert.deepEqual(switched(['ฉันรักแมว'], [thai], {}, { language: 'th' }).texts, ['ฉันรักcat']);
+  assert.deepEqual(switched(['猫USB和猫'], [chinese], {}, { language: 'zh' }).texts, ['cat USB和cat']);
   const toChinese = lexicon('en', 'zh', { cat: '猫', dog: '狗' });
   assert.deepEqual(switched(['a cat and dog'], [toChinese]).texts, ['a 猫 and 狗']);
 });

@@ -186,6 +186,22 @@ test('negatives that are there stay first', async () => {
   assert.deepEqual(found[0]!.negatives!.fr, ['réponse']);
 });
 
+test('only positives have negatives; a query in another language serves where theirs has none', async () => {
+  const { query } = RECORDS[0]!;
+  const records = RECORDS.with(0, { id: 'r0', query, positive: { en: 'answer 0' } }).with(1, {
+    ...RECORDS[1]!,
+    query: { fr: 'question une', es: 'pregunta uno' },
+  });
+  const { records: found, counts } = await mined({ ranks: [1, 3], negatives: 3 }, records);
+  assert.deepEqual(Object.keys(found[0]!.negatives!), ['en']);
+  assert.equal(counts.negatives, 300 * 6 - 3);
+  const expected = records
+    .flatMap(({ positive }, n) => (n === 1 || positive.de === undefined ? [] : [positive.de]))
+    .sort((a, b) => score('pregunta uno', b) - score('pregunta uno', a))
+    .slice(0, 3);
+  assert.deepEqual(found[1]!.negatives!.de, expected);
+});
+
 test('wrong options are refused by name', () => {
   const refused: [MiningOptions, RegExp][] = [
     [{ ranks: [5, 4] }, /two ranks.*for ranks, received 5,4/],
