@@ -51,3 +51,11 @@ test('chance is the mean over all orders of the candidates', () => {
   close('language_bias', mean(pooled.map(([first, second]) => second! - first!)));
   close('multilingual_recall_at_10', 1);
 });
+
+test('passages judged irrelevant count as none, and queries without a relevant one are left out', () => {
+  const task = recordsTask('demo', records, ['a', 'b']);
+  const judged = new Map([...task.qrels].map(([query, grades]) => [query, new Map(grades)]));
+  judged.get('r0')!.set('r1@a', 0);
+  judged.set('r2', new Map([['r0@b', 0]]));
+  assert.deepEqual(chanceLevels({ ...task, qrels: judged }), chanceLevels(task));
+});
