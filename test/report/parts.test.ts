@@ -111,7 +111,12 @@ test('numbers and names in words', () => {
     '2 h 15 min',
   ]);
   assert.equal(duration(Number.NaN), '–');
-  assert.deepEqual([0.0126, -0.0126, 0.0004, -0.0004].map(signedScore), ['+0.013', '−0.013', '0.000', '0.000']);
+  assert.deepEqual([0.0126, -0.0126, 0.0004, -0.0004].map(signedScore), [
+    '+0.013',
+    '−0.013',
+    '0.000',
+    '0.000',
+  ]);
   assert.deepEqual([0.01234, 1.234, 999.7, 4022, 691_234].map(threeDigits), [
     ...['0.0123', '1.23', '1,000', '4,020', '691,000'],
   ]);
