@@ -89,6 +89,9 @@ class Trainer {
   // A number that differs where weights, adapters, or what the loss has learnt differ.
   uint64_t fingerprint() const;
 
+  // Of gradients and running means, which are there from the first step on.
+  int64_t bytes() const;
+
   // Views of the state as it is; the next step changes what they show.
   TrainerState state() const;
 
