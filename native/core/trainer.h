@@ -135,6 +135,9 @@ class Trainer {
   AdamW optimizer_;
   LossScale loss_scale_;
   bool skips_update_ = false;  // a batch since the last one was skipped
+  // Of the batches since the last update. Between steps they do not lie with the parameters, which belong to
+  // the encoder: another trainer of it, now or later, would take them for its own.
+  Gradients earlier_;
   std::shared_ptr<ProcessGroup> group_;
   std::unique_ptr<GradientBuckets> buckets_;
 };
