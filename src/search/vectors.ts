@@ -33,8 +33,22 @@ export function checkedVectors(name: string, vectors: Vectors, dimensions: numbe
       `the index holds vectors of ${dimensions} dimensions`,
     );
   }
+  if (data.length === 0) requireAttached(name, data);
   requireScorable(name, data, dimensions);
   return data;
+}
+
+/** What was moved to another thread has no length, and would pass for no vectors at all. */
+function requireAttached(name: string, data: Float32Array): void {
+  try {
+    new Uint8Array(data.buffer);
+  } catch {
+    throw new XlembedError(
+      'INVALID_ARGUMENT',
+      `the memory of ${name} was moved to another thread`,
+      'post it without a list of what to transfer',
+    );
+  }
 }
 
 function shaped(name: string, vectors: Exclude<Vectors, Float32Array>, dimensions: number): Float32Array {
