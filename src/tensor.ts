@@ -1,3 +1,4 @@
+import { types } from 'node:util';
 import { invalidArgument } from './errors.js';
 import {
   loadNative,
@@ -11,13 +12,13 @@ import {
 export type { TensorArray, TensorDtype };
 
 const DTYPES = new Map<unknown, TensorDtype>([
-  [Float32Array, 'float32'],
-  [Float64Array, 'float64'],
-  [BigInt64Array, 'int64'],
-  [Int32Array, 'int32'],
-  [Int16Array, 'int16'],
-  [Int8Array, 'int8'],
-  [Uint8Array, 'uint8'],
+  ['Float32Array', 'float32'],
+  ['Float64Array', 'float64'],
+  ['BigInt64Array', 'int64'],
+  ['Int32Array', 'int32'],
+  ['Int16Array', 'int16'],
+  ['Int8Array', 'int8'],
+  ['Uint8Array', 'uint8'],
 ]);
 
 const ALL_DTYPES: readonly TensorDtype[] = [...DTYPES.values(), 'bool', 'float16', 'bfloat16'];
@@ -93,11 +94,11 @@ function named(target: string): { device?: string; dtype?: TensorDtype } {
   return dtype ? { dtype } : { device: target };
 }
 
+/** Subclasses such as Buffer, and arrays of another context of node:vm, have the tag of their kind. */
 function dtypeOf(array: unknown): TensorDtype {
-  const dtype = DTYPES.get((array as object | null | undefined)?.constructor);
+  const dtype = types.isTypedArray(array) ? DTYPES.get(array[Symbol.toStringTag]) : undefined;
   if (dtype) return dtype;
-  const names = [...DTYPES.keys()].map((kind) => (kind as { name: string }).name);
-  throw invalidArgument('array', names.join(', '), array);
+  throw invalidArgument('array', [...DTYPES.keys()].join(', '), array);
 }
 
 function checkShape(shape: readonly number[], length: number): void {

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
+import { runInNewContext } from 'node:vm';
 import type { TensorArray } from '#xlembed/native.js';
+import { FlatIndex } from '#xlembed/search/flat_index.js';
 import { Tensor } from '#xlembed/tensor.js';
 
 test('every kind of array comes back as it went in', async () => {
@@ -36,6 +38,17 @@ test('views, shared memory, scalars and nothing at all', async () => {
   assert.deepEqual(await Tensor.from(Float32Array.of(4), []).data(), Float32Array.of(4));
   assert.deepEqual(await Tensor.from(new Float32Array(0), [0, 3]).data(), new Float32Array(0));
   assert.deepEqual(await Tensor.from(Uint8Array.of(0, 1), [2], 'bool').data(), Uint8Array.of(0, 1));
+});
+
+test('arrays of another context, and subclasses such as Buffer', async () => {
+  const foreign = runInNewContext('Float32Array.of(1, 0)') as Float32Array;
+  assert.deepEqual(await Tensor.from(foreign).data(), Float32Array.of(1, 0));
+  assert.deepEqual(await Tensor.from(Buffer.from([1, 255])).data(), Uint8Array.of(1, 255));
+  const index = FlatIndex.create({ dimensions: 2 });
+  await index.add(foreign, ['a']);
+  assert.deepEqual(await index.search({ data: foreign, rows: 1, dimensions: 2 }, 1), [
+    [{ id: 'a', score: 1 }],
+  ]);
 });
 
 test('to: other dtypes and devices', async () => {

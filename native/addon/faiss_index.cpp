@@ -95,9 +95,9 @@ Napi::Value FaissIndexHandle::add(const Napi::CallbackInfo& info) {
       info.Env(), device(),
       [index = object(), vectors = float32_values(info[0], "vectors"), labels = label_values(info[1])] {
         index->add(vectors.data(), labels.data(), static_cast<int64_t>(labels.size()));
-        return Nothing{};
+        return index->bytes();
       },
-      undefined);
+      tell_memory());
 }
 
 Napi::Value FaissIndexHandle::remove(const Napi::CallbackInfo& info) {

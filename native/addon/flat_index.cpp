@@ -72,9 +72,9 @@ Napi::Value FlatIndexHandle::add(const Napi::CallbackInfo& info) {
       info.Env(), device(),
       [index = object(), vectors = float32_values(info[0], "vectors")] {
         index->add(vectors.data(), static_cast<int64_t>(vectors.size()) / index->dimensions());
-        return Nothing{};
+        return index->bytes();
       },
-      undefined);
+      tell_memory());
 }
 
 Napi::Value FlatIndexHandle::remove(const Napi::CallbackInfo& info) {

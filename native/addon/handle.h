@@ -12,6 +12,27 @@
 
 namespace xlembed::addon {
 
+// Bytes that the garbage collector is told of: a handle is small, what it holds may not be, and is freed when
+// the handle is collected. For the JavaScript thread.
+class HeldMemory {
+ public:
+  void set(Napi::Env env, int64_t bytes) {
+    if (let_go_ || bytes == bytes_) return;
+    Napi::MemoryManagement::AdjustExternalMemory(env, bytes - bytes_);
+    bytes_ = bytes;
+  }
+  // What work that still runs says later does not count.
+  void let_go(Napi::Env env) {
+    set(env, 0);
+    let_go_ = true;
+  }
+  int64_t bytes() const { return bytes_; }
+
+ private:
+  int64_t bytes_ = 0;
+  bool let_go_ = false;
+};
+
 // Self derives from Handle<Self, Object> and names its class as `static constexpr const char* kName`.
 template <typename Self, typename Object>
 class Handle : public Napi::ObjectWrap<Self> {
@@ -32,6 +53,7 @@ class Handle : public Napi::ObjectWrap<Self> {
     Self* self = Napi::ObjectWrap<Self>::Unwrap(handle);
     self->object_ = std::move(object);
     self->device_ = device;
+    self->memory_->set(handle.Env(), Self::bytes(*self->object_));
     return handle;
   }
 
@@ -52,16 +74,46 @@ class Handle : public Napi::ObjectWrap<Self> {
 
   // Drops this share; what the object holds is freed on its device's thread once running work has ended.
   Napi::Value dispose(const Napi::CallbackInfo& info) {
-    if (object_)
-      Executor::for_device(device_).submit([object = std::move(object_)]() mutable { object.reset(); });
-    object_.reset();
+    memory_->let_go(info.Env());
+    drop();
     return info.Env().Undefined();
   }
 
+  // Called when the handle is collected. Freeing gigabytes would stop the event loop for a while.
+  void Finalize(Napi::Env env) override {
+    const bool is_large = memory_->bytes() >= kLarge;
+    memory_->let_go(env);
+    if (is_large) drop();
+  }
+
+ protected:
+  // What an object takes; 0 for one that does not tell, and is small.
+  static int64_t bytes(const Object& object) {
+    if constexpr (requires { object.bytes(); }) return object.bytes();
+    return 0;
+  }
+
+  // For work that has changed how much the object takes, and gives the bytes.
+  auto tell_memory() const {
+    return [memory = memory_](Napi::Env env, int64_t& bytes) {
+      memory->set(env, bytes);
+      return env.Undefined();
+    };
+  }
+
  private:
+  static constexpr int64_t kLarge = int64_t{1} << 20;
+
+  void drop() {
+    if (object_)
+      Executor::for_device(device_).submit([object = std::move(object_)]() mutable { object.reset(); });
+    object_.reset();
+  }
+
   inline static thread_local Napi::FunctionReference constructor_;
   std::shared_ptr<Object> object_;
   std::string device_;
+  std::shared_ptr<HeldMemory> memory_ = std::make_shared<HeldMemory>();
 };
 
 }  // namespace xlembed::addon

@@ -42,7 +42,7 @@ Napi::Object tuple_to_javascript(Napi::Env env, const c10::IValue& value) {
 }
 
 Napi::Object to_javascript(Napi::Env env, const c10::IValue& value) {
-  if (value.isTensor()) return tagged(env, "tensor", TensorHandle::wrap(env, value.toTensor()));
+  if (value.isTensor()) return tagged(env, "tensor", TensorHandle::wrap(value.toTensor()));
   if (value.isTuple()) return tuple_to_javascript(env, value);
   if (value.isList()) {
     Napi::Array items = Napi::Array::New(env);

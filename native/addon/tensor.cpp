@@ -59,7 +59,7 @@ Napi::Value create_tensor(const Napi::CallbackInfo& info) {
   void* source = nullptr;
   napi_get_typedarray_info(info.Env(), array, nullptr, nullptr, &source, nullptr, nullptr);
   if (tensor.nbytes() > 0) std::memcpy(tensor.mutable_data_ptr(), source, tensor.nbytes());
-  return TensorHandle::wrap(info.Env(), tensor);
+  return TensorHandle::wrap(tensor);
 }
 
 Napi::ArrayBuffer array_buffer(Napi::Env env, const at::Tensor& tensor) {
@@ -95,19 +95,9 @@ void TensorHandle::register_in(Napi::Env env, Napi::Object exports) {
   exports.Set("createTensor", Napi::Function::New(env, create_tensor));
 }
 
-Napi::Object TensorHandle::wrap(Napi::Env env, const at::Tensor& tensor) {
+Napi::Object TensorHandle::wrap(const at::Tensor& tensor) {
   element_type(tensor.scalar_type());
-  const Napi::Object handle = create(std::make_shared<at::Tensor>(tensor.detach()), tensor.device().str());
-  if (tensor.device().is_cpu()) {
-    // A handle is small, its tensor may not be: the garbage collector has to know.
-    Unwrap(handle)->reported_bytes_ = static_cast<int64_t>(tensor.nbytes());
-    Napi::MemoryManagement::AdjustExternalMemory(env, Unwrap(handle)->reported_bytes_);
-  }
-  return handle;
-}
-
-void TensorHandle::Finalize(Napi::Env env) {
-  if (reported_bytes_ > 0) Napi::MemoryManagement::AdjustExternalMemory(env, -reported_bytes_);
+  return create(std::make_shared<at::Tensor>(tensor.detach()), tensor.device().str());
 }
 
 Napi::Value TensorHandle::shape(const Napi::CallbackInfo& info) {
@@ -145,7 +135,7 @@ Napi::Value TensorHandle::to(const Napi::CallbackInfo& info) {
         const at::NoGradGuard no_grad;
         return tensor->to(target, dtype);
       },
-      [](Napi::Env env, at::Tensor& tensor) -> Napi::Value { return TensorHandle::wrap(env, tensor); });
+      [](Napi::Env, at::Tensor& tensor) -> Napi::Value { return TensorHandle::wrap(tensor); });
 }
 
 }  // namespace xlembed::addon

@@ -13,9 +13,9 @@ class TensorHandle : public Handle<TensorHandle, at::Tensor> {
   static void register_in(Napi::Env env, Napi::Object exports);
 
   // A handle for a tensor of a type that JavaScript can have. Throws MODEL_UNSUPPORTED.
-  static Napi::Object wrap(Napi::Env env, const at::Tensor& tensor);
+  static Napi::Object wrap(const at::Tensor& tensor);
 
-  void Finalize(Napi::Env env) override;
+  static int64_t bytes(const at::Tensor& tensor) { return static_cast<int64_t>(tensor.nbytes()); }
 
  private:
   Napi::Value shape(const Napi::CallbackInfo& info);
@@ -23,8 +23,6 @@ class TensorHandle : public Handle<TensorHandle, at::Tensor> {
   Napi::Value device_name(const Napi::CallbackInfo& info);
   Napi::Value data(const Napi::CallbackInfo& info);
   Napi::Value to(const Napi::CallbackInfo& info);
-
-  int64_t reported_bytes_ = 0;
 };
 
 }  // namespace xlembed::addon

@@ -58,6 +58,8 @@ class Encoder {
   int64_t dimensions() const { return head_->dimensions(); }
   at::Device device() const { return device_; }
   at::ScalarType dtype() const { return dtype_; }
+  // Of the weights.
+  int64_t bytes() const { return parameters_.bytes(); }
   Parameters& parameters() { return parameters_; }
   const Parameters& parameters() const { return parameters_; }
 

@@ -139,6 +139,19 @@ bool can_remove(const faiss::Index* index) {
   return !ivf || !dynamic_cast<const faiss::BlockInvertedLists*>(ivf->invlists);
 }
 
+// Of codes, labels and links; what all vectors share is small beside them.
+size_t bytes_of(const faiss::Index* index) {
+  const faiss::Index* inner = within_transform(index);
+  if (const auto* map = dynamic_cast<const faiss::IndexIDMap*>(inner))
+    return bytes_of(map->index) + map->id_map.size() * sizeof(int64_t);
+  if (const auto* graph = dynamic_cast<const faiss::IndexHNSW*>(inner))
+    return bytes_of(graph->storage) + graph->hnsw.neighbors.size() * sizeof(graph->hnsw.neighbors[0]);
+  if (const auto* ivf = dynamic_cast<const faiss::IndexIVF*>(inner))
+    return ivf->ntotal * (ivf->code_size + sizeof(int64_t));
+  const auto* flat = dynamic_cast<const faiss::IndexFlatCodes*>(inner);
+  return inner->ntotal * (flat ? flat->code_size : inner->d * sizeof(float));
+}
+
 }  // namespace
 
 std::string FaissIndex::version() {
@@ -148,8 +161,8 @@ std::string FaissIndex::version() {
 
 void FaissIndex::Delete::operator()(faiss::Index* index) const { delete index; }
 
-FaissIndex::FaissIndex(Owned index)
-    : index_(std::move(index)), size_(index_->ntotal), trained_(index_->is_trained) {}
+FaissIndex::FaissIndex(Owned index, bool is_mapped)
+    : index_(std::move(index)), is_mapped_(is_mapped), size_(index_->ntotal), trained_(index_->is_trained) {}
 
 // IndexIDMap's own constructor takes empty indexes only.
 FaissIndex::Owned FaissIndex::with_labels(Owned index) {
@@ -186,7 +199,7 @@ std::shared_ptr<FaissIndex> FaissIndex::read(const std::string& path, bool memor
   if (!is_consistent(index.get()))
     throw CodedError("MALFORMED_FILE",
                      path + " gives one size differently in two places, or has links that lead nowhere");
-  return std::shared_ptr<FaissIndex>(new FaissIndex(with_labels(std::move(index))));
+  return std::shared_ptr<FaissIndex>(new FaissIndex(with_labels(std::move(index)), memory_map));
 }
 
 void FaissIndex::write(const std::string& path) const {
@@ -203,6 +216,8 @@ int64_t FaissIndex::dimensions() const { return index_->d; }
 FaissIndex::Metric FaissIndex::metric() const {
   return index_->metric_type == faiss::METRIC_L2 ? Metric::l2 : Metric::inner_product;
 }
+
+int64_t FaissIndex::bytes() const { return is_mapped_ ? 0 : static_cast<int64_t>(bytes_of(index_.get())); }
 
 void FaissIndex::train(const float* vectors, int64_t rows) {
   coded("FAISS_FAILED", "training", [&] { index_->train(rows, vectors); });
@@ -277,6 +292,7 @@ std::shared_ptr<FaissIndex> FaissIndex::create(int64_t, const std::string&, Metr
 std::shared_ptr<FaissIndex> FaissIndex::read(const std::string&, bool) { unavailable(); }
 void FaissIndex::write(const std::string&) const { unavailable(); }
 int64_t FaissIndex::dimensions() const { unavailable(); }
+int64_t FaissIndex::bytes() const { unavailable(); }
 FaissIndex::Metric FaissIndex::metric() const { unavailable(); }
 void FaissIndex::train(const float*, int64_t) { unavailable(); }
 void FaissIndex::add(const float*, const int64_t*, int64_t) { unavailable(); }

@@ -43,6 +43,8 @@ class FaissIndex {
   int64_t size() const { return size_; }
   bool trained() const { return trained_; }
   Metric metric() const;
+  // Of the vectors; 0 for an index that was mapped.
+  int64_t bytes() const;
 
   // vectors (rows, D); what an index learns is fixed from then on.
   void train(const float* vectors, int64_t rows);
@@ -64,10 +66,11 @@ class FaissIndex {
   };
   using Owned = std::unique_ptr<faiss::Index, Delete>;
 
-  explicit FaissIndex(Owned index);
+  explicit FaissIndex(Owned index, bool is_mapped = false);
   static Owned with_labels(Owned index);
 
   Owned index_;
+  bool is_mapped_;
   std::atomic<int64_t> size_ = 0;  // both read while work runs
   std::atomic<bool> trained_ = false;
 };

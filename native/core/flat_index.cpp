@@ -1,8 +1,10 @@
 #include "core/flat_index.h"
 
+#include <algorithm>
 #include <string>
 
 #include "core/error.h"
+#include "kernels/top_k_binary.h"
 
 namespace xlembed {
 namespace {
@@ -34,19 +36,34 @@ std::unique_ptr<VectorStore> store_on(at::Device device, int64_t dimensions, Sto
                          : narrow_device_vectors(dimensions, device, narrow);
 }
 
+int64_t bytes_per_row(int64_t dimensions, Storage storage) {
+  if (storage == Storage::binary) return kernels::binary_words(dimensions) * 4;
+  if (storage == Storage::float32) return dimensions * 4;
+  return storage == Storage::bfloat16 ? dimensions * 2 : dimensions;
+}
+
+int64_t bytes_per_row(int64_t dimensions, std::optional<kernels::Narrow> narrow) {
+  return dimensions * 4 + (narrow ? dimensions * (narrow == kernels::Narrow::bfloat16 ? 2 : 1) : 0);
+}
+
 }  // namespace
 
 FlatIndex::FlatIndex(int64_t dimensions, at::Device device, std::optional<kernels::Narrow> narrow,
                      int64_t budget_bytes)
-    : dimensions_(dimensions), store_(store_on(device, dimensions, narrow, budget_bytes)) {}
+    : dimensions_(dimensions),
+      row_bytes_(bytes_per_row(dimensions, narrow)),
+      store_(store_on(device, dimensions, narrow, budget_bytes)) {}
 
 FlatIndex::FlatIndex(int64_t dimensions, at::Device device, Storage storage)
-    : dimensions_(dimensions), store_(store_on(device, dimensions, storage)) {}
+    : dimensions_(dimensions),
+      row_bytes_(bytes_per_row(dimensions, storage)),
+      store_(store_on(device, dimensions, storage)) {}
 
 void FlatIndex::add(const float* vectors, int64_t rows) {
   require_usable(vectors, rows, dimensions_, "vector");
   store_->add(vectors, rows);
   rows_ += rows;
+  most_rows_ = std::max(most_rows_, size());
 }
 
 void FlatIndex::remove(const int32_t* rows, int64_t count) {

@@ -37,6 +37,8 @@ class FlatIndex {
       : dimensions_(dimensions), rows_(rows), store_(std::move(store)) {}
 
   int64_t size() const { return rows_; }
+  // Of the vectors, wherever they lie; 0 for a store that was given. Removing gives nothing back.
+  int64_t bytes() const { return most_rows_ * row_bytes_; }
   int64_t dimensions() const { return dimensions_; }
 
   // vectors (rows, D) are copied and appended. Throws INVALID_ARGUMENT, with the index as it was, for a
@@ -61,6 +63,7 @@ class FlatIndex {
 
  private:
   int64_t dimensions_;
+  int64_t row_bytes_ = 0, most_rows_ = 0;
   std::atomic<int64_t> rows_ = 0;  // read while add() runs
   std::unique_ptr<VectorStore> store_;
 };

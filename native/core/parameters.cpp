@@ -132,4 +132,10 @@ int64_t Parameters::version() const {
   return version;
 }
 
+int64_t Parameters::bytes() const {
+  int64_t bytes = 0;
+  for (const Leaf& leaf : leaves_) bytes += static_cast<int64_t>(leaf.tensor.nbytes());
+  return bytes;
+}
+
 }  // namespace xlembed

@@ -70,6 +70,8 @@ class Parameters {
   // Grows when a tensor is written to.
   int64_t version() const;
 
+  int64_t bytes() const;
+
   const std::vector<NamedTensor>& named() const { return named_; }
   const std::vector<Leaf>& leaves() const { return leaves_; }
 

@@ -5,6 +5,7 @@
 #include <torch/csrc/jit/serialization/import.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <new>
 #include <unordered_map>
 
@@ -81,7 +82,11 @@ ScriptModule::ScriptModule(const std::string& path, at::Device device, bool free
     : device_(device),
       program_(with_code("SCRIPT_INVALID", path,
                          [&] { return std::make_unique<Program>(load_module(path, device, freeze)); })),
-      methods_(method_names(program_->module)) {}
+      methods_(method_names(program_->module)) {
+  std::error_code gone_since;
+  const auto bytes = std::filesystem::file_size(path, gone_since);
+  if (!gone_since) bytes_ = static_cast<int64_t>(bytes);
+}
 
 ScriptModule::~ScriptModule() = default;
 

@@ -32,11 +32,13 @@ class ScriptModule {
                   const NamedTensors& named = {}) const;
 
   at::Device device() const { return device_; }
+  int64_t bytes() const { return bytes_; }  // of its file, nearly all of which are weights
 
  private:
   struct Program;  // torch::jit::Module
 
   at::Device device_;
+  int64_t bytes_ = 0;
   std::unique_ptr<Program> program_;
   std::vector<std::string> methods_;
 };

@@ -72,6 +72,7 @@ Trainer::Trainer(std::shared_ptr<Encoder> encoder, const TrainerOptions& options
           }(),
           options.optimizer),
       loss_scale_(options.dtype == at::kHalf),
+      earlier_(trained_.size()),
       group_(std::move(group)) {
   if (group_) join_group();
 }
@@ -173,7 +174,11 @@ StepResult Trainer::step(const TrainingBatch& batch) {
   try {
     add_step(batch, result);
     Stopwatch watch;
-    if (batch.update) update(batch, result);
+    if (batch.update) {
+      update(batch, result);
+    } else {
+      earlier_ = optimizer_.take_gradients();
+    }
     result.optimizer_seconds = watch.lap();
   } catch (...) {
     optimizer_.zero_gradients();
@@ -186,7 +191,7 @@ StepResult Trainer::step(const TrainingBatch& batch) {
 // Adds a batch's gradients to those of the batches before it.
 void Trainer::add_step(const TrainingBatch& batch, StepResult& result) {
   // A batch that fails must not take the gradients of those before it along.
-  const Gradients before = optimizer_.take_gradients();
+  const Gradients before = std::exchange(earlier_, Gradients(trained_.size()));
   const double scale_before = loss_scale_.value();
   if (group_) {
     add_gradients_in_group(batch, before, result);

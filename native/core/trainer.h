@@ -89,6 +89,9 @@ class Trainer {
   // A number that differs where weights, adapters, or what the loss has learnt differ.
   uint64_t fingerprint() const;
 
+  // Of gradients and running means, which are there from the first step on.
+  int64_t bytes() const;
+
   // Views of the state as it is; the next step changes what they show.
   TrainerState state() const;
 
@@ -132,6 +135,9 @@ class Trainer {
   AdamW optimizer_;
   LossScale loss_scale_;
   bool skips_update_ = false;  // a batch since the last one was skipped
+  // Of the batches since the last update. Between steps they do not lie with the parameters, which belong to
+  // the encoder: another trainer of it, now or later, would take them for its own.
+  Gradients earlier_;
   std::shared_ptr<ProcessGroup> group_;
   std::unique_ptr<GradientBuckets> buckets_;
 };

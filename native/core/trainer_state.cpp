@@ -42,6 +42,12 @@ uint64_t Trainer::fingerprint() const {
   return hash;
 }
 
+int64_t Trainer::bytes() const {
+  int64_t bytes = 0;
+  for (const Trained& trained : trained_) bytes += 3 * static_cast<int64_t>(trained.leaf.tensor.nbytes());
+  return bytes;
+}
+
 TrainerState Trainer::state() const {
   TrainerState state;
   for (size_t k = 0; k < trained_.size(); ++k) {

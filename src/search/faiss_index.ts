@@ -145,6 +145,7 @@ export class FaissIndex {
       this.table.restore(labels);
       throw cause;
     }
+    this.table.forget(labels);
   }
 
   /**

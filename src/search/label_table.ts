@@ -3,8 +3,8 @@ import { LargeMap } from '../large_map.js';
 import { requireNewIds, requireSeveral } from './id_table.js';
 
 /**
- * Ids for the labels of a FAISS index. Labels count up and are never given twice, and a label keeps its id when it is
- * removed: a search that began before still finds it.
+ * Ids for the labels of a FAISS index. Labels count up and are never given twice, and a label that is removed keeps its
+ * id until it is forgotten: a search that began before still finds it.
  */
 export class LabelTable {
   readonly #ids = new LargeMap<number, string>();
@@ -68,6 +68,11 @@ export class LabelTable {
 
   remove(labels: Float64Array): void {
     for (const label of labels) this.#labels.delete(this.idOf(label));
+  }
+
+  /** Ends `remove`: no search finds these labels any more. */
+  forget(labels: Float64Array): void {
+    for (const label of labels) this.#ids.delete(label);
   }
 
   /** Undoes `remove`. */

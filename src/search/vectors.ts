@@ -1,3 +1,4 @@
+import { types } from 'node:util';
 import { invalidArgument, XlembedError } from '../errors.js';
 
 /** Vectors laid end to end, or the same with their shape. */
@@ -24,7 +25,7 @@ export function requireOneOf(name: string, value: string, choices: readonly stri
  * DIMENSION_MISMATCH, and INVALID_ARGUMENT that names the row with NaN, infinity or too large values.
  */
 export function checkedVectors(name: string, vectors: Vectors, dimensions: number): Float32Array {
-  const data = vectors instanceof Float32Array ? vectors : shaped(name, vectors, dimensions);
+  const data = types.isFloat32Array(vectors) ? vectors : shaped(name, vectors, dimensions);
   if (data.length % dimensions !== 0) {
     throw new XlembedError(
       'DIMENSION_MISMATCH',
@@ -32,13 +33,27 @@ export function checkedVectors(name: string, vectors: Vectors, dimensions: numbe
       `the index holds vectors of ${dimensions} dimensions`,
     );
   }
+  if (data.length === 0) requireAttached(name, data);
   requireScorable(name, data, dimensions);
   return data;
 }
 
+/** What was moved to another thread has no length, and would pass for no vectors at all. */
+function requireAttached(name: string, data: Float32Array): void {
+  try {
+    new Uint8Array(data.buffer);
+  } catch {
+    throw new XlembedError(
+      'INVALID_ARGUMENT',
+      `the memory of ${name} was moved to another thread`,
+      'post it without a list of what to transfer',
+    );
+  }
+}
+
 function shaped(name: string, vectors: Exclude<Vectors, Float32Array>, dimensions: number): Float32Array {
   const { data, rows, dimensions: own } = vectors ?? {};
-  if (!(data instanceof Float32Array)) {
+  if (!types.isFloat32Array(data)) {
     const hint = 'Float32Array.from(values) converts';
     throw invalidArgument(name, 'a Float32Array or {data, rows, dimensions}', data ?? vectors, hint);
   }

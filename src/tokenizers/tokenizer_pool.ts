@@ -43,6 +43,9 @@ const chunksPerThread = 4;
 /** MB: texts and ids live for one task. V8's default grows each thread by several times that. */
 const youngGeneration = 4;
 
+/** Threads are no garbage: without this those of a tokenizer that was dropped would stay for as long as the process. */
+const dropped = new FinalizationRegistry<WorkerPool<never, unknown>>((pool) => void pool.close());
+
 /**
  * A tokenizer in worker threads; each holds its own copy. Ids are those of Hugging Face's tokenizers library, which
  * does the work.
@@ -79,6 +82,7 @@ export class TokenizerPool implements TokenizerInfo {
     this.padId = info.padId;
     this.unkId = info.unkId;
     this.hasTokenTypes = info.hasTokenTypes;
+    dropped.register(this, pool);
   }
 
   /**

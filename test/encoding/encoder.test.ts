@@ -1,14 +1,16 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { Encoder } from '#xlembed/encoding/encoder.js';
 import { describeFreshModel, openModel } from '#xlembed/models/open_model.js';
 import { type EncoderDtype, type HeadModule, loadNative, type NativeEncoder } from '#xlembed/native.js';
 import { device } from '../device.js';
+import { collectGarbage } from '../garbage.js';
 import { folderOf, largestDifference, MODELS, packed, readGolden } from './goldens.js';
 
 async function nativeEncoder(
@@ -182,6 +184,23 @@ test('a tokenizer with more ids than the model has embeddings is refused', async
   writeFileSync(join(folder, 'tokenizer.json'), JSON.stringify(tokenizer));
   await assert.rejects(Encoder.load(folder), { code: 'VOCABULARY_MISMATCH' });
   rmSync(folder, { recursive: true });
+});
+
+test('an encoder that nobody refers to any more ends its threads', async () => {
+  const threads = () => readdirSync('/proc/self/task').length;
+  const threadsWithAnother = async (disposes: boolean) => {
+    const encoder = await Encoder.load(folderOf('bert'), { tokenizerThreads: 3 });
+    await encoder.encode(['a b']);
+    if (disposes) await encoder.dispose();
+    return threads();
+  };
+  const before = await threadsWithAnother(true);
+  assert.ok((await threadsWithAnother(false)) >= before + 3);
+  for (let round = 0; threads() > before && round < 1000; ++round) {
+    await collectGarbage();
+    await setTimeout(10);
+  }
+  assert.equal(threads(), before);
 });
 
 const NATIVE = JSON.stringify(new URL('../../../dist/native.js', import.meta.url).href);

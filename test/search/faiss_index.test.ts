@@ -8,6 +8,7 @@ import type { XlembedError } from '#xlembed/errors.js';
 import { loadNative } from '#xlembed/native.js';
 import { FaissIndex } from '#xlembed/search/faiss_index.js';
 import { FlatIndex, type Hit } from '#xlembed/search/flat_index.js';
+import { collectGarbage } from '../garbage.js';
 import { coded } from './coded.js';
 import { randomVectors } from './vectors.js';
 
@@ -152,6 +153,32 @@ test('removed vectors are not found, and the others keep their ids', withFaiss, 
     assert.equal(new Set(ids(again!)).size, rows - 9);
     index.dispose();
   }
+});
+
+test('a search that began before a removal names what it finds', withFaiss, async () => {
+  const index = await filled('Flat');
+  const expected = await index.search(queries, 40);
+  const all = index.search(queries, 40);
+  await index.remove(names.slice(0, rows - 1));
+  assert.deepEqual(await all, expected);
+  assert.deepEqual(
+    (await index.search(queries, 40)).map((found) => ids(found)),
+    Array.from({ length: 50 }, () => [names.at(-1)]),
+  );
+});
+
+test('ids that are gone take no memory', withFaiss, async () => {
+  const index = await FaissIndex.create({ dimensions, factory: 'Flat' });
+  await collectGarbage();
+  const before = process.memoryUsage().heapUsed;
+  for (let round = 0; round < 40; ++round) {
+    const added = Array.from({ length: 1000 }, (_, n) => `${round} ${n} `.padEnd(1000, '.'));
+    await index.add(corpus.subarray(0, 1000 * dimensions), added);
+    await index.remove(added);
+  }
+  await collectGarbage();
+  const grown = process.memoryUsage().heapUsed - before;
+  assert.ok(grown < 10e6, `${grown} bytes for 40 MB of ids`);
 });
 
 test('an index that cannot forget says so and stays whole', withFaiss, async () => {

@@ -180,3 +180,13 @@ test('work in flight ends well when the index is disposed', async () => {
   await assert.rejects(index.add(queries), coded('DISPOSED'));
   await assert.rejects(index.remove(['1']), coded('DISPOSED'));
 });
+
+test('vectors that were moved to another thread are refused, they would pass for none', async () => {
+  const vectors = new Float32Array(8);
+  structuredClone(vectors, { transfer: [vectors.buffer] });
+  const index = FlatIndex.create({ dimensions: 4 });
+  const moved = { code: 'INVALID_ARGUMENT', message: /vectors was moved to another thread/ };
+  await assert.rejects(index.add(vectors), moved);
+  await index.add(new Float32Array(0));
+  assert.equal(index.size, 0);
+});

@@ -189,6 +189,17 @@ test('two batches at half weight make one update', async () => {
   assert.ok(embeddings.length > 0);
 });
 
+test('a trainer given up between two batches of an update leaves nothing to the next one of its encoder', async () => {
+  const encoder = await createEncoder('bert');
+  const batch = { ...packed(sequences), queries: pairs, step: 0, learningRate: 1e-3 };
+  const abandoned = await createTrainer(encoder, { normalize: true });
+  await abandoned.step({ ...batch, update: false });
+  abandoned.dispose();
+  const trainer = await createTrainer(encoder, { normalize: true });
+  const { gradientNorm } = await trainer.step(batch);
+  assert.equal(gradientNorm, (await run({})).results[0]!.gradientNorm);
+});
+
 /** What training_combined.py wrote. */
 interface Combined {
   queries: number;
