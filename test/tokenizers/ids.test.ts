@@ -40,6 +40,15 @@ for (const [name, { lowercase, ...files }] of Object.entries(beside)) {
     await writeFile(join(path, `${kind}.json`), JSON.stringify(content));
 }
 
+// As the tokenizers library wrote files before it named the model's type.
+for (const kind of ['unigram', 'wordpiece']) {
+  const json = JSON.parse(await readFile(`${folder}/${kind}/tokenizer.json`, 'utf8'));
+  const path = join(work, `${kind} without a type`);
+  await mkdir(path);
+  const model = { ...json.model, type: undefined };
+  await writeFile(join(path, 'tokenizer.json'), JSON.stringify({ ...json, model }));
+}
+
 /** Every way to open a tokenizer, and the pipeline of the goldens that it must equal. */
 const routes: [string, string][] = [
   [`${folder}/unigram`, 'unigram'],
@@ -49,6 +58,8 @@ const routes: [string, string][] = [
   [`${folder}/wordpiece/vocab.txt`, 'wordpiece'],
   [join(work, 'uncased'), 'wordpiece'],
   [join(work, 'cased'), 'wordpiece_cased'],
+  [join(work, 'unigram without a type'), 'unigram'],
+  [join(work, 'wordpiece without a type'), 'wordpiece'],
   [join(work, 'a class alone'), 'wordpiece'],
   [join(work, 'a model type alone'), 'wordpiece'],
   [join(work, 'a model type, cased'), 'wordpiece_cased'],
