@@ -7,7 +7,7 @@ import { checkParts } from './check_parts.js';
 import { CharacterMap } from './laser/character_map.js';
 import { type LaserIdTable, laserIdTable, laserTokenizerJson } from './laser/laser_tokenizer.js';
 import { parseSentencePieceModel, sentencePieceTokenizer } from './sentence_piece.js';
-import { tokenizerClass } from './tokenizer_class.js';
+import { isBertTokenizer } from './tokenizer_class.js';
 import {
   describeTokenizer,
   invalidTokenizer,
@@ -32,9 +32,6 @@ export interface LoadedTokenizer {
 /** What is read of tokenizer_config.json. */
 type TokenizerConfig = WordPieceConfig & { tokenizer_class?: string | null; truncation_side?: string | null };
 
-/** Classes whose pipeline is BERT's. */
-const bertClasses = ['BertTokenizer', 'DistilBertTokenizer'];
-
 /** In the order in which a folder is searched: the first holds everything, the others need a known pipeline. */
 const fileNames = ['tokenizer.json', 'sentencepiece.bpe.model', 'vocab.txt'];
 
@@ -51,8 +48,8 @@ export async function loadTokenizer(path: string, lowerCase = false): Promise<Lo
   const config = await readBeside(file, 'tokenizer_config.json');
   const json = text === undefined ? await loadVocabulary(file, config) : parseTokenizerJson(text, file);
   refuseLeftTruncation(json, config, file);
-  const kind = tokenizerClass(config, await readBeside(file, 'config.json'));
-  const configured = bertClasses.includes(kind) && configureBert(json, config);
+  const isBert = isBertTokenizer(config, await readBeside(file, 'config.json'));
+  const configured = isBert && configureBert(json, config);
   checkParts(json, file);
   const specialTokensMap = await readBeside(file, 'special_tokens_map.json');
   const addedTokens = await readBeside(file, 'added_tokens.json');

@@ -5,6 +5,9 @@ const USUAL_CLASSES = new Map([
   ['xlm-roberta', 'XLMRobertaTokenizer'],
 ]);
 
+/** Classes whose pipeline is BERT's. */
+const BERT_CLASSES = ['BertTokenizer', 'DistilBertTokenizer'];
+
 interface Config {
   tokenizer_class?: unknown;
   model_type?: unknown;
@@ -18,4 +21,9 @@ export function tokenizerClass(tokenizerConfig: Config, modelConfig: Config): st
   const named = tokenizerConfig.tokenizer_class ?? modelConfig.tokenizer_class;
   const found = named ?? USUAL_CLASSES.get(String(modelConfig.model_type)) ?? '';
   return String(found).replace(/Fast$/, '');
+}
+
+/** Whether that class is one whose pipeline is BERT's. */
+export function isBertTokenizer(tokenizerConfig: Config, modelConfig: Config): boolean {
+  return BERT_CLASSES.includes(tokenizerClass(tokenizerConfig, modelConfig));
 }

@@ -55,11 +55,17 @@ export function wordPieceTokenizer(vocabulary: string, config: WordPieceConfig, 
  * Gives a tokenizer.json's normaliser what the config says of it, as transformers' BertTokenizer does: of what the config
  * passes over its own defaults hold, not what the file says. True if that changed anything.
  */
-export function configureBert({ normalizer }: TokenizerJson, config: WordPieceConfig): boolean {
-  if (normalizer?.type !== 'BertNormalizer') return false;
+export function configureBert(json: TokenizerJson, config: WordPieceConfig): boolean {
+  if (!isBertPipeline(json)) return false;
+  const normalizer = json.normalizer!;
   const before = { ...normalizer };
   Object.assign(normalizer, bertSettings(config));
   return Object.entries(normalizer).some(([setting, value]) => value !== before[setting]);
+}
+
+/** A WordPiece model behind BERT's normaliser. */
+export function isBertPipeline({ model, normalizer }: TokenizerJson): boolean {
+  return model.type === 'WordPiece' && normalizer?.type === 'BertNormalizer';
 }
 
 function bertSettings(config: WordPieceConfig) {

@@ -112,6 +112,30 @@ test("DistilBERT is saved under its own class's names", async () => {
   assert.deepEqual(names.toSorted(), own.toSorted());
 });
 
+test("a tokenizer that transformers' BertTokenizer would make another of gets the class that takes its file", async () => {
+  const unigram = join(REFERENCE, 'xlm-roberta-sharded/tokenizer.json');
+  for (const [n, given] of [{ model_max_length: 16 }, { tokenizer_class: 'BertTokenizer' }].entries()) {
+    const original = join(scratch, `unigram-${n}`);
+    cpSync(join(REFERENCE, 'bert-version-6'), original, { recursive: true });
+    cpSync(unigram, join(original, 'tokenizer.json'));
+    putJson(join(original, 'tokenizer_config.json'), given);
+    const folder = join(scratch, `unigram-${n}-saved`);
+    const model = await openModel(original);
+    await saveModel(model, encoderOf(model), folder);
+    const { tokenizer_class, pad_token } = readJson(folder, 'tokenizer_config.json');
+    assert.deepEqual([tokenizer_class, pad_token], ['PreTrainedTokenizerFast', '<pad>']);
+    assert.deepEqual(readFileSync(join(folder, 'tokenizer.json')), readFileSync(unigram));
+  }
+});
+
+test("DistilBERT's tokenizer gives no token types, which its model does not take", async () => {
+  const model = await openModel('test/reference/encoder/distilbert');
+  const folder = join(scratch, 'distilbert-alone');
+  await saveModel(model, encoderOf(model), folder);
+  const { model_input_names } = readJson(folder, 'tokenizer_config.json');
+  assert.deepEqual(model_input_names, ['input_ids', 'attention_mask']);
+});
+
 test('a tokenizer.json that stands alone gets the files that say which token is which', async () => {
   const expected = {
     bos_token: '<s>',
