@@ -18,7 +18,8 @@ TransformerConfig parse_transformer(const Fields& fields) {
           .first_position = fields.integer("firstPosition"),
           .activation = fields.text("activation"),
           .hidden_dropout = fields.number("hiddenDropout"),
-          .attention_dropout = fields.number("attentionDropout")};
+          .attention_dropout = fields.number("attentionDropout"),
+          .drops_attention_output = fields.boolean("dropsAttentionOutput")};
 }
 
 LstmConfig parse_lstm(const Fields& fields) {

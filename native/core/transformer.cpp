@@ -57,7 +57,10 @@ Transformer::Transformer(const TransformerConfig& config, Parameters& parameters
 
   word_embeddings_ = matrix("embeddings.word_embeddings.weight", config.vocabulary_size, hidden);
   position_embeddings_ = matrix("embeddings.position_embeddings.weight", config.max_positions, hidden);
-  token_type_embeddings_ = matrix("embeddings.token_type_embeddings.weight", config.token_types, hidden);
+  // DistilBERT has none: a row of zeros that is no parameter adds nothing.
+  token_type_embeddings_ = config.token_types > 0
+                               ? matrix("embeddings.token_type_embeddings.weight", config.token_types, hidden)
+                               : at::zeros({1, hidden}, word_embeddings_.options());
   embedding_norm_ = layer_norm("embeddings.LayerNorm");
   for (int64_t n = 0; n < config.layers; ++n) {
     const std::string at = "encoder.layer." + std::to_string(n) + ".";
@@ -125,7 +128,8 @@ at::Tensor Transformer::run_layer(int64_t n, const at::Tensor& x, const PackedBa
                                   const ForwardMode& mode) const {
   const Layer& layer = layers_[static_cast<size_t>(n)];
   const auto drop = [&](const at::Tensor& y, Site site) {
-    const bool drops = mode.dropout && config_.hidden_dropout > 0;
+    const bool keeps = site == attention_output && !config_.drops_attention_output;
+    const bool drops = mode.dropout && config_.hidden_dropout > 0 && !keeps;
     return drops ? xlembed::dropout(y, batch.dropout_keys, site_of(n, site), config_.hidden_dropout) : y;
   };
   // The product with the adapters of modules `first` .. `first + count - 1` of this layer.

@@ -1,5 +1,5 @@
-// BERT and XLM-R encoders (Devlin et al. 2018, Conneau et al. 2019) over packed sequences: post-LayerNorm,
-// learned absolute positions. Tensor names are Hugging Face's, without a prefix.
+// BERT, XLM-R and DistilBERT encoders (Devlin et al. 2018, Conneau et al. 2019, Sanh et al. 2019) over packed
+// sequences: post-LayerNorm, learned absolute positions. Tensor names are Hugging Face's, without a prefix.
 #pragma once
 
 #include <optional>
@@ -17,12 +17,13 @@ struct TransformerConfig {
   int64_t heads;
   int64_t intermediate_size;
   int64_t max_positions;
-  int64_t token_types;
+  int64_t token_types;  // 0: none
   double layer_norm_epsilon;
   int64_t first_position;
   std::string activation;  // gelu (erf), gelu_tanh, relu
   double hidden_dropout;
   double attention_dropout;
+  bool drops_attention_output = true;  // false: hidden_dropout is not for what attention adds to its input
 };
 
 class Transformer final : public Backbone {

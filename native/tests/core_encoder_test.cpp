@@ -1,5 +1,6 @@
 // Packing, and the encoder's gradient against finite differences; its values are held against transformers in
 // the TypeScript tests.
+#include <algorithm>
 #include <cmath>
 
 #include "check.h"
@@ -112,6 +113,32 @@ void dropout_changes_training_alone() {
   CHECK(!at::allclose(dropped(1), dropped(2)));
 }
 
+// DistilBERT: no token types, and no dropout of what attention gives.
+void parts_that_distilbert_lacks() {
+  const auto with = [](int64_t token_types, bool drops_attention_output) {
+    EncoderOptions options = tiny();
+    auto& config = std::get<xlembed::TransformerConfig>(options.backbone);
+    config.token_types = token_types;
+    config.drops_attention_output = drops_attention_output;
+    return options;
+  };
+  const Encoder bert(with(1, true)), distilbert(with(0, false)), dropping(with(0, true));
+  const at::NoGradGuard no_grad;
+  const auto& named = distilbert.parameters().named();
+  CHECK(named.size() + 1 == bert.parameters().named().size());
+  for (const xlembed::NamedTensor& theirs : bert.parameters().named()) {
+    const auto at =
+        std::find_if(named.begin(), named.end(), [&](const auto& own) { return own.name == theirs.name; });
+    at == named.end() ? theirs.tensor.zero_() : theirs.tensor.copy_(at->tensor);
+  }
+  const PackedBatch plain = bert.pack(kIds, kCumulative);
+  CHECK(at::equal(bert.embed(plain), distilbert.embed(plain)));
+  PackedBatch batch = bert.pack(kIds, kCumulative);
+  xlembed::seed_dropout(batch, 1, std::vector<int64_t>{0, 1, 2, 3, 4, 5, 6});
+  CHECK(at::equal(dropping.embed(batch, {.dropout = true}), bert.embed(batch, {.dropout = true})));
+  CHECK(!at::allclose(distilbert.embed(batch, {.dropout = true}), bert.embed(batch, {.dropout = true})));
+}
+
 void knows_its_devices() {
   CHECK(xlembed::parse_device("cpu").is_cpu());
   CHECK_REFUSED("DEVICE_UNAVAILABLE", [] { xlembed::parse_device("cuda:64"); });
@@ -125,5 +152,6 @@ int main() {
                      {"wrong batches are refused", refuses_wrong_batches},
                      {"gradient against finite differences", gradient_is_that_of_finite_differences},
                      {"dropout", dropout_changes_training_alone},
+                     {"parts that DistilBERT lacks", parts_that_distilbert_lacks},
                      {"devices", knows_its_devices}});
 }

@@ -138,5 +138,20 @@ into it, and only mapping the file would save it (decision 2 says why not). "Pea
 weights' bytes: Node, libtorch and all; goal ${megabytes(goals.memory_bytes)}.
 
 ${loading(done)}
+
+## Which models open
+By config.json's \`model_type\`; the models named are examples, tried as small folders of the same layout with random
+weights. safetensors or PyTorch's format, whole or sharded, with or without \`bert.\`, \`roberta.\`, \`distilbert.\` before the names.
+
+| model_type | among them |
+| --- | --- |
+| bert | bert-base-multilingual, LaBSE, multilingual-e5-small, paraphrase-multilingual-MiniLM-L12-v2, rubert-tiny2 |
+| xlm-roberta | xlm-roberta, multilingual-e5-base, -large and -instruct, bge-m3, snowflake-arctic-embed-l-v2.0, granite-embedding-multilingual (107m, 278m), paraphrase-multilingual-mpnet-base-v2, stsb-xlm-r-multilingual |
+| roberta, camembert | camembert-base, sentence-camembert |
+| distilbert | distilbert-base-multilingual-cased, distiluse-base-multilingual-cased (v1, v2), quora-distilbert-multilingual, clip-ViT-B-32-multilingual-v1 (texts) |
+
+Behind the transformer: sentence-transformers' Pooling in every mode, Dense, Normalize. All else is refused before weights
+are read: other architectures (ModernBERT, NomicBert, GTE, Gemma, Qwen3, MPNet, ..), a repository's own code, static
+embeddings, routers, sparse encoders, adapters that are not merged. [LASER-2](models-laser2.md) has a document of its own.
 `;
 }

@@ -8,6 +8,7 @@ import { parseFields, readJson } from './json_file.js';
 import { readSafetensorsHeader } from './safetensors.js';
 import { writeSafetensors } from './safetensors_writer.js';
 import { NATIVE_DTYPES } from './stored_tensor.js';
+import { savedTransformerName } from './tensor_names.js';
 
 /** Low-rank adapters: of which modules and layers, and how large. */
 export type LoraOptions = Pick<NativeLoraOptions, 'rank' | 'alpha' | 'dropout' | 'targets' | 'layers'>;
@@ -44,25 +45,32 @@ const schema = z.object({
  */
 export async function saveAdapter(
   encoder: Pick<NativeEncoder, 'adapterParameters' | 'writeAdapters'>,
-  { rank, alpha, dropout, targets, layers }: LoraOptions,
+  { rank, alpha, dropout, layers }: LoraOptions,
   folder: string,
-  options: { baseModel: string; overwrite?: boolean },
+  options: { baseModel: string; modelType: string; overwrite?: boolean },
 ): Promise<void> {
   const parameters = await nativeCall(() => encoder.adapterParameters());
+  const savedName = (name: string) => PREFIX + savedTransformerName(options.modelType, name);
+  const names = new Map(parameters.map(({ name }) => [savedName(name), name]));
   const config = {
     ...{ peft_type: 'LORA', task_type: 'FEATURE_EXTRACTION', base_model_name_or_path: options.baseModel },
-    ...{ r: rank, lora_alpha: alpha, lora_dropout: dropout, target_modules: targets },
+    ...{ r: rank, lora_alpha: alpha, lora_dropout: dropout, target_modules: modulesOf(names.keys()) },
     layers_to_transform: layers.length > 0 ? layers : layersOf(parameters.map(({ name }) => name)),
     ...{ bias: 'none', fan_in_fan_out: false, inference_mode: true, init_lora_weights: true },
     modules_to_save: null,
   };
   await writeFolderBeside(folder, options.overwrite ? ADAPTER_FOLDER : undefined, async (temporary) => {
     await writeFile(join(temporary, ADAPTER_CONFIG), `${JSON.stringify(config, null, 2)}\n`);
-    const tensors = parameters.map((parameter) => ({ ...parameter, name: PREFIX + parameter.name }));
+    const tensors = parameters.map((parameter) => ({ ...parameter, name: savedName(parameter.name) }));
     await writeSafetensors(join(temporary, WEIGHTS), tensors, { format: 'pt' }, (targets) =>
-      encoder.writeAdapters(targets.map((target) => ({ ...target, name: target.name.slice(PREFIX.length) }))),
+      encoder.writeAdapters(targets.map((target) => ({ ...target, name: names.get(target.name)! }))),
     );
   });
+}
+
+/** What PEFT finds at the end of its modules' names. */
+function modulesOf(names: Iterable<string>): string[] {
+  return [...new Set([...names].map((name) => /\.\d+\.(.+)\.lora_/.exec(name)![1]!))];
 }
 
 /** Written out, so that PEFT leaves modules outside the encoder's layers alone (`dense` is the pooler's name too). */

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { XlembedError } from '../errors.js';
+import { tokenizerClass } from '../tokenizers/tokenizer_class.js';
 import { parseFields, readJson } from './json_file.js';
 import type { HuggingFaceConfig } from './transformer_config.js';
 
@@ -11,13 +12,8 @@ const MAKE_TOKENIZER =
 /** What transformers builds a tokenizer from where there is no tokenizer.json; others cannot be told from a file. */
 const VOCABULARY_FILES = new Map([
   ['BertTokenizer', 'vocab.txt'],
+  ['DistilBertTokenizer', 'vocab.txt'],
   ['XLMRobertaTokenizer', 'sentencepiece.bpe.model'],
-]);
-
-/** By model_type, where no file names a class. */
-const USUAL_CLASSES = new Map([
-  ['bert', 'BertTokenizer'],
-  ['xlm-roberta', 'XLMRobertaTokenizer'],
 ]);
 
 const CLASS = z.looseObject({ tokenizer_class: z.string().nullish() });
@@ -31,9 +27,8 @@ export function findTokenizer(folders: readonly string[], config: HuggingFaceCon
   const json = find('tokenizer.json');
   if (json) return json;
   const configPath = find('tokenizer_config.json');
-  const named = configPath && parseFields(CLASS, readJson(configPath), configPath).tokenizer_class;
-  const kind = named ?? config.raw.tokenizer_class ?? USUAL_CLASSES.get(config.modelType);
-  const file = VOCABULARY_FILES.get(String(kind).replace(/Fast$/, ''));
+  const settings = configPath ? parseFields(CLASS, readJson(configPath), configPath) : {};
+  const file = VOCABULARY_FILES.get(tokenizerClass(settings, config.raw));
   const path = file && find(file);
   if (!path) throw noTokenizer(join(folders[0]!, 'tokenizer.json'));
   return path;

@@ -87,7 +87,7 @@ async function describeTokenizerOf({ tokenizerPath, dictionary }: ModelDescripti
     ? await loadLaserTokenizer(tokenizerPath, dictionary)
     : await loadTokenizer(tokenizerPath);
   const { vocabularySize } = info;
-  return { path: relative(folder, tokenizerPath), kind: json.model.type ?? 'BPE', vocabularySize };
+  return { path: relative(folder, tokenizerPath), kind: json.model.type, vocabularySize };
 }
 
 /** Modules lie one level down; what is deeper belongs to no model. */

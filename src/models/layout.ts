@@ -47,10 +47,10 @@ export function transformerLayout(config: TransformerConfig): Layout {
   const layout: Layout = new Map([
     ['embeddings.word_embeddings.weight', [config.vocabularySize, hidden]],
     ['embeddings.position_embeddings.weight', [config.maxPositions, hidden]],
-    ['embeddings.token_type_embeddings.weight', [config.tokenTypes, hidden]],
-    ['embeddings.LayerNorm.weight', [hidden]],
-    ['embeddings.LayerNorm.bias', [hidden]],
   ]);
+  if (config.tokenTypes > 0)
+    layout.set('embeddings.token_type_embeddings.weight', [config.tokenTypes, hidden]);
+  addNorm(layout, 'embeddings.LayerNorm', hidden);
   for (let layer = 0; layer < config.layers; layer++) {
     const at = `encoder.layer.${layer}`;
     for (const part of ['query', 'key', 'value'])

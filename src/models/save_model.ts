@@ -17,6 +17,7 @@ import type { ModelDescription } from './open_model.js';
 import { poolingConfig } from './pooling.js';
 import { promptFor } from './prompts.js';
 import { writeSafetensors } from './safetensors_writer.js';
+import { savedTransformerName } from './tensor_names.js';
 import { copyTokenizerFiles } from './tokenizer_files.js';
 
 /** Beside a model's files: its card, and what a training run has left of itself. */
@@ -52,6 +53,7 @@ const ARCHITECTURES: Record<string, string> = {
   roberta: 'RobertaModel',
   'xlm-roberta': 'XLMRobertaModel',
   camembert: 'CamembertModel',
+  distilbert: 'DistilBertModel',
 };
 
 const DENSE_ACTIVATIONS: Record<Extract<HeadModule, { type: 'dense' }>['activation'], string> = {
@@ -82,7 +84,8 @@ export async function saveModel(
   );
   await writeFolderBeside(folder, options.overwrite ? MODEL_FOLDER : undefined, async (temporary) => {
     const weights = new WeightsWriter(encoder, parameters, options.dtype);
-    await weights.write(join(temporary, 'model.safetensors'), backbone, '');
+    const savedName = (name: string) => savedTransformerName(model.modelType, name);
+    await weights.write(join(temporary, 'model.safetensors'), backbone, savedName);
     if (model.backbone.type === 'lstm') return writeLaserFiles(model, temporary);
     await writeJson(join(temporary, 'config.json'), savedConfig(model, weights.dtype));
     await writeEncodingFiles({ ...model, prompts }, temporary);
@@ -114,7 +117,7 @@ function wrongParameters(what: string): XlembedError {
   );
 }
 
-/** Writes some of an encoder's parameters to one file, under names without their prefix. */
+/** Writes some of an encoder's parameters to one file, under the names that it has for them. */
 class WeightsWriter {
   readonly dtype: Dtype;
 
@@ -126,15 +129,16 @@ class WeightsWriter {
     this.dtype = wanted ?? [...parameters.values()][0]!.dtype;
   }
 
-  async write(path: string, layout: Layout, prefix: string): Promise<void> {
-    const tensors = [...layout].map(([name, shape]) => ({
-      name: name.slice(prefix.length),
-      shape,
+  async write(path: string, layout: Layout, savedName: (name: string) => string): Promise<void> {
+    const names = new Map([...layout.keys()].map((name) => [savedName(name), name]));
+    const tensors = [...names].map(([saved, name]) => ({
+      name: saved,
+      shape: layout.get(name)!,
       dtype: this.wanted ?? this.parameters.get(name)!.dtype,
     }));
     // transformers refuses files that do not say which framework wrote them.
     await writeSafetensors(path, tensors, { format: 'pt' }, (targets) =>
-      this.encoder.writeParameters(targets.map((target) => ({ ...target, name: prefix + target.name }))),
+      this.encoder.writeParameters(targets.map((target) => ({ ...target, name: names.get(target.name)! }))),
     );
   }
 }
@@ -188,7 +192,7 @@ async function writeModules(model: ModelDescription, folder: string, weights: We
       });
       const prefix = `dense.${position}.`;
       const own = new Map([...headLayout(model.head)].filter(([name]) => name.startsWith(prefix)));
-      await weights.write(join(folder, path, 'model.safetensors'), own, prefix);
+      await weights.write(join(folder, path, 'model.safetensors'), own, (name) => name.slice(prefix.length));
     }
   }
   await writeJson(join(folder, 'modules.json'), entries);

@@ -34,6 +34,9 @@ export function readModules(folder: string): ModuleEntry[] | undefined {
   const raw = readOptionalJson(path);
   if (raw === undefined) return undefined;
   const modules = parseFields(MODULES, raw, path).map(({ type, path: subfolder }, position) => {
+    // A repository's own class computes something else than its name says.
+    if (!type.startsWith('sentence_transformers.'))
+      throw unsupported(path, `${position}.type`, type, ['sentence_transformers.*']);
     if (subfolder !== '' && !isPlainFileName(subfolder)) {
       const shown = JSON.stringify(subfolder);
       throw new XlembedError(
@@ -105,10 +108,17 @@ const LENGTH_FILES = ['bert', 'roberta', 'distilbert', 'camembert', 'albert', 'x
   (type) => `sentence_${type}_config.json`,
 );
 
-const LENGTH = z.object({
+const LENGTH = z.looseObject({
   max_seq_length: z.int().positive().nullish(),
   do_lower_case: z.boolean().nullish(),
+  modality_config: z.object({ text: z.looseObject({}).nullish() }).nullish(),
 });
+
+/** What version 6 and, under the names with `args`, earlier ones hand to transformers: it may change any result. */
+const ARGUMENTS = [
+  ...['model_kwargs', 'config_kwargs', 'processor_kwargs', 'processing_kwargs'],
+  ...['model_args', 'config_args', 'tokenizer_args'],
+];
 
 /** sentence_bert_config.json. */
 export interface TextConfig {
@@ -118,13 +128,30 @@ export interface TextConfig {
   lowerCase: boolean;
 }
 
-/** What the transformer's folder says about its texts; the file is optional. Throws MODEL_INVALID. */
+/** What the transformer's folder says about its texts; the file is optional. Throws MODEL_INVALID, MODEL_UNSUPPORTED. */
 export function readTextConfig(transformerFolder: string): TextConfig {
   const name = LENGTH_FILES.find((file) => existsSync(join(transformerFolder, file)));
   if (!name) return { maxTokens: undefined, lowerCase: false };
   const path = join(transformerFolder, name);
   const fields = parseFields(LENGTH, readJson(path), path);
+  checkTokenEmbeddings(fields, path);
   return { maxTokens: fields.max_seq_length ?? undefined, lowerCase: fields.do_lower_case ?? false };
+}
+
+/** The transformer gives its last layer's token embeddings, without settings of its own. */
+function checkTokenEmbeddings(fields: z.infer<typeof LENGTH>, path: string): void {
+  const checkValue = (field: string, value: unknown, supported: string) => {
+    if ((value ?? supported) !== supported) throw unsupported(path, field, value, [supported]);
+  };
+  checkValue('transformer_task', fields.transformer_task, 'feature-extraction');
+  checkValue('module_output_name', fields.module_output_name, 'token_embeddings');
+  const output = fields.modality_config?.text?.method_output_name;
+  checkValue('modality_config.text.method_output_name', output, 'last_hidden_state');
+  for (const name of ARGUMENTS) {
+    const given = fields[name] ?? {};
+    if (typeof given !== 'object' || Object.keys(given).length > 0)
+      throw unsupported(path, name, given, [{}]);
+  }
 }
 
 /** MODEL_UNSUPPORTED in one spelling: "FILE: FIELD is VALUE, supported: ...". */

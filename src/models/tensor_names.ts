@@ -1,19 +1,25 @@
 import { XlembedError } from '../errors.js';
+import { fromDistilBert, toDistilBert } from './distilbert.js';
 import type { StoredTensor } from './stored_tensor.js';
 
 // What task checkpoints and wrappers put before the encoder's own names: "bert.", "0.auto_model.", "module.model.".
 const PREFIX =
-  /^(?:(?:module|model|bert|roberta|camembert|auto_model|\d+)\.)+(?=(?:embeddings|encoder|pooler)\.)/;
+  /^(?:(?:module|model|bert|roberta|camembert|distilbert|auto_model|\d+)\.)+(?=(?:embeddings|encoder|transformer|pooler)\.)/;
 
 // Buffers that hold no weights.
 const BUFFERS = new Set(['embeddings.position_ids', 'embeddings.token_type_ids']);
 
 /** A file's spelling of a transformer tensor -> the canonical one; undefined for what the encoder does not use. */
 export function canonicalTransformerName(name: string): string | undefined {
-  const bare = name.replace(PREFIX, '');
+  const bare = fromDistilBert(name.replace(PREFIX, ''));
   const inEncoder = bare.startsWith('embeddings.') || bare.startsWith('encoder.layer.');
   if (!inEncoder || BUFFERS.has(bare)) return undefined;
   return bare.replace(/LayerNorm\.gamma$/, 'LayerNorm.weight').replace(/LayerNorm\.beta$/, 'LayerNorm.bias');
+}
+
+/** A canonical name -> what transformers' class for `modelType` calls the tensor. */
+export function savedTransformerName(modelType: string, name: string): string {
+  return modelType === 'distilbert' ? toDistilBert(name) : name;
 }
 
 /**

@@ -3,9 +3,12 @@ import { copyFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { loadTokenizer } from '../tokenizers/load_tokenizer.js';
-import { parseFields, readJson, readJsonObject, readOptionalJson } from './json_file.js';
+import { isBertTokenizer } from '../tokenizers/tokenizer_class.js';
+import type { TokenizerJson } from '../tokenizers/tokenizer_json.js';
+import { isBertPipeline } from '../tokenizers/word_piece.js';
+import { type JsonObject, parseFields, readJsonObject, readOptionalJson } from './json_file.js';
 import { unsupported } from './sentence_transformers.js';
-import { type SpecialTokens, specialTokens } from './special_tokens.js';
+import { specialTokens } from './special_tokens.js';
 
 // transformers writes 1e30 for "no limit".
 const NO_LIMIT = 1e9;
@@ -30,6 +33,12 @@ export function readModelMaxLength(folder: string): number | undefined {
 /** Takes tokenizer.json as it is; the classes named after models rebuild parts of it. */
 const GENERIC_CLASS = 'PreTrainedTokenizerFast';
 
+/** That class; it also gives token types unless told not to, which DistilBERT does not take. */
+function genericClass({ model_type: modelType }: JsonObject) {
+  const names = modelType === 'distilbert' && { model_input_names: ['input_ids', 'attention_mask'] };
+  return { tokenizer_class: GENERIC_CLASS, ...names };
+}
+
 /** Beside a tokenizer: its settings and added tokens. */
 const SETTINGS = ['tokenizer_config.json', 'special_tokens_map.json', 'added_tokens.json'];
 
@@ -50,8 +59,9 @@ const COMPANIONS = [
 ];
 
 /**
- * Puts the tokenizer's files into `folder`: tokenizer.json, made of the vocabulary where there is none, and what lies
- * beside `tokenizerPath`, or, where that stands alone, the two small files without which transformers' AutoTokenizer does not know the special tokens.
+ * Puts the tokenizer's files into `folder`, which holds config.json: tokenizer.json, made of the vocabulary where there is
+ * none, and what lies beside `tokenizerPath`, or, where that stands alone, the two small files without which transformers'
+ * AutoTokenizer does not know the special tokens.
  */
 export async function copyTokenizerFiles(
   tokenizerPath: string,
@@ -59,30 +69,33 @@ export async function copyTokenizerFiles(
   maxTokens: number,
 ): Promise<void> {
   const source = dirname(tokenizerPath);
-  const target = join(folder, 'tokenizer.json');
-  await writeFile(target, (await loadTokenizer(tokenizerPath)).text);
+  const { text, json } = await loadTokenizer(tokenizerPath);
+  await writeFile(join(folder, 'tokenizer.json'), text);
+  const model = readJsonObject(join(folder, 'config.json'));
   if (!existsSync(join(source, 'tokenizer_config.json'))) {
-    return writeCompanions(specialTokens(readJson(target, 'TOKENIZER_INVALID')), folder, maxTokens);
+    const tokens = specialTokens(json);
+    const config = { ...genericClass(model), model_max_length: maxTokens, ...tokens };
+    await writeJson(join(folder, 'tokenizer_config.json'), config);
+    return writeJson(join(folder, 'special_tokens_map.json'), tokens);
   }
   for (const name of COMPANIONS) {
     if (existsSync(join(source, name))) await copyFile(join(source, name), join(folder, name));
   }
-  await nameKnownClass(join(folder, 'tokenizer_config.json'));
-}
-
-/** transformers 5 has a new name for the class that takes tokenizer.json as it is; all versions know the old one. */
-async function nameKnownClass(path: string): Promise<void> {
+  const path = join(folder, 'tokenizer_config.json');
   const config = readJsonObject(path);
-  if (config.tokenizer_class !== 'TokenizersBackend') return;
-  await writeFile(path, `${JSON.stringify({ ...config, tokenizer_class: GENERIC_CLASS }, null, 2)}\n`);
+  if (!needsGenericClass(config, model, json)) return;
+  await writeJson(path, { ...specialTokens(json), ...config, ...genericClass(model) });
 }
 
-async function writeCompanions(tokens: SpecialTokens, folder: string, maxTokens: number): Promise<void> {
-  const config = {
-    tokenizer_class: GENERIC_CLASS,
-    model_max_length: maxTokens,
-    ...tokens,
-  };
-  await writeFile(join(folder, 'tokenizer_config.json'), `${JSON.stringify(config, null, 2)}\n`);
-  await writeFile(join(folder, 'special_tokens_map.json'), `${JSON.stringify(tokens, null, 2)}\n`);
+/**
+ * transformers 5 has a new name for the class that takes tokenizer.json as it is; all versions know the old one. And its
+ * BertTokenizer takes the vocabulary alone, of any tokenizer.json: paraphrase-multilingual-MiniLM's, which is XLM-R's.
+ */
+function needsGenericClass(config: JsonObject, model: JsonObject, json: TokenizerJson): boolean {
+  if (config.tokenizer_class === 'TokenizersBackend') return true;
+  return isBertTokenizer(config, model) && !isBertPipeline(json);
+}
+
+async function writeJson(path: string, value: object): Promise<void> {
+  await writeFile(path, `${JSON.stringify(value, null, 2)}\n`);
 }

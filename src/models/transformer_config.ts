@@ -9,6 +9,7 @@ const FAMILIES: Record<string, { defaultPadId: number; positionsFollowPadding: b
   roberta: { defaultPadId: 1, positionsFollowPadding: true },
   'xlm-roberta': { defaultPadId: 1, positionsFollowPadding: true },
   camembert: { defaultPadId: 1, positionsFollowPadding: true },
+  distilbert: { defaultPadId: 0, positionsFollowPadding: false },
 };
 
 /** Hugging Face's names of activations: `gelu` is exact (erf), the others are its tanh approximation. */
@@ -22,23 +23,51 @@ const ACTIVATIONS: Record<string, TransformerConfig['activation']> = {
 const count = z.int().positive();
 const share = z.number().min(0).lt(1);
 
-// Sizes must be there; the rest has the defaults of transformers' BertConfig and RobertaConfig.
-const FIELDS = z.object({
+// Sizes must be there; the rest has the defaults of transformers' BertConfig, RobertaConfig and DistilBertConfig.
+const COMMON = {
   model_type: z.string(),
   vocab_size: count,
+  max_position_embeddings: count,
+  pad_token_id: z.int().nonnegative().nullish(),
+  initializer_range: z.number().positive().default(0.02),
+};
+
+const BERT = z.object({
+  ...COMMON,
   hidden_size: count,
   num_hidden_layers: count,
   num_attention_heads: count,
   intermediate_size: count,
-  max_position_embeddings: count,
   type_vocab_size: count.default(2),
   layer_norm_eps: z.number().positive().default(1e-12),
-  pad_token_id: z.int().nonnegative().nullish(),
   hidden_act: z.string().default('gelu'),
   hidden_dropout_prob: share.default(0.1),
   attention_probs_dropout_prob: share.default(0.1),
-  initializer_range: z.number().positive().default(0.02),
 });
+
+const DISTILBERT = z
+  .object({
+    ...COMMON,
+    dim: count,
+    n_layers: count,
+    n_heads: count,
+    hidden_dim: count,
+    activation: z.string().default('gelu'),
+    dropout: share.default(0.1),
+    attention_dropout: share.default(0.1),
+  })
+  .transform((fields) => ({
+    ...fields,
+    hidden_size: fields.dim,
+    num_hidden_layers: fields.n_layers,
+    num_attention_heads: fields.n_heads,
+    intermediate_size: fields.hidden_dim,
+    type_vocab_size: 0,
+    layer_norm_eps: 1e-12,
+    hidden_act: fields.activation,
+    hidden_dropout_prob: fields.dropout,
+    attention_probs_dropout_prob: fields.attention_dropout,
+  }));
 
 export interface HuggingFaceConfig {
   transformer: TransformerConfig;
@@ -56,7 +85,8 @@ export interface HuggingFaceConfig {
 export function readTransformerConfig(path: string): HuggingFaceConfig {
   const raw = readJsonObject(path);
   refuseOtherArchitectures(raw, path);
-  const fields = parseFields(FIELDS, raw, path);
+  const isDistilBert = raw.model_type === 'distilbert';
+  const fields = parseFields(isDistilBert ? DISTILBERT : BERT, raw, path);
   const family = FAMILIES[fields.model_type]!;
   const padId = fields.pad_token_id ?? family.defaultPadId;
   const transformer: TransformerConfig = {
@@ -72,6 +102,7 @@ export function readTransformerConfig(path: string): HuggingFaceConfig {
     activation: ACTIVATIONS[fields.hidden_act]!,
     hiddenDropout: fields.hidden_dropout_prob,
     attentionDropout: fields.attention_probs_dropout_prob,
+    dropsAttentionOutput: !isDistilBert,
   };
   checkRelations(transformer, path);
   return { transformer, modelType: fields.model_type, initializerRange: fields.initializer_range, raw };
@@ -79,7 +110,9 @@ export function readTransformerConfig(path: string): HuggingFaceConfig {
 
 function refuseOtherArchitectures(raw: JsonObject, path: string): void {
   refuseUnless(path, raw, 'model_type', Object.keys(FAMILIES));
-  refuseUnless(path, raw, 'hidden_act', [undefined, ...Object.keys(ACTIVATIONS)]);
+  const activation = raw.model_type === 'distilbert' ? 'activation' : 'hidden_act';
+  refuseUnless(path, raw, activation, [undefined, ...Object.keys(ACTIVATIONS)]);
+  refuseUnless(path, raw, 'sinusoidal_pos_embds', [undefined, null, false]);
   refuseUnless(path, raw, 'position_embedding_type', [undefined, null, 'absolute']);
   refuseUnless(path, raw, 'is_decoder', [undefined, null, false]);
   refuseUnless(path, raw, 'add_cross_attention', [undefined, null, false]);

@@ -40,6 +40,7 @@ export interface TransformerConfig {
   heads: number;
   intermediateSize: number;
   maxPositions: number;
+  /** 0 where there are none, as in DistilBERT. */
   tokenTypes: number;
   layerNormEpsilon: number;
   /** Position of the first token: 0 for BERT, padding_idx + 1 for XLM-R. */
@@ -47,6 +48,8 @@ export interface TransformerConfig {
   activation: 'gelu' | 'gelu_tanh' | 'relu';
   hiddenDropout: number;
   attentionDropout: number;
+  /** hiddenDropout is also for what attention gives, before it is added to its input; not so in DistilBERT. */
+  dropsAttentionOutput: boolean;
 }
 
 /** A stack of LSTMs over token embeddings (LASER-2). */

@@ -15,7 +15,7 @@ export function checkParts(json: TokenizerJson, path: string): void {
   for (const stage of stagesOf(json.normalizer, 'normalizers')) checkCharacterMap(stage, path);
   for (const stage of stagesOf(json.pre_tokenizer, 'pretokenizers')) checkLength(stage, path);
   for (const stage of stagesOf(json.post_processor, 'processors')) checkTemplate(stage, path);
-  if ((json.model.type ?? 'BPE') === 'BPE') checkMerges(json.model, path);
+  if (json.model.type === 'BPE') checkMerges(json.model, path);
 }
 
 function checkCharacterMap({ type, precompiled_charsmap: text }: StageJson, path: string): void {

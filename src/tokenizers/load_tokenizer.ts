@@ -7,6 +7,7 @@ import { checkParts } from './check_parts.js';
 import { CharacterMap } from './laser/character_map.js';
 import { type LaserIdTable, laserIdTable, laserTokenizerJson } from './laser/laser_tokenizer.js';
 import { parseSentencePieceModel, sentencePieceTokenizer } from './sentence_piece.js';
+import { isBertTokenizer } from './tokenizer_class.js';
 import {
   describeTokenizer,
   invalidTokenizer,
@@ -29,15 +30,16 @@ export interface LoadedTokenizer {
 }
 
 /** What is read of tokenizer_config.json. */
-type TokenizerConfig = WordPieceConfig & { truncation_side?: string | null };
+type TokenizerConfig = WordPieceConfig & { tokenizer_class?: string | null; truncation_side?: string | null };
 
 /** In the order in which a folder is searched: the first holds everything, the others need a known pipeline. */
 const fileNames = ['tokenizer.json', 'sentencepiece.bpe.model', 'vocab.txt'];
 
 /**
  * Reads a tokenizer: a folder, a tokenizer.json, a sentencepiece.bpe.model (XLM-R's pipeline) or a vocab.txt (BERT's
- * pipeline). What tokenizer_config.json beside it says of BERT's normaliser holds, and tokens that only it,
- * special_tokens_map.json or added_tokens.json name are added, as in transformers. With `lowerCase` the normaliser
+ * pipeline). As in transformers, tokenizer_config.json decides BERT's normaliser where that file or config.json makes it
+ * BERT's tokenizer, and tokens that only tokenizer_config.json, special_tokens_map.json or added_tokens.json name are added;
+ * all of these lie beside the tokenizer. With `lowerCase` the normaliser
  * lower-cases first. Throws FILE_NOT_FOUND, FILE_READ_FAILED, TOKENIZER_INVALID.
  */
 export async function loadTokenizer(path: string, lowerCase = false): Promise<LoadedTokenizer> {
@@ -46,7 +48,8 @@ export async function loadTokenizer(path: string, lowerCase = false): Promise<Lo
   const config = await readBeside(file, 'tokenizer_config.json');
   const json = text === undefined ? await loadVocabulary(file, config) : parseTokenizerJson(text, file);
   refuseLeftTruncation(json, config, file);
-  const configured = text !== undefined && configureBert(json, config);
+  const isBert = isBertTokenizer(config, await readBeside(file, 'config.json'));
+  const configured = isBert && configureBert(json, config);
   checkParts(json, file);
   const specialTokensMap = await readBeside(file, 'special_tokens_map.json');
   const addedTokens = await readBeside(file, 'added_tokens.json');

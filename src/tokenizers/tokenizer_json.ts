@@ -31,7 +31,8 @@ export interface StageJson {
 }
 
 export interface ModelJson {
-  type?: string;
+  /** Files of 2020 do not say; parseTokenizerJson does then. */
+  type: string;
   /** Unigram: [piece, score] by id; the other models: piece -> id. */
   vocab: [string, number][] | Record<string, number>;
   unk_id?: number | null;
@@ -59,7 +60,7 @@ export function parseTokenizerJson(text: string, path: string): TokenizerJson {
   if (isNestedTooDeeply(json)) throw invalidTokenizer(path, `at most ${MAX_NESTING} levels`, 'more of them');
   const model = (json as { model?: unknown } | null)?.model;
   if (typeof model !== 'object' || model === null) throw invalidTokenizer(path, 'a model', typeof model);
-  const { type = 'BPE', vocab } = model as Partial<ModelJson>;
+  const { type = unnamedType(model), vocab } = model as Partial<ModelJson>;
   if (!modelTypes.includes(type))
     throw invalidTokenizer(path, `a model of type ${modelTypes.join(', ')}`, JSON.stringify(type));
   if (typeof vocab !== 'object' || vocab === null) throw invalidTokenizer(path, 'model.vocab', typeof vocab);
@@ -71,7 +72,16 @@ export function parseTokenizerJson(text: string, path: string): TokenizerJson {
     );
   }
   checkLists(json as TokenizerJson, path);
-  return json as TokenizerJson;
+  return { ...(json as TokenizerJson), model: { ...(model as ModelJson), type } };
+}
+
+/** As the tokenizers library tells models without a type. */
+function unnamedType(model: object): string {
+  if (Array.isArray((model as Partial<ModelJson>).vocab)) return 'Unigram';
+  if ('merges' in model) return 'BPE';
+  return 'continuing_subword_prefix' in model && 'max_input_chars_per_word' in model
+    ? 'WordPiece'
+    : 'WordLevel';
 }
 
 /** The lists that are walked before the library has seen the file. */
@@ -87,7 +97,7 @@ export function describeTokenizer(json: TokenizerJson): TokenizerInfo {
   const { model, added_tokens: added = [], padding } = json;
   const idOf = (piece: string) => added.find(({ content }) => content === piece)?.id ?? pieceId(model, piece);
   return {
-    modelType: model.type ?? 'BPE',
+    modelType: model.type,
     vocabularySize: added.reduce((size, { id }) => Math.max(size, id + 1), pieceIds(model)),
     padId: padding?.pad_id ?? idOf('<pad>') ?? idOf('[PAD]'),
     unkId: model.unk_id ?? (model.unk_token ? idOf(model.unk_token) : undefined),

@@ -3,7 +3,6 @@ import type { AddedTokenJson, TokenizerJson } from './tokenizer_json.js';
 
 /** What tokenizer_config.json says about a BERT vocabulary; a special token may be an object with `content`. */
 export interface WordPieceConfig {
-  tokenizer_class?: string | null;
   do_lower_case?: boolean;
   strip_accents?: boolean | null;
   tokenize_chinese_chars?: boolean;
@@ -29,7 +28,6 @@ export function wordPieceTokenizer(vocabulary: string, config: WordPieceConfig, 
     mask: content(config.mask_token, '[MASK]'),
   };
   for (const token of [special.unk, special.sep, special.pad, special.cls]) requirePiece(ids, token, path);
-  const lowercase = config.do_lower_case ?? true;
   return {
     version: '1.0',
     truncation: null,
@@ -38,9 +36,7 @@ export function wordPieceTokenizer(vocabulary: string, config: WordPieceConfig, 
     normalizer: {
       type: 'BertNormalizer',
       clean_text: true,
-      handle_chinese_chars: config.tokenize_chinese_chars ?? true,
-      strip_accents: config.strip_accents ?? null,
-      lowercase,
+      ...bertSettings(config),
     },
     pre_tokenizer: { type: 'BertPreTokenizer' },
     post_processor: template(special.cls, special.sep, ids),
@@ -55,18 +51,29 @@ export function wordPieceTokenizer(vocabulary: string, config: WordPieceConfig, 
   };
 }
 
-/** Gives a tokenizer.json's normaliser what the config says of it, where transformers would; true if it said anything. */
-export function configureBert({ normalizer }: TokenizerJson, config: WordPieceConfig): boolean {
-  const isBert = /^BertTokenizer(Fast)?$/.test(config.tokenizer_class ?? '');
-  if (!isBert || normalizer?.type !== 'BertNormalizer') return false;
-  const given = {
-    lowercase: config.do_lower_case,
-    strip_accents: config.strip_accents,
-    handle_chinese_chars: config.tokenize_chinese_chars,
+/**
+ * Gives a tokenizer.json's normaliser what the config says of it, as transformers' BertTokenizer does: of what the config
+ * passes over its own defaults hold, not what the file says. True if that changed anything.
+ */
+export function configureBert(json: TokenizerJson, config: WordPieceConfig): boolean {
+  if (!isBertPipeline(json)) return false;
+  const normalizer = json.normalizer!;
+  const before = { ...normalizer };
+  Object.assign(normalizer, bertSettings(config));
+  return Object.entries(normalizer).some(([setting, value]) => value !== before[setting]);
+}
+
+/** A WordPiece model behind BERT's normaliser. */
+export function isBertPipeline({ model, normalizer }: TokenizerJson): boolean {
+  return model.type === 'WordPiece' && normalizer?.type === 'BertNormalizer';
+}
+
+function bertSettings(config: WordPieceConfig) {
+  return {
+    handle_chinese_chars: config.tokenize_chinese_chars ?? true,
+    strip_accents: config.strip_accents ?? null,
+    lowercase: config.do_lower_case ?? true,
   };
-  const said = Object.entries(given).filter(([, value]) => value !== undefined);
-  Object.assign(normalizer, Object.fromEntries(said));
-  return said.length > 0;
 }
 
 /** Pieces may hold any other white space: lines end with LF (or CRLF) alone. */

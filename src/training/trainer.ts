@@ -228,7 +228,8 @@ export class Trainer {
     const { lora } = this.options;
     if (!lora) return false;
     const { native, model } = this.#encoder;
-    await saveAdapter(native, lora, folder, { baseModel: model.folder ?? '', overwrite: true });
+    const { folder: baseModel, modelType } = model;
+    await saveAdapter(native, lora, folder, { baseModel: baseModel ?? '', modelType, overwrite: true });
     await nativeCall(() => native.mergeAdapters());
     return true;
   }

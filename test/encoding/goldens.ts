@@ -12,7 +12,7 @@ export interface Golden {
   training: { losses: number[]; gradient_norms: number[]; weights: Record<string, number[]> };
 }
 
-export const MODELS = ['bert', 'xlm-roberta'] as const;
+export const MODELS = ['bert', 'xlm-roberta', 'distilbert'] as const;
 
 export const folderOf = (name: string) => `test/reference/encoder/${name}`;
 

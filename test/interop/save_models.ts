@@ -13,7 +13,13 @@ const [original, saved] = process.argv.slice(2);
 if (!original || !saved) throw new Error('usage: node .build/test/interop/save_models.js ORIGINAL SAVED');
 for (const folder of [original, saved]) mkdirSync(folder, { recursive: true });
 
-for (const name of ['bert-version-6', 'labse-version-5', 'xlm-roberta-sharded', 'roberta-float16']) {
+for (const name of [
+  'bert-version-6',
+  'labse-version-5',
+  'xlm-roberta-sharded',
+  'roberta-float16',
+  'distiluse-version-5',
+]) {
   cpSync(join(REFERENCE, 'models', name), join(original, name), { recursive: true });
 }
 for (const [name, variant] of VARIANTS) putVariant(variant, join(original, name));

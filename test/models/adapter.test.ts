@@ -39,7 +39,7 @@ test("PEFT's adapter: the embeddings that PEFT gives, apart and merged", async (
   assert.ok(largestDifference(await encoder.encode(packed(sequences)), expected) <= 2e-6);
 
   // What is saved is what was read, under PEFT's names.
-  await saveAdapter(encoder, options, join(folder, 'saved'), { baseModel: 'bert' });
+  await saveAdapter(encoder, options, join(folder, 'saved'), { baseModel: 'bert', modelType: 'bert' });
   assert.deepEqual(tensorsOf(join(folder, 'saved')), tensorsOf(PEFT));
   assert.deepEqual(readAdapter(join(folder, 'saved')).layers, [1]);
 
@@ -47,8 +47,24 @@ test("PEFT's adapter: the embeddings that PEFT gives, apart and merged", async (
   assert.ok(largestDifference(await encoder.encode(packed(sequences)), expected) <= 2e-6);
   assert.deepEqual(await encoder.adapterParameters(), []);
   encoder.dispose();
-  const disposed = saveAdapter(encoder, options, join(folder, 'disposed'), { baseModel: 'bert' });
+  const disposed = saveAdapter(encoder, options, join(folder, 'disposed'), {
+    baseModel: 'bert',
+    modelType: 'bert',
+  });
   await assert.rejects(disposed, { code: 'DISPOSED' });
+});
+
+test("DistilBERT's adapter is saved under the names of its modules", async () => {
+  const encoder = await createEncoder('distilbert', { head });
+  const options = { rank: 2, alpha: 4, dropout: 0, targets: ['query', 'output.dense'], layers: [] };
+  await encoder.addAdapters(options);
+  const saved = join(folder, 'distilbert');
+  await saveAdapter(encoder, options, saved, { baseModel: 'distilbert', modelType: 'distilbert' });
+  encoder.dispose();
+  assert.deepEqual(readAdapter(saved).targets, ['attention.q_lin', 'attention.out_lin', 'ffn.lin2']);
+  const names = tensorsOf(saved).map(({ name }) => name);
+  assert.equal(names.length, 12);
+  assert.ok(names.includes('base_model.model.transformer.layer.1.ffn.lin2.lora_A.weight'));
 });
 
 test('training moves the adapters, and its state holds them', async () => {

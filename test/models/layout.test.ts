@@ -19,6 +19,7 @@ const CONFIG: TransformerConfig = {
   activation: 'gelu',
   hiddenDropout: 0,
   attentionDropout: 0,
+  dropsAttentionOutput: true,
 };
 
 function stored(name: string, changes: Partial<StoredTensor> = {}): StoredTensor {
@@ -60,6 +61,11 @@ test('prefixes and old names lead to the canonical name; what is not of the enco
     [`roberta.${layer}.dense.bias`, `${layer}.dense.bias`],
     [`0.auto_model.${layer}.LayerNorm.weight`, `${layer}.LayerNorm.weight`],
     [`module.model.bert.${layer}.dense.weight`, `${layer}.dense.weight`],
+    ['distilbert.embeddings.LayerNorm.bias', 'embeddings.LayerNorm.bias'],
+    ['transformer.layer.3.attention.q_lin.weight', 'encoder.layer.3.attention.self.query.weight'],
+    ['distilbert.transformer.layer.3.sa_layer_norm.bias', 'encoder.layer.3.attention.output.LayerNorm.bias'],
+    ['0.auto_model.transformer.layer.11.ffn.lin2.bias', 'encoder.layer.11.output.dense.bias'],
+    ['vocab_transform.weight', undefined],
     ['embeddings.position_ids', undefined],
     ['bert.embeddings.position_ids', undefined],
     ['bert.pooler.dense.weight', undefined],
@@ -122,6 +128,11 @@ test('tensors of the encoder that the layout does not know are not passed over i
     () => check('bert.encoder.layer.0.attention.self.distance_embedding.weight'),
     'MODEL_UNSUPPORTED',
     /distance_embedding\.weight" has no place in a BERT encoder/,
+  );
+  refusal(
+    () => check('distilbert.transformer.layer.1.attention.gate.weight'),
+    'MODEL_UNSUPPORTED',
+    /attention\.gate\.weight" has no place/,
   );
   refusal(() => check('embeddings.task_embeddings.weight'), 'MODEL_UNSUPPORTED', /no place/);
 });

@@ -17,7 +17,13 @@ import {
   temporaryFolder,
 } from './support.js';
 
-const MODELS = ['bert-version-6', 'labse-version-5', 'xlm-roberta-sharded', 'roberta-float16'];
+const MODELS = [
+  'bert-version-6',
+  'labse-version-5',
+  'xlm-roberta-sharded',
+  'roberta-float16',
+  'distiluse-version-5',
+];
 
 for (const name of MODELS) {
   test(`${name}: every source names the bytes of its tensor`, async () => {

@@ -15,6 +15,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { removeLeftovers } from '#xlembed/files/write_folder.js';
 import { describeFreshModel, type ModelDescription, openModel } from '#xlembed/models/open_model.js';
+import { readSafetensorsHeader } from '#xlembed/models/safetensors.js';
 import { saveModel } from '#xlembed/models/save_model.js';
 import { encoderOf, putFile, putJson, REFERENCE, readBytes, refusalOf, temporaryFolder } from './support.js';
 
@@ -34,7 +35,13 @@ function content({ folder, tokenizerPath, sources, notes, hfConfig, ...rest }: M
   return { ...rest, config, tensors };
 }
 
-for (const name of ['bert-version-6', 'labse-version-5', 'xlm-roberta-sharded', 'roberta-float16']) {
+for (const name of [
+  'bert-version-6',
+  'labse-version-5',
+  'xlm-roberta-sharded',
+  'roberta-float16',
+  'distiluse-version-5',
+]) {
   test(`${name}: what is saved opens again as the same model`, async () => {
     const model = await openModel(join(REFERENCE, name));
     const folder = join(scratch, name);
@@ -92,6 +99,41 @@ test('the folder has the files and spellings of sentence-transformers 3 to 5', a
     'TokenizersBackend',
   );
   assert.equal(readJson(folder, 'tokenizer_config.json').tokenizer_class, 'PreTrainedTokenizerFast');
+});
+
+test("DistilBERT is saved under its own class's names", async () => {
+  const model = await openModel(join(REFERENCE, 'distiluse-version-5'));
+  const folder = join(scratch, 'distilbert');
+  await saveModel(model, encoderOf(model), folder);
+  assert.deepEqual(readJson(folder, 'config.json').architectures, ['DistilBertModel']);
+  const names = readSafetensorsHeader(join(folder, 'model.safetensors')).tensors.map(({ name }) => name);
+  const read = readSafetensorsHeader(join(REFERENCE, 'distiluse-version-5/model.safetensors')).tensors;
+  const own = read.flatMap(({ name }) => /^distilbert\.(.+)/.exec(name)?.[1] ?? []);
+  assert.deepEqual(names.toSorted(), own.toSorted());
+});
+
+test("a tokenizer that transformers' BertTokenizer would make another of gets the class that takes its file", async () => {
+  const unigram = join(REFERENCE, 'xlm-roberta-sharded/tokenizer.json');
+  for (const [n, given] of [{ model_max_length: 16 }, { tokenizer_class: 'BertTokenizer' }].entries()) {
+    const original = join(scratch, `unigram-${n}`);
+    cpSync(join(REFERENCE, 'bert-version-6'), original, { recursive: true });
+    cpSync(unigram, join(original, 'tokenizer.json'));
+    putJson(join(original, 'tokenizer_config.json'), given);
+    const folder = join(scratch, `unigram-${n}-saved`);
+    const model = await openModel(original);
+    await saveModel(model, encoderOf(model), folder);
+    const { tokenizer_class, pad_token } = readJson(folder, 'tokenizer_config.json');
+    assert.deepEqual([tokenizer_class, pad_token], ['PreTrainedTokenizerFast', '<pad>']);
+    assert.deepEqual(readFileSync(join(folder, 'tokenizer.json')), readFileSync(unigram));
+  }
+});
+
+test("DistilBERT's tokenizer gives no token types, which its model does not take", async () => {
+  const model = await openModel('test/reference/encoder/distilbert');
+  const folder = join(scratch, 'distilbert-alone');
+  await saveModel(model, encoderOf(model), folder);
+  const { model_input_names } = readJson(folder, 'tokenizer_config.json');
+  assert.deepEqual(model_input_names, ['input_ids', 'attention_mask']);
 });
 
 test('a tokenizer.json that stands alone gets the files that say which token is which', async () => {

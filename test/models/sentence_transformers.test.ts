@@ -172,14 +172,20 @@ test('modules.json: what it may name, and where it may lead', async () => {
   );
   await attempt([transformer], /modules\.json: 1\.type is null, supported: "Pooling"/);
   await attempt(
-    [transformer, { ...pool, type: 'x.LSTM' }],
+    [transformer, { ...pool, type: 'sentence_transformers.models.LSTM' }],
     /modules\.json: 1\.type is "LSTM", supported: "Pooling"/,
   );
   await attempt(
-    [transformer, pool, { ...pool, type: 'x.LayerNorm' }],
+    [transformer, pool, { ...pool, type: 'sentence_transformers.models.LayerNorm' }],
     /2\.type is "LayerNorm", supported: "Dense", "Normalize"/,
   );
   await attempt([transformer, pool, pool], /2\.type is "Pooling"/);
+  // A repository's own code, under names that are known.
+  await attempt(
+    [{ ...transformer, type: 'custom_st.Transformer' }, pool],
+    /0\.type is "custom_st\.Transformer", supported: "sentence_transformers\.\*"/,
+  );
+  await attempt([transformer, { ...pool, type: 'my.Pooling' }], /1\.type is "my\.Pooling"/);
   const invalid = (modules: unknown, message: RegExp) =>
     refusalOf(() => openWithModules(modules), 'MODEL_INVALID', message);
   for (const path of ['../other', '/etc', '..', 'a/../..']) {
@@ -229,4 +235,20 @@ test('prompts, similarity and lower-casing', async () => {
     'MODEL_INVALID',
     /do_lower_case: expected boolean, received string/,
   );
+});
+
+test('a transformer with settings that change its result is refused by them', async () => {
+  const transformer = (changes: Record<string, unknown>) =>
+    open('bert-version-6', 'sentence_bert_config.json', changes);
+  const attempt = (changes: Record<string, unknown>, message: RegExp) =>
+    refusalOf(transformer(changes), 'MODEL_UNSUPPORTED', message);
+  await attempt({ transformer_task: 'fill-mask' }, /transformer_task is "fill-mask"/);
+  await attempt({ module_output_name: 'scores' }, /module_output_name is "scores"/);
+  await attempt(
+    { modality_config: { text: { method: 'forward', method_output_name: 'pooler_output' } } },
+    /modality_config\.text\.method_output_name is "pooler_output", supported: "last_hidden_state"/,
+  );
+  await attempt({ config_args: { num_hidden_layers: 1 } }, /config_args is \{"num_hidden_layers":1\}/);
+  await attempt({ processing_kwargs: { text: { max_length: 8 } } }, /processing_kwargs is .*supported: \{\}/);
+  assert.equal((await transformer({ model_args: {}, config_kwargs: null })()).modelType, 'bert');
 });

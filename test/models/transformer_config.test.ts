@@ -35,6 +35,7 @@ test("what config.json leaves out has the defaults of transformers' BertConfig",
     activation: 'gelu',
     hiddenDropout: 0.1,
     attentionDropout: 0.1,
+    dropsAttentionOutput: true,
   });
   assert.equal(config.initializerRange, 0.02);
   assert.deepEqual(config.raw, SIZES);
@@ -51,6 +52,21 @@ test('RoBERTa-like encoders count positions from behind the padding id', () => {
   assert.equal(longestInput(read({ pad_token_id: 3 }).transformer), 512);
 });
 
+test('DistilBERT has its own names, neither token types nor dropout of what attention gives', () => {
+  const sizes = { model_type: 'distilbert', vocab_size: 119547, max_position_embeddings: 512 };
+  const own = { ...sizes, dim: 768, n_layers: 6, n_heads: 12, hidden_dim: 3072 };
+  const readOwn = (changes: Record<string, unknown>) =>
+    readTransformerConfig(putJson(path, { ...own, ...changes })).transformer;
+  const rest = { layers: 6, tokenTypes: 0, dropsAttentionOutput: false };
+  assert.deepEqual(readOwn({}), { ...read({}).transformer, ...rest });
+  const changed = readOwn({ activation: 'relu', dropout: 0.2, attention_dropout: 0.3 });
+  assert.deepEqual([changed.activation, changed.hiddenDropout, changed.attentionDropout], ['relu', 0.2, 0.3]);
+  for (const field of ['dim', 'n_layers', 'n_heads', 'hidden_dim'])
+    refusal(() => readOwn({ [field]: undefined }), 'MODEL_INVALID', new RegExp(`${field}: expected`));
+  refusal(() => readOwn({ activation: 'silu' }), 'MODEL_UNSUPPORTED', /activation is "silu"/);
+  refusal(() => readOwn({ sinusoidal_pos_embds: true }), 'MODEL_UNSUPPORTED', /sinusoidal_pos_embds is true/);
+});
+
 test('activations have the formula that transformers gives their names', () => {
   const activation = (name: string) => read({ hidden_act: name }).transformer.activation;
   assert.deepEqual(['gelu', 'gelu_new', 'gelu_pytorch_tanh', 'relu'].map(activation), [
@@ -65,8 +81,8 @@ test('other encoders are refused by the field that makes them others', () => {
   const attempt = (changes: Record<string, unknown>, message: RegExp) =>
     refusal(() => read(changes), 'MODEL_UNSUPPORTED', message);
   attempt(
-    { model_type: 'distilbert' },
-    /model_type is "distilbert", supported: "bert", "roberta", "xlm-roberta"/,
+    { model_type: 'modernbert' },
+    /model_type is "modernbert", supported: "bert", "roberta", "xlm-roberta"/,
   );
   attempt({ model_type: undefined }, /model_type is nothing/);
   attempt({ model_type: 'constructor' }, /model_type is "constructor"/);

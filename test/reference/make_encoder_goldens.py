@@ -1,4 +1,4 @@
-"""Tiny random BERT and XLM-R models with what transformers and torch make of them.
+"""Tiny random BERT, XLM-R and DistilBERT models with what transformers and torch make of them.
 
     python test/reference/make_encoder_goldens.py
 
@@ -13,7 +13,9 @@ import pathlib
 
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import BertConfig, BertModel, XLMRobertaConfig, XLMRobertaModel
+from transformers import BertConfig, BertModel, DistilBertConfig, DistilBertModel, XLMRobertaConfig, XLMRobertaModel
+
+from models import berts_name
 
 HERE = pathlib.Path(__file__).parent / "encoder"
 VOCABULARY = 97
@@ -29,6 +31,12 @@ MODELS = {
     "xlm-roberta": (
         XLMRobertaModel,
         XLMRobertaConfig(**SIZES, max_position_embeddings=42, pad_token_id=1, type_vocab_size=1, layer_norm_eps=1e-5),
+    ),
+    "distilbert": (
+        DistilBertModel,
+        DistilBertConfig(
+            vocab_size=VOCABULARY, dim=24, n_layers=2, n_heads=3, hidden_dim=40, max_position_embeddings=40
+        ),
     ),
 }
 
@@ -58,7 +66,7 @@ def train(model, sequences, pad_id):
     """Three steps of in-batch contrastive training, temperature 0.05, dropout off, gradients clipped to 1."""
     model.eval()
     no_decay = ("bias", "LayerNorm.weight")
-    named = [(n, p) for n, p in model.named_parameters() if not n.startswith("pooler")]
+    named = [(berts_name(n), p) for n, p in model.named_parameters() if not n.startswith("pooler")]
     optimizer = torch.optim.AdamW(
         [
             {"params": [p for n, p in named if not n.endswith(no_decay)], "weight_decay": 0.01},

@@ -74,6 +74,11 @@ def variants() -> dict[str, dict]:
             "base": "bert-version-6", "texts": ["A cat", "the caf\u00e9", "a\u4e2db"],
             "files": {"tokenizer_config.json": bert | config},
         }
+    # Without a class config.json's model_type makes it BERT's tokenizer.
+    found["a BERT tokenizer's configuration without a class"] = {
+        "base": "bert-version-6", "texts": ["A cat", "the caf\u00e9", "a\u4e2db"],
+        "files": {"tokenizer_config.json": {"do_lower_case": False, "model_max_length": 16}},
+    }
     return found
 
 

@@ -23,6 +23,8 @@ from transformers import (
     BertConfig,
     BertForMaskedLM,
     BertModel,
+    DistilBertConfig,
+    DistilBertForMaskedLM,
     PreTrainedTokenizerFast,
     RobertaConfig,
     RobertaForMaskedLM,
@@ -215,6 +217,48 @@ def roberta_float16() -> None:
     write_expected(folder, encoder.state_dict(), **plain_embedded(encoder.float(), unigram()))
 
 
+def distiluse_version_5() -> None:
+    """distiluse's modules over a masked language model of DistilBERT: prefix `distilbert.`, a head that is not used."""
+    folder = fresh("distiluse-version-5")
+    config = DistilBertConfig(
+        vocab_size=57, max_position_embeddings=20, dim=8, n_layers=2, n_heads=2, hidden_dim=16, initializer_range=0.2
+    )
+    model = DistilBertForMaskedLM(config).eval()
+    model.save_pretrained(folder)
+    dense = torch.nn.Linear(8, 6)
+    write_json(folder / "2_Dense" / "config.json", {
+        "in_features": 8, "out_features": 6, "bias": True,
+        "activation_function": "torch.nn.modules.activation.Tanh",
+    })
+    torch.save({f"linear.{name}": tensor for name, tensor in dense.state_dict().items()},
+               folder / "2_Dense" / "pytorch_model.bin")
+    write_json(folder / "1_Pooling" / "config.json", {"word_embedding_dimension": 8, "pooling_mode_mean_tokens": True})
+    write_json(folder / "modules.json", [
+        {"idx": number, "name": str(number), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for number, (path, kind) in enumerate([("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Dense", "Dense")])
+    ])
+    write_json(folder / "sentence_bert_config.json", {"max_seq_length": 18, "do_lower_case": False})
+    word_piece().save(str(folder / "tokenizer.json"))
+    write_json(folder / "tokenizer_config.json", {
+        "tokenizer_class": "DistilBertTokenizer", "do_lower_case": True, "model_max_length": 20, **WORD_PIECE_TOKENS,
+    })
+    encoder = {berts_name(name): tensor for name, tensor in model.distilbert.state_dict().items()}
+    head = {f"dense.1.linear.{name}": tensor for name, tensor in dense.state_dict().items()}
+    write_expected(folder, {**encoder, **head}, **embedded(SentenceTransformer(str(folder), device="cpu")))
+
+
+def berts_name(name: str) -> str:
+    parts = {
+        "attention.q_lin": "attention.self.query", "attention.k_lin": "attention.self.key",
+        "attention.v_lin": "attention.self.value", "attention.out_lin": "attention.output.dense",
+        "sa_layer_norm": "attention.output.LayerNorm", "ffn.lin1": "intermediate.dense",
+        "ffn.lin2": "output.dense", "output_layer_norm": "output.LayerNorm",
+    }
+    for theirs, berts in parts.items():
+        name = name.replace(f".{theirs}.", f".{berts}.")
+    return name.replace("transformer.layer.", "encoder.layer.")
+
+
 def checkpoint_with_dictionary() -> None:
     """The layout of LASER-2's laser2.pt, and tensors that do not lie in row-major order."""
     folder = fresh("checkpoint")
@@ -246,5 +290,6 @@ if __name__ == "__main__":
     xlm_roberta_sharded()
     roberta_float16()
     checkpoint_with_dictionary()
+    distiluse_version_5()
     for path in ROOT.rglob("*.safetensors"):
         path.chmod(0o644)

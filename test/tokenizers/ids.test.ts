@@ -15,6 +15,40 @@ for (const [name, config] of Object.entries({ cased: { do_lower_case: false }, u
   await writeFile(join(path, 'tokenizer_config.json'), JSON.stringify(config));
 }
 
+// What transformers' BertTokenizer makes of a tokenizer.json does not depend on the normaliser that the file names.
+const file = JSON.parse(await readFile(`${folder}/wordpiece/tokenizer.json`, 'utf8'));
+const beside: Record<string, { lowercase: boolean; tokenizer_config?: object; config?: object }> = {
+  'a class alone': { lowercase: false, tokenizer_config: { tokenizer_class: 'BertTokenizerFast' } },
+  'a model type alone': { lowercase: false, config: { model_type: 'distilbert' } },
+  'a model type, cased': {
+    lowercase: true,
+    config: { model_type: 'bert' },
+    tokenizer_config: { do_lower_case: false },
+  },
+  'another class': {
+    lowercase: false,
+    config: { model_type: 'bert' },
+    tokenizer_config: { tokenizer_class: 'PreTrainedTokenizerFast', do_lower_case: true },
+  },
+};
+for (const [name, { lowercase, ...files }] of Object.entries(beside)) {
+  const path = join(work, name);
+  await mkdir(path);
+  const json = { ...file, normalizer: { ...file.normalizer, lowercase } };
+  await writeFile(join(path, 'tokenizer.json'), JSON.stringify(json));
+  for (const [kind, content] of Object.entries(files))
+    await writeFile(join(path, `${kind}.json`), JSON.stringify(content));
+}
+
+// As the tokenizers library wrote files before it named the model's type.
+for (const kind of ['unigram', 'wordpiece']) {
+  const json = JSON.parse(await readFile(`${folder}/${kind}/tokenizer.json`, 'utf8'));
+  const path = join(work, `${kind} without a type`);
+  await mkdir(path);
+  const model = { ...json.model, type: undefined };
+  await writeFile(join(path, 'tokenizer.json'), JSON.stringify({ ...json, model }));
+}
+
 /** Every way to open a tokenizer, and the pipeline of the goldens that it must equal. */
 const routes: [string, string][] = [
   [`${folder}/unigram`, 'unigram'],
@@ -24,6 +58,12 @@ const routes: [string, string][] = [
   [`${folder}/wordpiece/vocab.txt`, 'wordpiece'],
   [join(work, 'uncased'), 'wordpiece'],
   [join(work, 'cased'), 'wordpiece_cased'],
+  [join(work, 'unigram without a type'), 'unigram'],
+  [join(work, 'wordpiece without a type'), 'wordpiece'],
+  [join(work, 'a class alone'), 'wordpiece'],
+  [join(work, 'a model type alone'), 'wordpiece'],
+  [join(work, 'a model type, cased'), 'wordpiece_cased'],
+  [join(work, 'another class'), 'wordpiece_cased'],
 ];
 
 for (const [path, pipeline] of routes) {

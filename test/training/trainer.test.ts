@@ -9,6 +9,7 @@ import { Encoder } from '#xlembed/encoding/encoder.js';
 import { openModel } from '#xlembed/models/open_model.js';
 import { readSafetensorsHeader } from '#xlembed/models/safetensors.js';
 import { saveModel } from '#xlembed/models/save_model.js';
+import { canonicalTransformerName } from '#xlembed/models/tensor_names.js';
 import type { NativeEncoder, NativeStepResult, NativeTrainer, ParameterInfo } from '#xlembed/native.js';
 import { createNativeTrainer } from '#xlembed/training/native_trainer.js';
 import { batchTexts } from '#xlembed/training/prepare.js';
@@ -31,7 +32,7 @@ async function savedValues(name: string, encoder: NativeEncoder, wanted: Record<
   const { tensors } = readSafetensorsHeader(path);
   const bytes = readFileSync(path);
   const values = Object.entries(wanted).map(([tensor, expected]) => {
-    const { offset } = [...tensors].find((found) => found.name === tensor)!;
+    const { offset } = tensors.find((found) => canonicalTransformerName(found.name) === tensor)!;
     return expected.map((_, i) => bytes.readFloatLE(offset + 4 * i));
   });
   rmSync(join(folder, '..'), { recursive: true });
