@@ -32,17 +32,20 @@ export class SetupError extends Error {
   }
 }
 
-/** What package.json's engines say; cmake-js and npm run on no other. */
+/** What package.json's engines say, and those of what it depends on. */
 export function isSupportedNode(version) {
   const [major, minor] = version.split('.').map(Number);
-  if (major === 20) return minor >= 17;
-  return major > 22 || (major === 22 && minor >= 9);
+  if (major === 20) return minor >= 19;
+  return major > 22 || (major === 22 && minor >= 12);
 }
 
 /** What would otherwise be passed over without a word, or fail minutes later with another message. */
 export function checkMachine(version = process.versions.node, env = process.env) {
   if (!isSupportedNode(version)) {
-    throw new SetupError(`Node ${version} cannot be used`, 'install Node 20 from 20.17 on, or 22.9 or newer');
+    throw new SetupError(
+      `Node ${version} cannot be used`,
+      'install Node 20 from 20.19 on, or 22.12 or newer',
+    );
   }
   for (const name of ['XLEMBED_CUDA', 'XLEMBED_FAISS']) {
     if (env[name] && !['AUTO', 'ON', 'OFF'].includes(env[name]))

@@ -62,8 +62,8 @@ test('a CXX that is no g++ is named', async (context) => {
 });
 
 test('the Nodes that run are those of package.json', () => {
-  for (const version of ['20.17.0', '20.20.2', '22.9.0', '22.12.1', '24.0.0']) checkMachine(version, {});
-  for (const version of ['18.20.0', '20.16.0', '21.7.3', '22.8.0'])
+  for (const version of ['20.19.0', '20.20.2', '22.12.0', '23.0.0', '24.0.0']) checkMachine(version, {});
+  for (const version of ['18.20.0', '20.18.3', '21.7.3', '22.11.0'])
     assert.throws(() => checkMachine(version, {}), /cannot be used/, version);
 });
 
