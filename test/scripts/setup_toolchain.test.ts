@@ -67,6 +67,12 @@ test('the Nodes that run are those of package.json', () => {
     assert.throws(() => checkMachine(version, {}), /cannot be used/, version);
 });
 
+test('a path that CMake would take for a list or a pattern is refused', () => {
+  for (const name of ['a b', 'ü#%$', "o'b", 'a,b:c']) checkMachine(undefined, {}, `/home/${name}`);
+  for (const name of ['a;b', 'a"b', '[slug]', 'a\\b', 'a*'])
+    assert.throws(() => checkMachine(undefined, {}, `/home/${name}`), /CMake cannot build in/, name);
+});
+
 test('a setting that CMake would pass over is refused', () => {
   for (const value of ['', 'AUTO', 'ON', 'OFF']) checkMachine(undefined, { XLEMBED_CUDA: value });
   for (const name of ['XLEMBED_CUDA', 'XLEMBED_FAISS'])
@@ -93,6 +99,7 @@ test('errors of the file system have their remedy', () => {
   assert.match(remedy('EACCES', cacheFolder()), /or set XLEMBED_CACHE to one/);
   assert.match(remedy('EROFS', join(cacheFolder(), 'libtorch')), /or set XLEMBED_CACHE to one/);
   assert.equal(remedy('EROFS', '/elsewhere/.build'), 'make /elsewhere/.build writable');
+  assert.equal(remedy('EACCES', resolve('src/setup.lock.123')), `make ${resolve('src')} writable`);
   assert.equal(remedy('ENOSPC', '/elsewhere/.build'), 'free disk space');
   assert.match(remedy('EPIPE'), /--force --verbose$/);
   assert.equal(remedyOf(new SetupError('a tool is missing', 'install it')), 'install it');
