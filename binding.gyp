@@ -1,5 +1,6 @@
 # The same addon through node-gyp, for those who build with it: LIBTORCH=<folder> npx node-gyp rebuild
 # (CPU only; `npm run setup` builds through CMake, finds libtorch itself and compiles the CUDA kernels).
+# In a checkout alone: of a package that brings this file `npm ci` and `npm rebuild` run node-gyp by themselves.
 {
   "variables": {
     "libtorch%": "<!(echo ${LIBTORCH:?set LIBTORCH to a folder with include/ and lib/ of libtorch})",

@@ -92,6 +92,8 @@ for (const [signal, number] of [
     process.exit(128 + number);
   });
 }
+// Nobody reads any more: the work goes on.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
 try {
   const options = parseOptions();
   if (options.help) {

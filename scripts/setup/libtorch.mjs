@@ -24,6 +24,7 @@ function readVersion(include) {
  * @param {string} path a folder with include/ and lib/
  */
 export function inspectLibtorch(path) {
+  if (/[,:;]/.test(path)) return { path, problem: 'the linker takes no path with , : or ;' };
   if (!existsSync(path) || !statSync(path).isDirectory()) return { path, problem: 'no such folder' };
   for (const part of ['include/ATen/ATen.h', 'lib/libtorch.so', 'lib/libtorch_cpu.so', 'lib/libc10.so']) {
     if (!existsSync(join(path, part))) return { path, problem: `no ${part}` };

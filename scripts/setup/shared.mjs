@@ -32,18 +32,23 @@ export class SetupError extends Error {
   }
 }
 
-/** What package.json's engines say; cmake-js and npm run on no other. */
+/** What package.json's engines say, and those of what it depends on. */
 function isSupportedNode(version) {
   const [major, minor] = version.split('.').map(Number);
-  if (major === 20) return minor >= 17;
-  return major > 22 || (major === 22 && minor >= 9);
+  if (major === 20) return minor >= 19;
+  return major > 22 || (major === 22 && minor >= 12);
 }
 
 /** What would otherwise be passed over without a word, or fail minutes later with another message. */
-export function checkMachine(version = process.versions.node, env = process.env) {
+export function checkMachine(version = process.versions.node, env = process.env, folder = root) {
   if (!isSupportedNode(version)) {
-    throw new SetupError(`Node ${version} cannot be used`, 'install Node 20 from 20.17 on, or 22.9 or newer');
+    throw new SetupError(
+      `Node ${version} cannot be used`,
+      'install Node 20 from 20.19 on, or 22.12 or newer',
+    );
   }
+  if (/["*;?[\\\]]/.test(folder))
+    throw new SetupError(`CMake cannot build in ${folder}`, 'move it to a path without " * ; ? [ \\ and ]');
   for (const name of ['XLEMBED_CUDA', 'XLEMBED_FAISS']) {
     if (env[name] && !['AUTO', 'ON', 'OFF'].includes(env[name]))
       throw new SetupError(`${name}=${env[name]} is not known`, 'set it to AUTO, ON or OFF, or unset it');
@@ -72,13 +77,17 @@ function touchesCache(path) {
   }
 }
 
+/** Of a file that could not be made its folder. */
+const whereItFailed = (path) => (!existsSync(path) && existsSync(dirname(path)) ? dirname(path) : path);
+
 /** What to do about any error that stopped the set-up. */
 export function remedyOf(error) {
   if (error instanceof SetupError && error.remedy) return error.remedy;
   if (error.code === 'ENOSPC') return 'free disk space';
-  if (error.path && touchesCache(error.path))
-    return `make ${error.path} a folder that you can write to, or set XLEMBED_CACHE to one`;
-  if (error.code === 'EACCES' || error.code === 'EROFS') return `make ${error.path} writable`;
+  const place = error.path && whereItFailed(error.path);
+  if (place && touchesCache(error.path))
+    return `make ${place} a folder that you can write to, or set XLEMBED_CACHE to one`;
+  if (error.code === 'EACCES' || error.code === 'EROFS') return `make ${place} writable`;
   return `run: ${isCheckout ? 'npm run setup --' : 'npx xlembed setup'} --force --verbose`;
 }
 

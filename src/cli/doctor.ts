@@ -64,10 +64,10 @@ function firstLine(command: string, args: string[]): string | undefined {
 
 function findNode(): Finding {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
-  const isSupported = major === 20 ? minor >= 17 : major > 22 || (major === 22 && minor >= 9);
+  const isSupported = major === 20 ? minor >= 19 : major > 22 || (major === 22 && minor >= 12);
   return isSupported
     ? ok('Node', process.versions.node)
-    : missing('Node', process.versions.node, 'install Node 20 from 20.17 on, or 22.9 or newer');
+    : missing('Node', process.versions.node, 'install Node 20 from 20.19 on, or 22.12 or newer');
 }
 
 function findModules(): Finding {

@@ -1,4 +1,4 @@
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
 import { doctor } from './doctor.js';
@@ -14,18 +14,23 @@ export function addDoctor(program: Command): void {
 }
 
 export function addSetup(program: Command): void {
-  const script = fileURLToPath(new URL('../../scripts/setup.mjs', import.meta.url));
+  const script = new URL('../../scripts/setup.mjs', import.meta.url);
   program
     .command('setup')
     .description('Find or fetch libtorch and build the native addon')
     .option('--force', 'do every step again')
     .option('--verbose', 'show what the tools print')
     .option('--quiet', 'print nothing unless something fails')
-    .addHelpText('after', () => `\n${environmentOf(script)}`)
-    .action((flags: Record<string, boolean>) => {
-      const given = Object.keys(flags).map((flag) => `--${flag}`);
-      const { status } = spawnSync(process.execPath, [script, ...given], { stdio: 'inherit' });
-      process.exitCode = status ?? 1;
+    .addHelpText('after', () => `\n${environmentOf(fileURLToPath(script))}`)
+    .action(async (flags: Record<string, boolean>) => {
+      // In this process: one of its own would go on when a signal ends this one.
+      process.argv = [
+        process.execPath,
+        fileURLToPath(script),
+        ...Object.keys(flags).map((flag) => `--${flag}`),
+      ];
+      process.stdout.removeAllListeners('error');
+      await import(script.href);
     });
 }
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -16,6 +16,11 @@ test('an nvcc that CMake refused is not taken for CUDA', async (context) => {
   assert.equal(judge().compiled, true);
   writeFileSync(cache, '//CUDA compiler\nCMAKE_CUDA_COMPILER:FILEPATH=NOTFOUND\n');
   assert.deepEqual(judge(), { compiled: false, reason: 'CMake cannot compile with /opt/nvcc' });
+});
+
+test('Node is needed by its own path alone, and what a preload prints is not taken for a folder', () => {
+  const text = readFileSync('CMakeLists.txt', 'utf8');
+  assert.doesNotMatch(text, /COMMAND node/);
 });
 
 test('as many files are compiled at once as the memory that this process may use allows', async (context) => {

@@ -54,6 +54,7 @@ test('what is wrong with a folder is said', (context) => {
   const folder = temporaryFolder(context);
   const problemOf = (path: string): string => inspectLibtorch(path).problem;
   assert.equal(problemOf(join(folder, 'absent')), 'no such folder');
+  assert.match(problemOf(fakeLibtorch(join(folder, 'Doe, Jane'))), /no path with ,/);
   assert.equal(problemOf(fakeLibtorch(join(folder, 'old'), '2.10.3')), 'version 2.10.3 is older than 2.11');
   for (const part of ['include/ATen/ATen.h', 'lib/libtorch_cpu.so']) {
     assert.equal(problemOf(fakeLibtorch(join(folder, dirname(part)), '2.13.0', part)), `no ${part}`);

@@ -62,9 +62,15 @@ test('a CXX that is no g++ is named', async (context) => {
 });
 
 test('the Nodes that run are those of package.json', () => {
-  for (const version of ['20.17.0', '20.20.2', '22.9.0', '22.12.1', '24.0.0']) checkMachine(version, {});
-  for (const version of ['18.20.0', '20.16.0', '21.7.3', '22.8.0'])
+  for (const version of ['20.19.0', '20.20.2', '22.12.0', '23.0.0', '24.0.0']) checkMachine(version, {});
+  for (const version of ['18.20.0', '20.18.3', '21.7.3', '22.11.0'])
     assert.throws(() => checkMachine(version, {}), /cannot be used/, version);
+});
+
+test('a path that CMake would take for a list or a pattern is refused', () => {
+  for (const name of ['a b', 'ü#%$', "o'b", 'a,b:c']) checkMachine(undefined, {}, `/home/${name}`);
+  for (const name of ['a;b', 'a"b', '[slug]', 'a\\b', 'a*'])
+    assert.throws(() => checkMachine(undefined, {}, `/home/${name}`), /CMake cannot build in/, name);
 });
 
 test('a setting that CMake would pass over is refused', () => {
@@ -93,6 +99,7 @@ test('errors of the file system have their remedy', () => {
   assert.match(remedy('EACCES', cacheFolder()), /or set XLEMBED_CACHE to one/);
   assert.match(remedy('EROFS', join(cacheFolder(), 'libtorch')), /or set XLEMBED_CACHE to one/);
   assert.equal(remedy('EROFS', '/elsewhere/.build'), 'make /elsewhere/.build writable');
+  assert.equal(remedy('EACCES', resolve('src/setup.lock.123')), `make ${resolve('src')} writable`);
   assert.equal(remedy('ENOSPC', '/elsewhere/.build'), 'free disk space');
   assert.match(remedy('EPIPE'), /--force --verbose$/);
   assert.equal(remedyOf(new SetupError('a tool is missing', 'install it')), 'install it');

@@ -1,5 +1,4 @@
-import { Error as ERRORS, logger, parse, View } from 'vega';
-import { compile, type TopLevelSpec } from 'vega-lite';
+import type { TopLevelSpec } from 'vega-lite';
 import { escapeHtml, Html } from '../html.js';
 
 /** Ink comes from the page, so that one drawing serves a light and a dark one. */
@@ -46,6 +45,9 @@ function embed(svg: string, label: string): Html {
 
 /** Draws a Vega-Lite chart as inline SVG. `label` says in words what the drawing shows. */
 export async function renderChart(spec: TopLevelSpec, label: string): Promise<Html> {
+  // Not with the package: it takes time, and a module that waits while it loads keeps CommonJS from `require`.
+  const { Error: ERRORS, logger, parse, View } = await import('vega');
+  const { compile } = await import('vega-lite');
   const compiled = compile({ ...spec, config: CONFIG } as TopLevelSpec, { logger: logger(ERRORS) });
   const view = new View(parse(compiled.spec), { renderer: 'none', logLevel: ERRORS });
   try {
