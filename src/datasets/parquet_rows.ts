@@ -8,6 +8,8 @@ import {
 import { compressors } from 'hyparquet-compressors';
 import { invalidArgument, XlembedError } from '../errors.js';
 import { fileError } from '../files/file_error.js';
+import { decodeStrictly } from './lines.js';
+import { malformed, placeOf } from './malformed.js';
 import type { Row, RowsRequest } from './text_formats.js';
 
 /**
@@ -25,12 +27,26 @@ export async function* readParquetRows(request: RowsRequest): AsyncGenerator<Row
   for (const group of metadata.row_groups) {
     const rowEnd = first + Number(group.num_rows);
     const rows = await reading(path, () =>
-      parquetReadObjects({ file, metadata, compressors, columns, rowStart: first, rowEnd }),
+      parquetReadObjects({ file, metadata, compressors, columns, rowStart: first, rowEnd, parsers }),
     );
-    for (const [n, row] of rows.entries()) yield { number: first + n + 1, fields: () => row };
+    for (const [n, row] of rows.entries()) {
+      const number = first + n + 1;
+      yield { number, fields: () => checkedUtf8(row, placeOf(path, number)) };
+    }
     progress.bytes += Number(group.total_compressed_size ?? group.total_byte_size);
     first = rowEnd;
   }
+}
+
+/** Bytes that are no UTF-8 stay bytes. */
+const parsers = {
+  stringFromBytes: (bytes: Uint8Array | undefined) => bytes && (decodeStrictly(bytes) ?? bytes),
+};
+
+function checkedUtf8(row: Record<string, unknown>, place: string): Record<string, unknown> {
+  const other = Object.values(row).find((value) => value instanceof Uint8Array);
+  if (other) throw malformed(place, 'the row', 'UTF-8', Buffer.from(other as Uint8Array).toString());
+  return row;
 }
 
 /** The columns to read: those that must be there, and those that may. */

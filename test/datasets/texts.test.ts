@@ -199,6 +199,21 @@ test('.parquet: 64-bit integers are ids, and no texts', async () => {
   assert.equal(counts.skipped, 3);
 });
 
+test('.parquet: a row that is not UTF-8 is malformed, and a byte order mark is part of its text', async () => {
+  const texts = ['one', '\uFEFFtwo'].map((text) => new TextEncoder().encode(text));
+  const data = [texts[0]!, Uint8Array.of(0x61, 0xff), texts[1]!];
+  const bytes = parquetWriteBuffer({ columnData: [{ name: 'text', data, type: 'BYTE_ARRAY' }] });
+  const { all, counts } = await read('bytes.parquet', new Uint8Array(bytes), { onMalformed: 'skip' });
+  assert.deepEqual(all, [
+    ['1', 'one'],
+    ['3', '\uFEFFtwo'],
+  ]);
+  assert.match(
+    counts.firstSkipped!,
+    /expected UTF-8 for the row in .*bytes\.parquet line 2, received "a\uFFFD"/,
+  );
+});
+
 test('.parquet: the fields of a nested column are no columns', async () => {
   const bytes = parquetWriteBuffer({
     columnData: [
