@@ -2,6 +2,7 @@ import { createReadStream } from 'node:fs';
 import { pipeline, type Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { fileError } from '../files/file_error.js';
+import { requireExpected } from './foreign_bytes.js';
 import { zstdDecompressed } from './zstd.js';
 
 /** Names the standard input where a path is expected. */
@@ -23,7 +24,7 @@ export async function* readBytes(
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const file = path === STDIN ? process.stdin : createReadStream(path, { highWaterMark: 2 ** 18 });
   try {
-    yield* decompressed(path, counted(file, progress));
+    yield* decompressed(path, requireExpected(path, counted(file, progress)));
   } catch (cause) {
     throw fileError(path, cause);
   } finally {

@@ -9,7 +9,7 @@ import { compressors } from 'hyparquet-compressors';
 import { invalidArgument, XlembedError } from '../errors.js';
 import { fileError } from '../files/file_error.js';
 import { decodeStrictly } from './lines.js';
-import { malformed, placeOf } from './malformed.js';
+import { notUtf8, placeOf } from './malformed.js';
 import type { Row, RowsRequest } from './text_formats.js';
 
 /**
@@ -45,7 +45,7 @@ const parsers = {
 
 function checkedUtf8(row: Record<string, unknown>, place: string): Record<string, unknown> {
   const other = Object.values(row).find((value) => value instanceof Uint8Array);
-  if (other) throw malformed(place, 'the row', 'UTF-8', Buffer.from(other as Uint8Array).toString());
+  if (other) throw notUtf8(place, 'the row', Buffer.from(other as Uint8Array).toString());
   return row;
 }
 

@@ -126,6 +126,30 @@ test('a .zst that needs a dictionary, or looks far back, is refused with the rem
   });
 });
 
+test('a file that is something else than its name says is named with the remedy', async () => {
+  const bytes = (text: string) => Buffer.from(text, 'latin1');
+  for (const [name, content, what, hint] of [
+    ['a.txt', zlib.gzipSync('one\n'), 'compressed with gzip', /end with \.gz/],
+    ['a.txt.gz', zstdFrame('one\n'), 'compressed with zstd', /end with \.zst/],
+    ['a.txt.bz2', bytes('BZh91AY&SY\0'), 'compressed with bzip2', /bunzip2/],
+    ['a.txt.xz', bytes('\xfd7zXZ\0\0'), 'compressed with xz', /unxz/],
+    ['a.zip', bytes('PK\x03\x04'), 'a zip archive', /unzip/],
+    ['a.jsonl', bytes('PAR1\x15\x04'), 'a Parquet file', /\.parquet/],
+    [
+      'a.jsonl.gz',
+      'version https://git-lfs.github.com/spec/v1\n',
+      "git-lfs's pointer to a file",
+      /git lfs pull/,
+    ],
+  ] as const) {
+    await assert.rejects(lines(name, content), {
+      code: 'FILE_READ_FAILED',
+      message: `${join(folder, name)} is ${what}`,
+      hint,
+    });
+  }
+});
+
 test('bytes that are not UTF-8 are refused with their line number, or replaced and marked', async () => {
   const bytes = Buffer.concat([
     Buffer.from('fine\nalso fine\n'),

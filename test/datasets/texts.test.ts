@@ -148,6 +148,19 @@ test('.tsv: quotes are characters', async () => {
   ]);
 });
 
+test('a table with other separators than its name says is refused with what it seems to have', async () => {
+  for (const [header, separator] of [
+    ['id;text', '";"'],
+    ['sep=;', '";"'],
+    ['id\ttext', String.raw`"\t"`],
+  ]) {
+    await assert.rejects(read('other.csv', `${header}\n1;a\n`), {
+      code: 'INVALID_ARGUMENT',
+      hint: `values seem to be separated by ${separator}: write a .csv with commas, or a .tsv with tabs`,
+    });
+  }
+});
+
 test('.parquet: columns by name, several row groups, ids where there are some', async () => {
   const count = 2500;
   const data = Array.from({ length: count }, (_, n) => n);
