@@ -66,10 +66,16 @@ function parseJson(line: string, place: string): unknown {
   }
 }
 
+/** Where a number has more digits than JSON.parse keeps. */
+export function wholeNumberRemedy(value: unknown): string | undefined {
+  const isRounded = Number.isInteger(value) && !Number.isSafeInteger(value);
+  return isRounded ? 'write it as a text: numbers of this size are rounded' : undefined;
+}
+
 /** An id given as text or integer, as text; undefined when none is given. */
 export function parseId(value: unknown, place: string, name = 'id'): string | undefined {
   if (value === undefined || value === null) return undefined;
   if (Number.isSafeInteger(value) || typeof value === 'bigint') return String(value);
   if (typeof value === 'string' && value !== '') return value;
-  throw malformed(place, name, 'a non-empty text or an integer', value);
+  throw malformed(place, name, 'a non-empty text or an integer', value, wholeNumberRemedy(value));
 }
