@@ -25,16 +25,17 @@ export async function* readParquetRows(request: RowsRequest): AsyncGenerator<Row
   const columns = presentColumns(request, metadata);
   let first = 0;
   for (const group of metadata.row_groups) {
-    const rowEnd = first + Number(group.num_rows);
+    // All groups would be gone through for each: a file may have one for every row.
+    const alone = { ...metadata, num_rows: group.num_rows, row_groups: [group] };
     const rows = await reading(path, () =>
-      parquetReadObjects({ file, metadata, compressors, columns, rowStart: first, rowEnd, parsers }),
+      parquetReadObjects({ file, metadata: alone, compressors, columns, parsers }),
     );
     for (const [n, row] of rows.entries()) {
       const number = first + n + 1;
       yield { number, fields: () => checkedUtf8(row, placeOf(path, number)) };
     }
     progress.bytes += Number(group.total_compressed_size ?? group.total_byte_size);
-    first = rowEnd;
+    first += Number(group.num_rows);
   }
 }
 
