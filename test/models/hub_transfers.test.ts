@@ -134,6 +134,12 @@ test('a damaged listing of ours, or a link that leads to itself, is made again',
     assert.equal(await resolve('owner/model'), folder);
     assert.ok(JSON.parse(readFileSync(listing, 'utf8')).files.length > 1);
   }
+  const ref = join(cache, 'models--owner--model/refs/main');
+  rmSync(ref);
+  symlinkSync('main', ref);
+  await refusalOf(() => resolve('owner/model', { offline: true }), 'HUB_OFFLINE', /no .*refs\/main/);
+  assert.equal(await resolve('owner/model'), folder);
+  assert.equal(readFileSync(ref, 'utf8'), commit);
   rmSync(join(folder, WEIGHTS));
   symlinkSync(WEIGHTS, join(folder, WEIGHTS));
   await refusalOf(() => resolve('owner/model', { offline: true }), 'HUB_OFFLINE', /lacks model\.safetensors/);

@@ -4,6 +4,7 @@ import { copyFile, mkdir, readFile, rename, rm, symlink, writeFile } from 'node:
 import { dirname, join, relative } from 'node:path';
 import { z } from 'zod';
 import { XlembedError } from '../../errors.js';
+import { fileError } from '../../files/file_error.js';
 import { writeFileBeside } from '../../files/write_file.js';
 import { readJson } from '../json_file.js';
 import { REMOTE_FILE, type RemoteFile } from './files.js';
@@ -11,6 +12,7 @@ import { isCommit } from './name.js';
 
 const LISTING = z.object({ files: z.array(REMOTE_FILE) });
 
+const NO_FILE = new Set(['ENOENT', 'ENOTDIR', 'EISDIR', 'ELOOP']);
 /** Of symlink on FAT, on shares and on some cloud drives. */
 const NO_LINKS = new Set(['EPERM', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP']);
 
@@ -48,13 +50,15 @@ export class ModelCache {
     return join(this.#locks, 'xlembed.lock');
   }
 
-  /** The commit that a revision had when it was last fetched. */
+  /** The commit that a revision had when it was last fetched. Throws FILE_READ_FAILED. */
   async commitOf(revision: string): Promise<string | undefined> {
     if (isCommit(revision)) return revision;
     const path = join(this.folder, 'refs', revision);
-    const isFile = statSync(path, { throwIfNoEntry: false })?.isFile();
-    const text = isFile ? (await readFile(path, 'utf8')).trim() : '';
-    return isCommit(text) ? text : undefined;
+    const text = await readFile(path, 'utf8').catch((cause) => {
+      if (NO_FILE.has(cause.code)) return '';
+      throw fileError(path, cause);
+    });
+    return isCommit(text.trim()) ? text.trim() : undefined;
   }
 
   async writeRef(revision: string, commit: string): Promise<void> {
