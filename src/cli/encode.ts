@@ -157,14 +157,19 @@ async function encode(flags: EncodeFlags): Promise<void> {
   status.stop();
   await encoder.dispose();
   const isLeader = (readLaunch()?.rank ?? 0) === 0;
-  const copied = !manifest.complete || !isLeader || (await copy(flags, console, interrupt.signal));
+  const copied = !manifest.complete || !isLeader || (await copy(flags, manifest, console, interrupt.signal));
   // Rank 0 speaks for all, as in training.
   if (isLeader) console.result(resultLine(flags.output, manifest), { output: flags.output, ...manifest });
   if (!manifest.complete || !copied) process.exitCode = interrupt.exitCode ?? 1;
 }
 
 /** A table and an index are made of the complete folder; false when that was interrupted. */
-async function copy(flags: EncodeFlags, console: Console, signal: AbortSignal): Promise<boolean> {
+async function copy(
+  flags: EncodeFlags,
+  manifest: CorpusManifest,
+  console: Console,
+  signal: AbortSignal,
+): Promise<boolean> {
   const { output, lancedb, table, faiss, resume } = flags;
   if (lancedb) {
     console.info(`writing the LanceDB table ${table} at ${lancedb}`);
@@ -172,6 +177,10 @@ async function copy(flags: EncodeFlags, console: Console, signal: AbortSignal): 
     if (rows === 0) console.info('note: without embeddings there is no table');
   }
   if (faiss === undefined) return true;
+  if (manifest.rows === 0) {
+    console.info('note: without embeddings there is no index');
+    return true;
+  }
   const status = console.status();
   const index = await buildFaissIndex(output, join(output, 'faiss'), {
     ...{ factory: faiss, resume, signal },

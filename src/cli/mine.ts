@@ -13,6 +13,7 @@ import { cachedEmbed } from '../evaluation/embedding_cache.js';
 import { writeError } from '../files/file_error.js';
 import { makeFolder, requireWritable } from '../files/write_file.js';
 import { tokenizerFilesOf } from '../models/tokenizer_files.js';
+import { packageVersion } from '../native.js';
 import { RunLock } from '../processes/run_lock.js';
 import { FlatIndex } from '../search/flat_index.js';
 import { CandidatePool } from '../search/mining/candidates.js';
@@ -158,13 +159,13 @@ async function writeMined(
   return { ...counts, earlierRecords: from, interrupted: false };
 }
 
-/** What decides the result: settings, records, the tokenizer, and the model by the embedding that it gives a text. */
+/** What decides the result: version, settings, records, the tokenizer, and the model by the embedding that it gives a text. */
 async function fingerprint(
   settings: object,
   records: readonly ParallelRecord[],
   encoder: Encoder,
 ): Promise<string> {
-  const hash = createHash('sha256').update(JSON.stringify(settings));
+  const hash = createHash('sha256').update(JSON.stringify([packageVersion(), settings]));
   for (const record of records) hash.update(`${JSON.stringify(record)}\n`);
   for (const path of tokenizerFilesOf(encoder.model.tokenizerPath)) hash.update(readFileSync(path));
   const { data } = await encoder.encode(['What makes a model the same?'], { role: 'query' });

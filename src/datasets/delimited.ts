@@ -4,7 +4,7 @@ import { invalidArgument } from '../errors.js';
 import { fileError } from '../files/file_error.js';
 import { readBytes } from './bytes.js';
 import { decodeStrictly } from './lines.js';
-import { malformed, placeOf } from './malformed.js';
+import { malformed, notUtf8, placeOf } from './malformed.js';
 import type { Row, RowsRequest } from './text_formats.js';
 
 interface Dialect {
@@ -108,7 +108,7 @@ class DelimitedRow implements Row {
 function decoded(path: string, line: number, record: Parsed['record']): string[] {
   return record.map((value) => {
     const text = typeof value === 'string' ? value : decodeStrictly(value);
-    if (text === undefined) throw malformed(placeOf(path, line), 'the row', 'UTF-8', lossyText(record));
+    if (text === undefined) throw notUtf8(placeOf(path, line), 'the row', lossyText(record));
     return text;
   });
 }
@@ -145,10 +145,13 @@ function* brokenRows(path: string, { first, last, why }: BrokenLines): Generator
 function checkedHeader(path: string, header: string[], columns: readonly string[]): string[] {
   const missing = columns.find((name) => !header.includes(name));
   if (missing === undefined) return header;
+  const [, separator] = (header.length === 1 && /([;,|\t])/.exec(header[0]!)) || [];
   throw invalidArgument(
     'the column',
     `one of ${header.slice(0, 20).join(', ')} in ${path}`,
     missing,
-    'name the columns of ids and texts',
+    separator === undefined
+      ? 'name the columns of ids and texts'
+      : `values seem to be separated by ${JSON.stringify(separator)}: write a .csv with commas, or a .tsv with tabs`,
   );
 }

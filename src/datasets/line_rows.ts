@@ -1,5 +1,5 @@
 import { readLines } from './lines.js';
-import { malformed, parseObject, placeOf } from './malformed.js';
+import { notUtf8, parseObject, placeOf } from './malformed.js';
 import type { Row, RowsRequest } from './text_formats.js';
 
 /** One text a line, as column `text`. */
@@ -29,5 +29,5 @@ export async function* readJsonlRows({ path, progress }: RowsRequest): AsyncGene
 }
 
 function requireUtf8(replaced: boolean, path: string, number: number, line: string): void {
-  if (replaced) throw malformed(placeOf(path, number), 'the line', 'UTF-8', line);
+  if (replaced) throw notUtf8(placeOf(path, number), 'the line', line);
 }

@@ -8,6 +8,8 @@ import {
 import { compressors } from 'hyparquet-compressors';
 import { invalidArgument, XlembedError } from '../errors.js';
 import { fileError } from '../files/file_error.js';
+import { decodeStrictly } from './lines.js';
+import { notUtf8, placeOf } from './malformed.js';
 import type { Row, RowsRequest } from './text_formats.js';
 
 /**
@@ -23,14 +25,29 @@ export async function* readParquetRows(request: RowsRequest): AsyncGenerator<Row
   const columns = presentColumns(request, metadata);
   let first = 0;
   for (const group of metadata.row_groups) {
-    const rowEnd = first + Number(group.num_rows);
+    // All groups would be gone through for each: a file may have one for every row.
+    const alone = { ...metadata, num_rows: group.num_rows, row_groups: [group] };
     const rows = await reading(path, () =>
-      parquetReadObjects({ file, metadata, compressors, columns, rowStart: first, rowEnd }),
+      parquetReadObjects({ file, metadata: alone, compressors, columns, parsers }),
     );
-    for (const [n, row] of rows.entries()) yield { number: first + n + 1, fields: () => row };
+    for (const [n, row] of rows.entries()) {
+      const number = first + n + 1;
+      yield { number, fields: () => checkedUtf8(row, placeOf(path, number)) };
+    }
     progress.bytes += Number(group.total_compressed_size ?? group.total_byte_size);
-    first = rowEnd;
+    first += Number(group.num_rows);
   }
+}
+
+/** Bytes that are no UTF-8 stay bytes. */
+const parsers = {
+  stringFromBytes: (bytes: Uint8Array | undefined) => bytes && (decodeStrictly(bytes) ?? bytes),
+};
+
+function checkedUtf8(row: Record<string, unknown>, place: string): Record<string, unknown> {
+  const other = Object.values(row).find((value) => value instanceof Uint8Array);
+  if (other) throw notUtf8(place, 'the row', Buffer.from(other as Uint8Array).toString());
+  return row;
 }
 
 /** The columns to read: those that must be there, and those that may. */

@@ -7,10 +7,30 @@ const known = new Set([
   ...['positive_score', 'negative_scores'],
 ]);
 /** What other tools call these fields: passed over in silence, nobody would notice what is missing. */
-const elsewhere = new Map([
-  ...['negative', 'neg', 'hard_negative', 'hard_negatives'].map((name) => [name, 'negatives'] as const),
-  ...[['negative_score', 'negative_scores'] as const, ['positive_scores', 'positive_score'] as const],
-  ...(['query', 'positive'] as const).map((side) => [`${side}_language`, `${side}_lang`] as const),
+const elsewhere = new Map<string, string>(
+  Object.entries({
+    query: ['anchor', 'question', 'sentence1', 'text1'],
+    positive: [
+      'pos',
+      'positives',
+      'positive_passages',
+      'answer',
+      'passage',
+      'document',
+      'sentence2',
+      'text2',
+    ],
+    negatives: ['negative', 'neg', 'hard_negative', 'hard_negatives', 'negative_passages'],
+    negative_scores: ['negative_score', 'neg_scores'],
+    positive_score: ['positive_scores', 'pos_scores'],
+    query_lang: ['query_language'],
+    positive_lang: ['positive_language'],
+  }).flatMap(([name, others]) => others.map((other) => [other, name])),
+);
+const shapes = new Map([
+  ['positive', ', which is one text or {language: text}: a record for each of several'],
+  ['negatives', ', which is a list of texts or {language: [text]}'],
+  ['positive_score', ', which is a number'],
 ]);
 /** A language tag as data sets spell them: en, zh-Hant, pt_BR, eng_Latn. */
 const languageTag = /^[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8})*$/;
@@ -27,6 +47,10 @@ export function parseRecord(
   ignored: Set<string> = new Set(),
 ): ParallelRecord {
   const fields = parseObject(line, place);
+  for (const name of Object.keys(fields)) {
+    const meant = elsewhere.get(name) ?? elsewhere.get(name.replace(/_?\d+$/, ''));
+    if (meant !== undefined && !Object.hasOwn(fields, meant)) throw otherName(name, meant, place);
+  }
   const record: ParallelRecord = {
     id: parseId(fields.id, place) ?? defaultId,
     query: parseSide(fields, 'query', place),
@@ -38,25 +62,24 @@ export function parseRecord(
     record.negatives = parseNegatives(fields, place);
   }
   addScores(record, fields, place);
-  for (const name of Object.keys(fields)) {
-    const meant = elsewhere.get(name.replace(/_?\d+$/, ''));
-    if (meant !== undefined && !Object.hasOwn(fields, meant)) throw otherName(name, meant, place);
-    if (!known.has(name)) ignored.add(name);
-  }
+  for (const name of Object.keys(fields)) if (!known.has(name)) ignored.add(name);
   return record;
 }
 
 function otherName(name: string, meant: string, place: string): XlembedError {
-  const shape = meant === 'negatives' ? ', which is a list of texts or {language: [text]}' : '';
   return new XlembedError(
     'MALFORMED_LINE',
     `expected the name ${meant}, received ${name} in ${place}`,
-    `call the field ${meant}${shape}`,
+    `call the field ${meant}${shapes.get(meant) ?? ''}`,
   );
 }
 
 function parseSide(fields: Record<string, unknown>, name: 'query' | 'positive', place: string) {
   const value = fields[name];
+  if (value === undefined) {
+    const remedy = `call its texts query and positive: it has ${Object.keys(fields).join(', ') || 'no fields'}`;
+    throw malformed(place, name, 'a text or {language: text}', value, remedy);
+  }
   const given = fields[`${name}_lang`];
   if (typeof value === 'string') return { [flatLanguage(given, name, place)]: parseText(value, name, place) };
   if (given !== undefined) throw malformed(place, name, `a text, as ${name}_lang is given,`, value);

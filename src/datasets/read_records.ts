@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { checkOptions, malformedSchema } from '../checked_options.js';
 import { invalidArgument, XlembedError } from '../errors.js';
 import { readLines } from './lines.js';
-import { type MalformedPolicy, malformed, placeOf } from './malformed.js';
+import { type MalformedPolicy, notUtf8, placeOf } from './malformed.js';
 import { parseRecord } from './parse_record.js';
 import type { ParallelRecord } from './records.js';
 
@@ -56,7 +56,7 @@ export async function readRecords(
     for await (const { line, number, replaced } of readLines(path, { invalidUtf8: 'replace' })) {
       if (line.trim() === '') continue;
       try {
-        if (replaced) throw malformed(placeOf(path, number), 'the line', 'UTF-8', line);
+        if (replaced) throw notUtf8(placeOf(path, number), 'the line', line);
         add(line, number, path);
       } catch (error) {
         if (onMalformed === 'fail' || !(error instanceof XlembedError)) throw error;

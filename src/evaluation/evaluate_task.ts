@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { checkOptions, functionSchema } from '../checked_options.js';
 import { invalidArgument } from '../errors.js';
+import { packageVersion } from '../native.js';
 import { cachedEmbed } from './embedding_cache.js';
 import { type Embed, type EvaluationOptions, evaluateRetrieval, evaluationShape } from './evaluate.js';
 import { evaluateBitext } from './evaluate_bitext.js';
@@ -41,8 +42,10 @@ export async function evaluateTask(
   checkOptions(schema, options);
   checkOptions(z.object({ embed: functionSchema }), { embed });
   const { cache, ...rest } = options;
-  const embedded = cache ? cachedEmbed(embed, join(cache.folder, 'embeddings'), cache.identity) : embed;
-  const parts = new FinishedParts(cache && join(cache.folder, 'parts'), cache?.identity);
+  // Another version may embed, read or measure otherwise.
+  const identity = [packageVersion(), cache?.identity];
+  const embedded = cache ? cachedEmbed(embed, join(cache.folder, 'embeddings'), identity) : embed;
+  const parts = new FinishedParts(cache && join(cache.folder, 'parts'), identity);
   switch (task?.kind) {
     case 'retrieval':
       return evaluateRetrieval(task, embedded, rest);

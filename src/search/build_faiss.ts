@@ -4,7 +4,7 @@ import { describeEmbeddings, readEmbeddings } from '../encoding/embeddings_folde
 import { invalidArgument } from '../errors.js';
 import { loadNative, type NativeFaissIndex, nativeCall } from '../native.js';
 import { FaissBuildFolder, type FaissJob } from './faiss_build_folder.js';
-import { requireFactory } from './faiss_index.js';
+import { LEARNS_LESS, requireFactory } from './faiss_index.js';
 import { requireDistinctIds } from './id_table.js';
 import { checkedVectors, requireOneOf } from './vectors.js';
 
@@ -132,7 +132,7 @@ class FaissBuild {
       if (!index.trained) {
         const sample = await this.#sample();
         if (!sample) return undefined;
-        await nativeCall(() => index.train(sample));
+        await nativeCall(() => index.train(sample), LEARNS_LESS);
         await this.#save(index);
       }
       return index;

@@ -17,6 +17,8 @@ export interface FaissIndexOptions {
 
 const largestParameter = 2 ** 31 - 1;
 
+/** Where there is not enough to learn from. */
+export const LEARNS_LESS = 'take fewer clusters, or what learns nothing: Flat, HNSW32';
 const REBUILD = 'the file is damaged or of another kind: bring it back, or build it anew (xlembed index)';
 
 /**
@@ -102,7 +104,7 @@ export class FaissIndex {
     }
     const data = checkedVectors('vectors', vectors, this.dimensions);
     if (data.length === 0) throw invalidArgument('vectors', 'at least one vector', 0);
-    await nativeCall(() => this.native.train(data));
+    await nativeCall(() => this.native.train(data), LEARNS_LESS);
   }
 
   /**

@@ -72,6 +72,19 @@ test('a prompt is put before each query', () => {
   assert.deepEqual(hits('w12', 'w8', '--query-prompt', 'w5 '), hits('w5 w12', 'w5 w8'));
 });
 
+test('of no embeddings there is no index, and one that wants more of them than there are says what to take', () => {
+  if (!hasFaiss) return;
+  writeFileSync(at('none.txt'), '');
+  const args = ['--model', MODEL, '--input', at('none.txt'), '--output', at('empty')];
+  const none = xlembed('encode', ...args, '--faiss', 'IVF4,Flat');
+  assert.equal(none.status, 0, none.stderr);
+  assert.match(none.stderr, /note: without embeddings there is no index/);
+  assert.ok(existsSync(at('empty/manifest.json')) && !existsSync(at('empty/faiss')));
+  const few = index('IVF64,Flat', 'unlearnt');
+  assert.equal(few.status, 1);
+  assert.match(few.stderr, /FAISS_FAILED: .*\(60\).*\(64\).*take fewer clusters/s);
+});
+
 test('encode --faiss builds the index beside the embeddings, and --resume leaves both as they are', () => {
   const both = encode('both', '--faiss', 'Flat');
   if (!hasFaiss) {

@@ -66,12 +66,19 @@ test('a damaged or cut archive is an error, not a shorter file', async () => {
   await assert.rejects(lines('plain.txt.gz', 'not an archive'), { code: 'FILE_READ_FAILED' });
 });
 
-/** The shortest Zstandard frame (RFC 8878): magic number, single segment of known size, one raw block. */
-function zstdFrame(text: string): Buffer {
+/** The shortest Zstandard frame (RFC 8878): magic number, single segment of known size, one raw block, XXH64's low half. */
+function zstdFrame(
+  text: string,
+  { flags = 0, checksum }: { flags?: number; checksum?: number } = {},
+): Buffer {
   const content = Buffer.from(text);
   const block = (content.length << 3) | 1;
-  const header = [0x28, 0xb5, 0x2f, 0xfd, 0x20, content.length, block & 0xff, block >> 8, block >> 16];
-  return Buffer.concat([Buffer.of(...header), content]);
+  const header = [0x28, 0xb5, 0x2f, 0xfd, 0x20 | flags | (checksum === undefined ? 0 : 4)];
+  if (flags & 3) header.push(7);
+  header.push(content.length, block & 0xff, block >> 8, block >> 16);
+  const end = Buffer.alloc(checksum === undefined ? 0 : 4);
+  if (checksum !== undefined) end.writeUInt32LE(checksum);
+  return Buffer.concat([Buffer.of(...header), content, end]);
 }
 
 test('.zst is read, several frames too; a damaged or cut one is an error', async () => {
@@ -81,6 +88,66 @@ test('.zst is read, several frames too; a damaged or cut one is an error', async
   await assert.rejects(lines('d.txt.zst', ''), { code: 'FILE_READ_FAILED', hint: /cut short/ });
   assert.deepEqual(await lines('e.txt.zst', zstdFrame('')), []);
   await assert.rejects(lines('c.txt.zst', bytes.subarray(0, bytes.length - 3)), { code: 'FILE_READ_FAILED' });
+});
+
+test('the checksum of a .zst is looked at, as xxHash computes it', async () => {
+  const numbered = Array.from({ length: 20 }, (_, n) => `line ${n}`);
+  const frames = [
+    zstdFrame('one\ntwo\n', { checksum: 0x400ea6e6 }),
+    zstdFrame(`${numbered.join('\n')}\n`, { checksum: 0x2f1b17cf }),
+    // A frame to pass over.
+    Buffer.from([0x5f, 0x2a, 0x4d, 0x18, 2, 0, 0, 0, 1, 2]),
+    zstdFrame('x'.repeat(101), { checksum: 0x8f218076 }),
+  ];
+  assert.deepEqual(await lines('checked.txt.zst', Buffer.concat(frames)), [
+    ...['one', 'two'],
+    ...numbered,
+    'x'.repeat(101),
+  ]);
+  const damaged = Buffer.concat(frames);
+  damaged[40]! ^= 1;
+  await assert.rejects(lines('damaged.txt.zst', damaged), {
+    code: 'FILE_READ_FAILED',
+    message: `cannot read ${join(folder, 'damaged.txt.zst')}: its content does not fit its checksum`,
+    hint: 'the archive may be damaged or cut short',
+  });
+});
+
+test('a .zst that needs a dictionary, or looks far back, is refused with the remedy', async () => {
+  await assert.rejects(lines('dictionary.txt.zst', zstdFrame('one\n', { flags: 1 })), {
+    code: 'FILE_READ_FAILED',
+    message: `${join(folder, 'dictionary.txt.zst')} needs the dictionary that it was compressed with`,
+    hint: 'compress it without one: zstd -D DICTIONARY -dc FILE | zstd -o NEW',
+  });
+  const wide = Buffer.concat([Buffer.of(0x28, 0xb5, 0x2f, 0xfd, 0, 16 << 3), zstdFrame('one\n').subarray(6)]);
+  await assert.rejects(lines('wide.txt.zst', wide), {
+    code: 'FILE_READ_FAILED',
+    hint: 'compress it in shorter windows: zstd --long=31 -dc FILE | zstd -o NEW',
+  });
+});
+
+test('a file that is something else than its name says is named with the remedy', async () => {
+  const bytes = (text: string) => Buffer.from(text, 'latin1');
+  for (const [name, content, what, hint] of [
+    ['a.txt', zlib.gzipSync('one\n'), 'compressed with gzip', /end with \.gz/],
+    ['a.txt.gz', zstdFrame('one\n'), 'compressed with zstd', /end with \.zst/],
+    ['a.txt.bz2', bytes('BZh91AY&SY\0'), 'compressed with bzip2', /bunzip2/],
+    ['a.txt.xz', bytes('\xfd7zXZ\0\0'), 'compressed with xz', /unxz/],
+    ['a.zip', bytes('PK\x03\x04'), 'a zip archive', /unzip/],
+    ['a.jsonl', bytes('PAR1\x15\x04'), 'a Parquet file', /\.parquet/],
+    [
+      'a.jsonl.gz',
+      'version https://git-lfs.github.com/spec/v1\n',
+      "git-lfs's pointer to a file",
+      /git lfs pull/,
+    ],
+  ] as const) {
+    await assert.rejects(lines(name, content), {
+      code: 'FILE_READ_FAILED',
+      message: `${join(folder, name)} is ${what}`,
+      hint,
+    });
+  }
 });
 
 test('bytes that are not UTF-8 are refused with their line number, or replaced and marked', async () => {

@@ -231,12 +231,39 @@ test('a field under the name that other tools give it is refused, not passed ove
     ['negative_2', 'negatives'],
     ['neg', 'negatives'],
     ['query_language', 'query_lang'],
+    ['neg_scores', 'negative_scores'],
+    ['anchor', 'query'],
+    ['sentence2', 'positive'],
+    ['pos', 'positive'],
   ]) {
-    const path = await file('elsewhere.jsonl', [{ query: 'a', positive: 'b', [name!]: 'n' }]);
+    const fields: Record<string, string> = { query: 'a', positive: 'b', [name!]: 'n' };
+    delete fields[meant!];
+    const path = await file('elsewhere.jsonl', [fields]);
     await assert.rejects(readRecords(path), {
       code: 'MALFORMED_LINE',
       message: `expected the name ${meant}, received ${name} in ${path} line 1`,
     });
+  }
+});
+
+test('what is no JSON lines of records is named with what makes some of it', async () => {
+  for (const [first, hint] of [
+    ['[', /^write one object a line: .*jq -c '\.\[\]' FILE/],
+    ['[{"query": "a", "positive": "b"}]', /^write one object a line: /],
+    ['["a", "b"]', /^give the texts names, for example: jq -c '\{query: \.\[0\], positive: \.\[1\]\}' FILE/],
+    ['{', /^write each object on one line, as jq -c \. FILE does/],
+    [
+      '{"query": "a", "positive_score": NaN}',
+      /^Unexpected token .*: mend the line, or have such lines skipped/,
+    ],
+    [
+      '{"english": "a", "non_english": "b"}',
+      /^call its texts query and positive: it has english, non_english, or/,
+    ],
+    ['{}', /it has no fields/],
+  ] as const) {
+    const path = await file('other.jsonl', [first, '']);
+    await assert.rejects(readRecords(path), { code: 'MALFORMED_LINE', hint });
   }
 });
 

@@ -148,6 +148,19 @@ test('.tsv: quotes are characters', async () => {
   ]);
 });
 
+test('a table with other separators than its name says is refused with what it seems to have', async () => {
+  for (const [header, separator] of [
+    ['id;text', '";"'],
+    ['sep=;', '";"'],
+    ['id\ttext', String.raw`"\t"`],
+  ]) {
+    await assert.rejects(read('other.csv', `${header}\n1;a\n`), {
+      code: 'INVALID_ARGUMENT',
+      hint: `values seem to be separated by ${separator}: write a .csv with commas, or a .tsv with tabs`,
+    });
+  }
+});
+
 test('.parquet: columns by name, several row groups, ids where there are some', async () => {
   const count = 2500;
   const data = Array.from({ length: count }, (_, n) => n);
@@ -197,6 +210,21 @@ test('.parquet: 64-bit integers are ids, and no texts', async () => {
   });
   const { counts } = await readAll(path, { textColumns: ['id'], onMalformed: 'skip' });
   assert.equal(counts.skipped, 3);
+});
+
+test('.parquet: a row that is not UTF-8 is malformed, and a byte order mark is part of its text', async () => {
+  const texts = ['one', '\uFEFFtwo'].map((text) => new TextEncoder().encode(text));
+  const data = [texts[0]!, Uint8Array.of(0x61, 0xff), texts[1]!];
+  const bytes = parquetWriteBuffer({ columnData: [{ name: 'text', data, type: 'BYTE_ARRAY' }] });
+  const { all, counts } = await read('bytes.parquet', new Uint8Array(bytes), { onMalformed: 'skip' });
+  assert.deepEqual(all, [
+    ['1', 'one'],
+    ['3', '\uFEFFtwo'],
+  ]);
+  assert.match(
+    counts.firstSkipped!,
+    /expected UTF-8 for the row in .*bytes\.parquet line 2, received "a\uFFFD"/,
+  );
 });
 
 test('.parquet: the fields of a nested column are no columns', async () => {

@@ -1,15 +1,17 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { evaluationText } from '#xlembed/cli/evaluation_text.js';
 import { bitextScores } from '#xlembed/evaluation/bitext_scores.js';
 import { pearson, spearman } from '#xlembed/evaluation/correlation.js';
+import { hashOf } from '#xlembed/evaluation/embedding_cache.js';
 import type { Embed } from '#xlembed/evaluation/evaluate.js';
 import { evaluateBitext } from '#xlembed/evaluation/evaluate_bitext.js';
 import { evaluateTask, type TaskOptions } from '#xlembed/evaluation/evaluate_task.js';
 import type { BitextPair, BitextTask, SimilarityTask } from '#xlembed/evaluation/tasks/task.js';
+import { packageVersion } from '#xlembed/native.js';
 import { BruteForceIndex } from './brute_force_index.js';
 
 const golden = JSON.parse(readFileSync('test/reference/bitext_and_similarity.json', 'utf8')) as {
@@ -105,6 +107,17 @@ test('a second run with a cache embeds nothing and says the same, its plane of p
   assert.equal(first.projection!.points.length, 2 * 24);
   assert.deepEqual(await run(), first);
   assert.equal(embedded, before);
+});
+
+test('what another version has kept is not taken', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'xlembed-versions-'));
+  after(() => rmSync(folder, { recursive: true }));
+  const identity = 'model';
+  const nameOf = (whose: unknown) => `${hashOf([whose, undefined, texts('source')])}.npy`;
+  await evaluateTask(task, embedRow, { cache: { folder, identity } });
+  const kept = readdirSync(join(folder, 'embeddings'));
+  assert.ok(kept.includes(nameOf([packageVersion(), identity])));
+  assert.ok(!kept.includes(nameOf(identity)));
 });
 
 test('a side that two pairs share is embedded once, and every pair scores as it does alone', async () => {

@@ -1,6 +1,16 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, lstatSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  lstatSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import fsPromises from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { bert, bigModel, blobsOf, cache, hub, resolve, sha256, snapshotsOf, WEIGHTS } from './hub_fixture.js';
@@ -114,6 +124,44 @@ test('a blob of another size than its file is fetched again', async () => {
   assert.equal(await resolve(`owner/model@${commit}`), folder);
   assert.deepEqual(readFileSync(join(folder, WEIGHTS)), bert.get(WEIGHTS));
 });
+test('a damaged listing of ours, or a link that leads to itself, is made again', async () => {
+  const commit = hub.publish('owner/model', 'main', bert);
+  const folder = await resolve('owner/model');
+  const listing = join(cache, 'models--owner--model/.xlembed', `${commit}.json`);
+  for (const content of [readFileSync(listing).subarray(0, 50), '', '{"files": 2}']) {
+    writeFileSync(listing, content);
+    assert.equal(await resolve('owner/model', { offline: true }), folder);
+    assert.equal(await resolve('owner/model'), folder);
+    assert.ok(JSON.parse(readFileSync(listing, 'utf8')).files.length > 1);
+  }
+  const ref = join(cache, 'models--owner--model/refs/main');
+  rmSync(ref);
+  symlinkSync('main', ref);
+  await refusalOf(() => resolve('owner/model', { offline: true }), 'HUB_OFFLINE', /no .*refs\/main/);
+  assert.equal(await resolve('owner/model'), folder);
+  assert.equal(readFileSync(ref, 'utf8'), commit);
+  rmSync(join(folder, WEIGHTS));
+  symlinkSync(WEIGHTS, join(folder, WEIGHTS));
+  await refusalOf(() => resolve('owner/model', { offline: true }), 'HUB_OFFLINE', /lacks model\.safetensors/);
+  await resolve('owner/model');
+  assert.deepEqual(readFileSync(join(folder, WEIGHTS)), bert.get(WEIGHTS));
+});
+
+test('where the file system knows no links a snapshot has copies', async (context) => {
+  const refused = Object.assign(new Error('symlink: operation not permitted'), { code: 'EPERM' });
+  context.mock.method(fsPromises, 'symlink', () => Promise.reject(refused));
+  syncBuiltinESMExports();
+  try {
+    hub.publish('owner/model', 'main', bert);
+    const folder = await resolve('owner/model');
+    assert.ok(lstatSync(join(folder, WEIGHTS)).isFile());
+    assert.deepEqual(readFileSync(join(folder, WEIGHTS)), bert.get(WEIGHTS));
+  } finally {
+    context.mock.restoreAll();
+    syncBuiltinESMExports();
+  }
+});
+
 test('two calls at once fetch every file once', async () => {
   const files = bigModel(2_000_000);
   hub.publish('owner/model', 'main', files);

@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import { readLines } from '../../datasets/lines.js';
-import { malformed, parseObject, placeOf } from '../../datasets/malformed.js';
+import { malformed, parseObject, placeOf, wholeNumberRemedy } from '../../datasets/malformed.js';
 import { fileError } from '../../files/file_error.js';
 import { taskDataInvalid } from './squad_sentences.js';
 
@@ -46,11 +46,12 @@ export async function* readJsonLines(path: string): AsyncGenerator<JsonLine, voi
   }
 }
 
-/** A text, or a number as text. Throws MALFORMED_LINE. */
+/** A text, or a number as text: of an id that was rounded no judgement would know. Throws MALFORMED_LINE. */
 export function textOf({ value, place }: JsonLine, key: string, whenAbsent?: string): string {
   const text = value[key] ?? whenAbsent;
-  if (typeof text === 'number') return String(text);
-  if (typeof text !== 'string') throw malformed(place, key, 'a text', text);
+  const remedy = wholeNumberRemedy(text);
+  if (typeof text === 'number' && remedy === undefined) return String(text);
+  if (typeof text !== 'string') throw malformed(place, key, 'a text', text, remedy);
   return text;
 }
 

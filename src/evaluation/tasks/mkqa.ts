@@ -59,7 +59,9 @@ async function readWhole(path: string, table: AnswerTable): Promise<void> {
   let lines = 0;
   for await (const line of readJsonLines(path)) {
     lines += 1;
-    const id = textOf(line, 'example_id');
+    // As published, a number of 19 digits: rounded as it is, it is the same in every language.
+    const number = line.value.example_id;
+    const id = typeof number === 'number' ? String(number) : textOf(line, 'example_id');
     const queries = objectOf(line, 'queries');
     const answers = objectOf(line, 'answers');
     for (const [language, question] of Object.entries(queries)) {

@@ -1,15 +1,20 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync, statSync } from 'node:fs';
-import { mkdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { statSync } from 'node:fs';
+import { copyFile, mkdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { z } from 'zod';
 import { XlembedError } from '../../errors.js';
+import { fileError } from '../../files/file_error.js';
 import { writeFileBeside } from '../../files/write_file.js';
-import { parseFields, readJson } from '../json_file.js';
+import { readJson } from '../json_file.js';
 import { REMOTE_FILE, type RemoteFile } from './files.js';
 import { isCommit } from './name.js';
 
 const LISTING = z.object({ files: z.array(REMOTE_FILE) });
+
+const NO_FILE = new Set(['ENOENT', 'ENOTDIR', 'EISDIR', 'ELOOP']);
+/** Of symlink on FAT, on shares and on some cloud drives. */
+const NO_LINKS = new Set(['EPERM', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP']);
 
 /**
  * One model in the cache that all Hugging Face libraries share:
@@ -45,13 +50,15 @@ export class ModelCache {
     return join(this.#locks, 'xlembed.lock');
   }
 
-  /** The commit that a revision had when it was last fetched. */
+  /** The commit that a revision had when it was last fetched. Throws FILE_READ_FAILED. */
   async commitOf(revision: string): Promise<string | undefined> {
     if (isCommit(revision)) return revision;
     const path = join(this.folder, 'refs', revision);
-    const isFile = statSync(path, { throwIfNoEntry: false })?.isFile();
-    const text = isFile ? (await readFile(path, 'utf8')).trim() : '';
-    return isCommit(text) ? text : undefined;
+    const text = await readFile(path, 'utf8').catch((cause) => {
+      if (NO_FILE.has(cause.code)) return '';
+      throw fileError(path, cause);
+    });
+    return isCommit(text.trim()) ? text.trim() : undefined;
   }
 
   async writeRef(revision: string, commit: string): Promise<void> {
@@ -59,11 +66,13 @@ export class ModelCache {
     await writeText(join(this.folder, 'refs', revision), commit);
   }
 
-  /** What a complete snapshot holds; undefined when the snapshot came from another program. */
+  /** What a complete snapshot holds; undefined when the snapshot came from another program, or the listing is damaged. */
   readListing(commit: string): RemoteFile[] | undefined {
-    const path = this.#listing(commit);
-    if (!existsSync(path)) return undefined;
-    return parseFields(LISTING, readJson(path), path).files;
+    try {
+      return LISTING.parse(readJson(this.#listing(commit))).files;
+    } catch {
+      return undefined;
+    }
   }
 
   async writeListing(commit: string, files: readonly RemoteFile[]): Promise<void> {
@@ -83,14 +92,18 @@ export class ModelCache {
     return hasSize(this.blob(file), file.size);
   }
 
-  /** Makes a blob appear in a snapshot. */
+  /** Makes a blob appear in a snapshot: as a link, or as a copy where the file system knows no links. */
   async link(commit: string, file: RemoteFile): Promise<void> {
     const pointer = join(this.snapshot(commit), file.path);
     const temporary = `${pointer}.${randomBytes(6).toString('hex')}.tmp`;
     try {
       await mkdir(dirname(pointer), { recursive: true });
       // Relative, so that the cache can be moved.
-      await symlink(relative(dirname(pointer), this.blob(file)), temporary);
+      const target = relative(dirname(pointer), this.blob(file));
+      await symlink(target, temporary).catch((cause) => {
+        if (!NO_LINKS.has(cause.code)) throw cause;
+        return copyFile(this.blob(file), temporary);
+      });
       await rename(temporary, pointer);
     } catch (cause) {
       await rm(temporary, { force: true });
@@ -100,7 +113,13 @@ export class ModelCache {
 }
 
 function hasSize(path: string, size: number): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.size === size;
+  try {
+    const stats = statSync(path);
+    return stats.isFile() && stats.size === size;
+  } catch {
+    // Not there, behind a link that leads back to itself, or where this user may not look.
+    return false;
+  }
 }
 
 async function writeText(path: string, text: string): Promise<void> {
@@ -118,7 +137,7 @@ export function cacheError(path: string, cause: unknown): XlembedError {
   return new XlembedError(
     'FILE_WRITE_FAILED',
     `${path} cannot be written: ${(cause as Error).message}`,
-    'check space and rights, or set HF_HUB_CACHE to another folder',
+    'check space and rights, set HF_HUB_CACHE to another folder, or take what this one holds with --offline',
     { cause },
   );
 }

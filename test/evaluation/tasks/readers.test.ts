@@ -123,7 +123,7 @@ test('MKQA as its authors publish it', async () => {
     zh_cn: [{ type: 'long_answer', text: null }],
   };
   const line = (i: number) =>
-    JSON.stringify({ example_id: i, queries: { en: `q${i}`, zh_cn: `问${i}` }, answers });
+    JSON.stringify({ example_id: 2 ** 60 + i * 256, queries: { en: `q${i}`, zh_cn: `问${i}` }, answers });
   const task = await openTask('mkqa', { data: folder({ 'mkqa.jsonl.gz': lines(10_000, line) }) });
   assert.deepEqual(
     task.languages.map((language) => task.queries(language).length),
@@ -141,6 +141,20 @@ async function passagesOf(task: CollectionTask, language: string) {
   for await (const passage of collection.passages()) passages.push(passage);
   return { ...collection, passages };
 }
+
+test('BEIR: an id that JSON rounds is refused, as no judgement would find it', async () => {
+  const data = folder({
+    'corpus.jsonl': '{"_id": 9007199254740993, "text": "a"}\n',
+    'queries.jsonl': json({ _id: 'q1', text: 'a' }),
+    'qrels/test.tsv': 'query-id\tcorpus-id\tscore\nq1\t9007199254740993\t1\n',
+  });
+  const task = (await openTask('beir', { data })) as CollectionTask;
+  await assert.rejects(passagesOf(task, 'en'), {
+    code: 'MALFORMED_LINE',
+    message: /a text for _id in .*corpus\.jsonl line 1/,
+    hint: /^write it as a text/,
+  });
+});
 
 test('BEIR: titles stand before texts; queries are asked where they are judged, if only not relevant', async () => {
   const data = folder({
