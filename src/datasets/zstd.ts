@@ -1,6 +1,6 @@
 import { Decompress } from 'fzstd';
+import xxhash, { type XXHashAPI } from 'xxhash-wasm';
 import { XlembedError } from '../errors.js';
-import { XxHash64 } from './xxhash64.js';
 
 const MAGIC = 0xfd2fb528;
 /** The first of sixteen. */
@@ -19,12 +19,17 @@ export async function* zstdDecompressed(
   bytes: AsyncIterable<Uint8Array>,
 ): AsyncGenerator<Uint8Array> {
   const source = new ByteSource(bytes);
+  const hashes = await xxhash();
   // What a transfer that failed has left, and no archive: an archive of nothing has a frame.
-  do yield* frameContent(path, source);
+  do yield* frameContent(path, source, hashes);
   while (await source.hasMore());
 }
 
-async function* frameContent(path: string, source: ByteSource): AsyncGenerator<Uint8Array> {
+async function* frameContent(
+  path: string,
+  source: ByteSource,
+  hashes: XXHashAPI,
+): AsyncGenerator<Uint8Array> {
   const start = await source.read(5);
   const magic = start.readUInt32LE();
   if (magic >>> 4 === SKIPPABLE_MAGIC >>> 4) {
@@ -35,7 +40,7 @@ async function* frameContent(path: string, source: ByteSource): AsyncGenerator<U
   if (magic !== MAGIC) throw new Error('no Zstandard frame begins where one should');
   const { header, hasChecksum } = await readHeader(path, start, source);
   const pieces: Uint8Array[] = [];
-  const hash = new XxHash64();
+  const hash = hasChecksum ? hashes.create64() : undefined;
   const decompress = new Decompress((piece) => pieces.push(piece));
   decompress.push(header);
   for (let isLast = false; !isLast; ) {
@@ -45,14 +50,14 @@ async function* frameContent(path: string, source: ByteSource): AsyncGenerator<U
     const isOneByteRepeated = ((fields >> 1) & 3) === 1;
     const block = await source.read(isOneByteRepeated ? 1 : fields >> 3);
     decompress.push(Buffer.concat([blockHeader, block]));
-    for (const piece of pieces) if (hasChecksum) hash.update(piece);
+    for (const piece of pieces) hash?.update(piece);
     yield* pieces.splice(0);
   }
-  const checksum = await source.read(hasChecksum ? CHECKSUM_BYTES : 0);
+  const checksum = await source.read(hash ? CHECKSUM_BYTES : 0);
   // A frame shorter than any header is decoded now.
   decompress.push(checksum, true);
-  for (const piece of pieces) if (hasChecksum) hash.update(piece);
-  if (hasChecksum && checksum.readUInt32LE() !== Number(BigInt.asUintN(32, hash.digest())))
+  for (const piece of pieces) hash?.update(piece);
+  if (hash && checksum.readUInt32LE() !== Number(BigInt.asUintN(32, hash.digest())))
     throw new Error('its content does not fit its checksum');
   yield* pieces;
 }
