@@ -129,7 +129,11 @@ void parts_that_distilbert_lacks() {
   for (const xlembed::NamedTensor& theirs : bert.parameters().named()) {
     const auto at =
         std::find_if(named.begin(), named.end(), [&](const auto& own) { return own.name == theirs.name; });
-    at == named.end() ? theirs.tensor.zero_() : theirs.tensor.copy_(at->tensor);
+    if (at == named.end()) {
+      theirs.tensor.zero_();
+    } else {
+      theirs.tensor.copy_(at->tensor);
+    }
   }
   const PackedBatch plain = bert.pack(kIds, kCumulative);
   CHECK(at::equal(bert.embed(plain), distilbert.embed(plain)));

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, posix } from 'node:path';
 import { z } from 'zod';
 import { checkOptions } from '../checked_options.js';
 import { invalidArgument, XlembedError } from '../errors.js';
@@ -11,7 +11,10 @@ import { chooseFiles, moduleFolders, type RemoteFile } from './hub/files.js';
 import { withLock } from './hub/lock.js';
 import { type HubName, isCommit, parseHubName, showName } from './hub/name.js';
 import { type HubOptions, type HubSettings, hubShape, readHubSettings } from './hub/settings.js';
-import { readJson } from './json_file.js';
+import { parseFields, readJson } from './json_file.js';
+import { isLaserConfig } from './laser.js';
+import { parseModules } from './sentence_transformers.js';
+import { refuseOtherArchitectures } from './transformer_config.js';
 
 export type { DownloadProgress, HubOptions } from './hub/settings.js';
 
@@ -23,7 +26,7 @@ const hubOptions = z.looseObject(hubShape).partial();
  * Face hub into the cache that Python shares, or taken from there. Only files that a model needs are fetched, each is
  * checked against its digest, and a snapshot appears when all are there.
  * Throws FILE_NOT_FOUND, INVALID_ARGUMENT, HUB_UNREACHABLE, HUB_NOT_FOUND, HUB_UNAUTHORIZED, HUB_OFFLINE,
- * CHECKSUM_MISMATCH, FILE_READ_FAILED, FILE_WRITE_FAILED, MODEL_INVALID.
+ * CHECKSUM_MISMATCH, FILE_READ_FAILED, FILE_WRITE_FAILED, MODEL_INVALID, MODEL_UNSUPPORTED.
  */
 export async function resolveModel(nameOrFolder: string, options: HubOptions = {}): Promise<string> {
   if (typeof nameOrFolder !== 'string')
@@ -86,7 +89,7 @@ async function fillSnapshot(
   for (const file of missing) await cache.link(commit, file);
 }
 
-/** modules.json says in which folders the rest lies. */
+/** modules.json says in which folders the rest lies. It and config.json are read before anything large is fetched. */
 async function listFiles(
   cache: ModelCache,
   client: HubClient,
@@ -94,14 +97,27 @@ async function listFiles(
   settings: HubSettings,
 ): Promise<RemoteFile[]> {
   const all = await client.files(commit);
-  const modules = all.find(({ path }) => path === 'modules.json');
-  if (modules && !cache.hasBlob(modules)) {
-    await new BlobDownload(client, commit, modules, cache.blob(modules), settings, () => {}).run();
-  }
-  const folders = modules ? moduleFolders(readJson(cache.blob(modules))) : [''];
-  const files = chooseFiles(all, folders, showName(client.name));
+  const name = showName(client.name);
+  const read = async (path: string) => {
+    const file = all.find((each) => each.path === path);
+    if (!file) return undefined;
+    if (!cache.hasBlob(file))
+      await new BlobDownload(client, commit, file, cache.blob(file), settings, () => {}).run();
+    return readJson(cache.blob(file));
+  };
+  const modules = await read('modules.json');
+  const folders = modules === undefined ? [''] : moduleFolders(parseModules(modules, `${name}/modules.json`));
+  const files = chooseFiles(all, folders, name);
+  const configPath = posix.join(folders[0]!, 'config.json');
+  const config = await read(configPath);
+  if (config !== undefined) checkConfig(config, `${name}/${configPath}`);
   await cache.writeListing(commit, files);
   return files;
+}
+
+function checkConfig(config: unknown, path: string): void {
+  const raw = parseFields(z.record(z.string(), z.unknown()), config, path);
+  if (!isLaserConfig(raw)) refuseOtherArchitectures(raw, path);
 }
 
 /** A snapshot without our listing came from another program: opening it will tell what it lacks. */

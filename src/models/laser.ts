@@ -60,7 +60,11 @@ interface Parts {
 export function isLaserFolder(folder: string): boolean {
   if (existsSync(join(folder, 'laser2.pt'))) return true;
   const path = join(folder, 'config.json');
-  return existsSync(path) && readJsonObject(path).model_type === MODEL_TYPE;
+  return existsSync(path) && isLaserConfig(readJsonObject(path));
+}
+
+export function isLaserConfig(raw: JsonObject): boolean {
+  return raw.model_type === MODEL_TYPE;
 }
 
 /**

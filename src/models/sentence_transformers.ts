@@ -33,6 +33,14 @@ export function readModules(folder: string): ModuleEntry[] | undefined {
   const path = join(folder, 'modules.json');
   const raw = readOptionalJson(path);
   if (raw === undefined) return undefined;
+  return parseModules(raw, path).map(({ type, path: subfolder }) => ({
+    type,
+    folder: join(folder, subfolder),
+  }));
+}
+
+/** The modules in order, `type` as in ModuleEntry; `path` is for messages. Throws MODEL_INVALID, MODEL_UNSUPPORTED. */
+export function parseModules(raw: unknown, path: string): z.infer<typeof MODULES> {
   const modules = parseFields(MODULES, raw, path).map(({ type, path: subfolder }, position) => {
     // A repository's own class computes something else than its name says.
     if (!type.startsWith('sentence_transformers.'))
@@ -44,14 +52,14 @@ export function readModules(folder: string): ModuleEntry[] | undefined {
         `${path}: ${position}.path ${shown} leads out of the model folder`,
       );
     }
-    return { type: type.split('.').at(-1)!, folder: join(folder, subfolder) };
+    return { type: type.split('.').at(-1)!, path: subfolder };
   });
   checkOrder(path, modules);
   return modules;
 }
 
 /** A transformer, then pooling, then any number of the modules that work on the pooled embedding. */
-function checkOrder(path: string, modules: readonly ModuleEntry[]): void {
+function checkOrder(path: string, modules: readonly { type: string }[]): void {
   const expected = [['Transformer'], ['Pooling']];
   for (let position = 0; position < Math.max(modules.length, expected.length); position++) {
     const supported = expected[position] ?? ['Dense', 'Normalize'];

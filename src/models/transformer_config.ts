@@ -108,7 +108,8 @@ export function readTransformerConfig(path: string): HuggingFaceConfig {
   return { transformer, modelType: fields.model_type, initializerRange: fields.initializer_range, raw };
 }
 
-function refuseOtherArchitectures(raw: JsonObject, path: string): void {
+/** Throws MODEL_UNSUPPORTED, naming the field, for an encoder that is not BERT's; `path` is for messages. */
+export function refuseOtherArchitectures(raw: JsonObject, path: string): void {
   refuseUnless(path, raw, 'model_type', Object.keys(FAMILIES));
   const activation = raw.model_type === 'distilbert' ? 'activation' : 'hidden_act';
   refuseUnless(path, raw, activation, [undefined, ...Object.keys(ACTIVATIONS)]);

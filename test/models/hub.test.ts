@@ -151,6 +151,19 @@ test('a repository without weights is refused before anything large is fetched',
   );
 });
 
+test('a model of another kind is refused by its configuration, before its weights are fetched', async () => {
+  const changed = (path: string, content: unknown) =>
+    new Map([...bert, [path, Buffer.from(JSON.stringify(content))]]);
+  hub.publish('a/qwen', 'main', changed('config.json', { model_type: 'qwen3' }));
+  const embedding = { path: '', type: 'sentence_transformers.models.StaticEmbedding' };
+  hub.publish('a/static', 'main', changed('modules.json', [embedding]));
+  const refused = (name: string, message: RegExp) =>
+    refusalOf(() => resolve(name), 'MODEL_UNSUPPORTED', message);
+  await refused('a/qwen', /a\/qwen\/config\.json: model_type is "qwen3"/);
+  await refused('a/static', /a\/static\/modules\.json: 0\.type is "StaticEmbedding"/);
+  assert.equal(hub.requestsFor('model.safetensors').length, 0);
+});
+
 test('revisions: branch, tag with a slash, commit; a branch that moves', async () => {
   const first = hub.publish('owner/model', 'main', bert);
   const tag = hub.publish('owner/model', 'release/v1', labse);

@@ -180,6 +180,7 @@ test('without tokenizer.json: the vocabulary of a known pipeline, nothing else',
   const [bert, xlmr] = ['bert-version-6', 'xlm-roberta-sharded'];
   assert.equal(await open(bert, 'vocab.txt'), 'vocab.txt');
   assert.equal(await open(bert, 'vocab.txt', { tokenizer_class: 'BertTokenizerFast' }), 'vocab.txt');
+  assert.equal(await open('distiluse-version-5', 'vocab.txt', {}), 'vocab.txt');
   assert.equal(await open(xlmr, 'sentencepiece.bpe.model', {}), 'sentencepiece.bpe.model');
   const xlmrClass = { tokenizer_class: 'XLMRobertaTokenizer' };
   assert.equal(await open(bert, 'sentencepiece.bpe.model', xlmrClass), 'sentencepiece.bpe.model');

@@ -116,13 +116,9 @@ function incomplete(name: string, what: string, expected: string): XlembedError 
   );
 }
 
-const MODULES = z.array(z.object({ path: z.string() })).min(1);
-
-/** Folders of a parsed modules.json, whatever else it says: it is checked when the model is opened. */
-export function moduleFolders(modules: unknown): string[] {
-  const parsed = MODULES.safeParse(modules);
-  if (!parsed.success) return [''];
-  return parsed.data.map(({ path }) => (path === '' ? '' : posix.normalize(path)));
+/** Folders of a parsed modules.json. */
+export function moduleFolders(modules: readonly { path: string }[]): string[] {
+  return modules.map(({ path }) => (path === '' ? '' : posix.normalize(path)));
 }
 
 /** Refuses a repository with a name that leads out of its folder: no file of such a one is to be trusted. */
