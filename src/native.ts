@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
+import { missingInstructions } from './built_for.js';
 import { type ErrorCode, XlembedError } from './errors.js';
 import type { NativeBenchmarkOptions, NativeKernelBenchmark } from './native/benchmark.js';
 import type { NativeEncoder, NativeEncoderOptions } from './native/encoder.js';
@@ -66,13 +67,26 @@ export interface NativeAddon {
 }
 
 const addonPath = fileURLToPath(new URL('../build/Release/xlembed.node', import.meta.url));
+const setupState = fileURLToPath(new URL('../build/xlembed-setup.json', import.meta.url));
 let addon: NativeAddon | undefined;
 
 /** Loads the addon once per thread. Throws ADDON_NOT_BUILT or ADDON_LOAD_FAILED with the remedy. */
 export function loadNative(): NativeAddon {
   if (addon) return addon;
   if (!existsSync(addonPath)) {
-    throw new XlembedError('ADDON_NOT_BUILT', 'the native addon is not built', 'run: npx xlembed setup');
+    throw new XlembedError(
+      'ADDON_NOT_BUILT',
+      `the native addon is not built: there is no ${addonPath}`,
+      'run: npx xlembed setup (a bundler must leave xlembed out)',
+    );
+  }
+  const missing = missingInstructions(setupState);
+  if (missing.length > 0) {
+    throw new XlembedError(
+      'ADDON_LOAD_FAILED',
+      `the native addon was compiled for another processor: this one has no ${missing.join(', ')}`,
+      'run on this machine: npx xlembed setup',
+    );
   }
   // A waiting OpenMP thread must not spin on a core that tokenisation could use.
   process.env.OMP_WAIT_POLICY ??= 'passive';
@@ -82,7 +96,9 @@ export function loadNative(): NativeAddon {
     throw new XlembedError(
       'ADDON_LOAD_FAILED',
       `the native addon does not load: ${(cause as Error).message}`,
-      'libtorch may have moved; run: npx xlembed setup --force',
+      (cause as NodeJS.ErrnoException).code === 'ERR_DLOPEN_DISABLED'
+        ? 'start Node without --no-addons, and with --allow-addons beside --permission'
+        : 'libtorch may have moved; run: npx xlembed setup --force',
       { cause },
     );
   }

@@ -23,10 +23,14 @@ const require = createRequire(join(root, 'package.json'));
 const versionOf = (name) => require(`${name}/package.json`).version;
 
 /** -march=native makes the processor an input of the build. */
-function processor() {
+export function processor() {
   const text = existsSync('/proc/cpuinfo') ? readFileSync('/proc/cpuinfo', 'utf8') : '';
   return /^(?:flags|Features)\s*:(.*)$/m.exec(text)?.[1] ?? process.arch;
 }
+
+/** What of it the compiler makes use of by itself: a processor without these cannot run the addon. */
+export const instructionsOf = (flags) =>
+  flags.split(' ').filter((name) => /^(avx|amx|fma|f16c|bmi|sve)/.test(name));
 
 /** What the object files in build/ depend on beside the sources: when it changes they all go. */
 function environmentOf(tools, libtorch) {
@@ -135,6 +139,7 @@ export async function buildAddon(setup, tools, libtorch, faiss) {
   if (!sameEnvironment) rmSync(build, { recursive: true, force: true });
   const state = {
     node: process.version,
+    instructions: instructionsOf(processor()),
     compiler: tools.compiler,
     cmake: tools.cmake,
     nvcc: tools.nvcc ?? null,

@@ -1,5 +1,6 @@
 // Fetches libtorch: pip downloads PyTorch's wheel, and of it only headers and libraries are kept.
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { capture, listFiles, SetupError } from './shared.mjs';
@@ -21,15 +22,27 @@ function isAlive(pid) {
   }
 }
 
+const day_ms = 86_400_000;
+
+/** Machines and containers that share a cache have process numbers of their own: of others only the age tells. */
+function isLeftBehind(path) {
+  const [, host, pid] = /\.partial-(.+)-(\d+)(?:-old)?$/.exec(path) ?? [];
+  if (host === undefined) return false;
+  if (host === hostname()) return !isAlive(Number(pid));
+  const entry = statSync(path, { throwIfNoEntry: false });
+  return entry !== undefined && Date.now() - entry.mtimeMs > day_ms;
+}
+
+const partialName = (target) => `${target}.partial-${hostname()}-${process.pid}`;
+
 /** A folder that nobody else writes to, beside the one it will become; what dead runs left behind goes. */
 export function partialFolder(target) {
   const parent = dirname(target);
   mkdirSync(parent, { recursive: true });
-  for (const name of readdirSync(parent)) {
-    const pid = /\.partial-(\d+)(-old)?$/.exec(name)?.[1];
-    if (pid && !isAlive(Number(pid))) rmSync(join(parent, name), { recursive: true, force: true });
+  for (const path of readdirSync(parent).map((name) => join(parent, name))) {
+    if (isLeftBehind(path)) rmSync(path, { recursive: true, force: true });
   }
-  const partial = `${target}.partial-${process.pid}`;
+  const partial = partialName(target);
   rmSync(partial, { recursive: true, force: true });
   mkdirSync(partial);
   return partial;
@@ -37,7 +50,7 @@ export function partialFolder(target) {
 
 /** Puts a finished folder into its place in one rename. */
 export function replaceFolder(from, to) {
-  const old = `${to}.partial-${process.pid}-old`;
+  const old = `${partialName(to)}-old`;
   if (existsSync(to)) renameSync(to, old);
   renameSync(from, to);
   rmSync(old, { recursive: true, force: true });

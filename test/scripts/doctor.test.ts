@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { chmodSync, cpSync, existsSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { temporaryFolder } from './load.js';
@@ -58,6 +58,29 @@ test('before the set-up the exit code is 1, and what is missing has its remedy',
   assert.deepEqual(missing.map((finding) => finding.name).sort(), ['addon', 'libtorch']);
   for (const { remedy } of missing) assert.match(remedy, /npx xlembed setup/);
   assert.match(text, /MISSING addon +ADDON_NOT_BUILT/);
+});
+
+test('an addon compiled for another processor is named; the system would end the process', (context) => {
+  const root = unbuiltPackage(context);
+  mkdirSync(join(root, 'build', 'Release'), { recursive: true });
+  writeFileSync(join(root, 'build', 'Release', 'xlembed.node'), '');
+  const addonWith = (instructions: string[]) => {
+    writeFileSync(join(root, 'build', 'xlembed-setup.json'), JSON.stringify({ instructions }));
+    return runDoctor(root).report.findings.find(({ name }) => name === 'addon');
+  };
+  const finding = addonWith(['avx1024']);
+  assert.match(finding?.value ?? '', /ADDON_LOAD_FAILED: .* another processor: this one has no avx1024$/);
+  assert.equal(finding?.remedy, 'run on this machine: npx xlembed setup');
+  assert.doesNotMatch(addonWith([])?.value ?? '', /another processor/);
+});
+
+test('a Node that may not load addons is named', (context) => {
+  const root = unbuiltPackage(context);
+  mkdirSync(join(root, 'build', 'Release'), { recursive: true });
+  writeFileSync(join(root, 'build', 'Release', 'xlembed.node'), '');
+  const { report } = runDoctor(root, { ...process.env, NODE_OPTIONS: '--no-addons' });
+  const addon = report.findings.find(({ name }) => name === 'addon');
+  assert.match(addon?.remedy ?? '', /--no-addons/);
 });
 
 test('a tool that is there but too old is named with its version', (context) => {

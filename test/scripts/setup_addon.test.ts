@@ -23,6 +23,16 @@ test('Node is needed by its own path alone, and what a preload prints is not tak
   assert.doesNotMatch(text, /COMMAND node/);
 });
 
+test('what the compiler uses of the processor is written down', async () => {
+  const { instructionsOf } = await load('scripts/setup/addon.mjs');
+  assert.deepEqual(instructionsOf(' fpu sse2 ht avx2 fma avx512f amx_int8'), [
+    'avx2',
+    'fma',
+    'avx512f',
+    'amx_int8',
+  ]);
+});
+
 test('as many files are compiled at once as the memory that this process may use allows', async (context) => {
   const { jobs } = await load('scripts/setup/addon.mjs');
   context.mock.method(process, 'availableMemory', () => 1e9);

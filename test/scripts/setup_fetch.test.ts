@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, utimesSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { copyOfScripts, load, temporaryFolder } from './load.js';
 
-const { pinnedVersion, sizeOfFolder } = await load('scripts/setup/fetch_libtorch.mjs');
+const { partialFolder, pinnedVersion, sizeOfFolder } = await load('scripts/setup/fetch_libtorch.mjs');
 
 /** Writes wheels that pip accepts: { 'torch-2.13.0': { files, requires } }. */
 function writeWheels(folder: string, wheels: Record<string, { files: string[]; requires?: string[] }>) {
@@ -36,7 +37,7 @@ function fetch(
   const root = copyOfScripts(context);
   writeWheels(join(folder, 'wheels'), wheels);
   const cache = join(folder, 'cache');
-  mkdirSync(join(cache, `libtorch-${pinnedVersion}.partial-999999999`), { recursive: true });
+  mkdirSync(join(cache, `libtorch-${pinnedVersion}.partial-${hostname()}-999999999`), { recursive: true });
   const program = `
     import { createSetup } from '${root}/scripts/setup/shared.mjs';
     import { fetchLibtorch } from '${root}/scripts/setup/fetch_libtorch.mjs';
@@ -187,4 +188,18 @@ test('a compiled file goes with its source, and a removed output comes back', as
   execFileSync('rm', [source('removed'), output('kept')]);
   assert.equal(await compile(), '1 files compiled');
   assert.ok(existsSync(output('kept')) && !existsSync(output('removed')));
+});
+
+test('what a set-up on another machine is fetching into the same cache stays, what it left a day ago goes', (context) => {
+  const cache = temporaryFolder(context);
+  const [running, left] = ['libtorch.partial-node-7-999999999', 'libtorch.partial-node-8-999999999'];
+  for (const name of [running, left]) mkdirSync(join(cache, name));
+  utimesSync(join(cache, left), 1, 1);
+  const own = partialFolder(join(cache, 'libtorch'));
+  assert.deepEqual(
+    readdirSync(cache)
+      .map((name) => join(cache, name))
+      .sort(),
+    [join(cache, running), own].sort(),
+  );
 });
