@@ -8,7 +8,7 @@ import { heldOutNotes, isHeldOut } from '../batches/held_out.js';
 import { readRecords } from '../datasets/read_records.js';
 import type { ParallelRecord } from '../datasets/records.js';
 import { Encoder } from '../encoding/encoder.js';
-import { XlembedError } from '../errors.js';
+import { invalidArgument, XlembedError } from '../errors.js';
 import { cachedEmbed } from '../evaluation/embedding_cache.js';
 import { writeError } from '../files/file_error.js';
 import { makeFolder, requireWritable } from '../files/write_file.js';
@@ -75,6 +75,12 @@ async function mine(flags: MineFlags): Promise<void> {
     relativeMargin,
     language: language!,
   });
+  if (/\.(gz|zst)$/.test(flags.output))
+    throw invalidArgument(
+      '--output',
+      'a name without .gz or .zst, as lines are written as they are,',
+      flags.output,
+    );
   if (existsSync(flags.output) && !flags.overwrite) {
     throw new XlembedError(
       'FILE_EXISTS',

@@ -1,4 +1,5 @@
 import { XlembedError } from '../errors.js';
+import { requireNoPointer } from '../files/lfs_pointer.js';
 
 interface Foreign {
   /** A byte each. */
@@ -31,14 +32,7 @@ const foreign: readonly Foreign[] = [
     remedy:
       'let its name end with .parquet; for records, write JSON lines, as to_json(lines=True) of pandas does',
   },
-  {
-    begin: 'version https://git-lfs.github.com/spec/',
-    what: "git-lfs's pointer to a file",
-    remedy: 'fetch the file itself: git lfs pull',
-  },
 ];
-
-const longestBegin = 64;
 
 /** The same bytes. Throws FILE_READ_FAILED where they begin as those of a file do that its name says nothing of. */
 export async function* requireExpected(
@@ -47,13 +41,15 @@ export async function* requireExpected(
 ): AsyncGenerator<Uint8Array> {
   let isFirst = true;
   for await (const chunk of bytes) {
-    if (isFirst) check(path, Buffer.from(chunk.subarray(0, longestBegin)).toString('latin1'));
+    if (isFirst) check(path, chunk);
     isFirst = false;
     yield chunk;
   }
 }
 
-function check(path: string, begin: string): void {
+function check(path: string, bytes: Uint8Array): void {
+  requireNoPointer(path, bytes);
+  const begin = Buffer.from(bytes.subarray(0, 16)).toString('latin1');
   const found = foreign.find(
     (kind) => begin.startsWith(kind.begin) && !(kind.ending !== undefined && path.endsWith(kind.ending)),
   );

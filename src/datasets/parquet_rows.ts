@@ -8,6 +8,7 @@ import {
 import { compressors } from 'hyparquet-compressors';
 import { invalidArgument, XlembedError } from '../errors.js';
 import { fileError } from '../files/file_error.js';
+import { LARGEST_POINTER_BYTES, requireNoPointer } from '../files/lfs_pointer.js';
 import { decodeStrictly } from './lines.js';
 import { notUtf8, placeOf } from './malformed.js';
 import type { Row, RowsRequest } from './text_formats.js';
@@ -21,6 +22,7 @@ export async function* readParquetRows(request: RowsRequest): AsyncGenerator<Row
   const file = await asyncBufferFromFile(path).catch((cause: unknown) => {
     throw fileError(path, cause);
   });
+  if (file.byteLength <= LARGEST_POINTER_BYTES) requireNoPointer(path, new Uint8Array(await file.slice(0)));
   const metadata = await reading(path, () => parquetMetadataAsync(file));
   const columns = presentColumns(request, metadata);
   let first = 0;

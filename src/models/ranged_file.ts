@@ -1,6 +1,7 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { XlembedError } from '../errors.js';
 import { fileError } from '../files/file_error.js';
+import { LARGEST_POINTER_BYTES, requireNoPointer } from '../files/lfs_pointer.js';
 
 /** A file that is read in ranges which are checked against its size before anything is allocated. */
 export class RangedFile {
@@ -22,6 +23,16 @@ export class RangedFile {
     if (!stats.isFile()) {
       closeSync(this.descriptor);
       throw new XlembedError('FILE_READ_FAILED', `${path} is not a regular file`, 'give the path of a file');
+    }
+    if (this.size <= LARGEST_POINTER_BYTES) this.#requireNoPointer();
+  }
+
+  #requireNoPointer(): void {
+    try {
+      requireNoPointer(this.path, this.read(0, this.size));
+    } catch (cause) {
+      this.close();
+      throw cause;
     }
   }
 

@@ -131,7 +131,8 @@ test('a full disk, and an output that cannot be written, are coded errors; the r
   assert.ok(!existsSync(`${folder}.partial`), 'refused before any work');
 });
 
-test('wrong ranks are wrong usage', () => {
+test('wrong ranks are wrong usage; an output with the name of an archive is refused', () => {
+  assert.match(xlembed(...command(at('x.jsonl.gz'))).stderr, /INVALID_ARGUMENT.*without \.gz or \.zst/);
   assert.equal(xlembed(...command(at('x.jsonl'), '--ranks', '7')).status, 2);
   assert.match(xlembed(...command(at('x.jsonl'), '--ranks', '9-3')).stderr, /INVALID_ARGUMENT.*ranks/);
 });

@@ -190,6 +190,11 @@ test('.parquet: columns by name, several row groups, ids where there are some', 
   await assert.rejects(read('b.parquet', 'no table'), { code: 'MALFORMED_FILE' });
 });
 
+test('.parquet: a pointer of git-lfs is named', async () => {
+  const pointer = `version https://git-lfs.github.com/spec/v1\noid sha256:${'0'.repeat(64)}\nsize 9\n`;
+  await assert.rejects(read('pointer.parquet', pointer), { code: 'FILE_READ_FAILED', hint: /git lfs pull/ });
+});
+
 test('.parquet: 64-bit integers are ids, and no texts', async () => {
   const numbers = [2n, -3n, 2n ** 63n - 1n];
   const bytes = parquetWriteBuffer({

@@ -27,6 +27,13 @@ test('every tensor of a file that Python wrote has its bytes at its offset', () 
   }
 });
 
+test("git-lfs's pointer to a file is named", () => {
+  const text = `version https://git-lfs.github.com/spec/v1\noid sha256:${'0'.repeat(64)}\nsize 1629438925\n`;
+  const path = putFile(join(folder, 'pointer.safetensors'), Buffer.from(text));
+  const error = refusal(() => readSafetensors(path), 'FILE_READ_FAILED', /git-lfs's pointer to a file/);
+  assert.match(error.hint, /git lfs pull/);
+});
+
 test('offsets count from the start of the file, in the order of the bytes', () => {
   const header = { b: TWO_TENSORS.b, __metadata__: { by: 'hand' }, a: TWO_TENSORS.a };
   const text = `${JSON.stringify(header)}   `;

@@ -63,7 +63,7 @@ test('the format before PyTorch 1.6 is named, with the remedy', () => {
     /has the format of PyTorch before 1\.6/,
   );
   assert.match(error.hint, /torch\.save\(torch\.load\(PATH, weights_only=True\), PATH\)/);
-  putFile(scratch, 'version https://git-lfs.github.com/spec/v1\n');
+  putFile(scratch, 'version 1\n');
   refusal(() => readTorchCheckpoint(scratch), 'CHECKPOINT_INVALID', /is not a PyTorch zip archive/);
 });
 

@@ -13,12 +13,14 @@ async function openBeir(folder: string): Promise<CollectionTask> {
 }
 
 async function openCollection(folder: string): Promise<Collection> {
-  const queries: TaskText[] = [];
+  // Of a query that comes again the last text counts, as for BEIR.
+  const queries = new Map<string, TaskText>();
   for await (const line of readJsonLines(await findFile(folder, ['queries.jsonl', 'queries.jsonl.gz']))) {
-    queries.push({ id: textOf(line, '_id'), text: textOf(line, 'text') });
+    const id = textOf(line, '_id');
+    queries.set(id, { id, text: textOf(line, 'text') });
   }
   return jsonCollection({
-    queries,
+    queries: [...queries.values()],
     qrels: await readBeirQrels(await findFile(join(folder, 'qrels'), ['test.tsv', 'test.tsv.gz'])),
     files: [await findFile(folder, ['corpus.jsonl', 'corpus.jsonl.gz'])],
     id: '_id',

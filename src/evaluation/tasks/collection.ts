@@ -18,7 +18,8 @@ export interface CollectionFiles {
 /**
  * A collection whose passages are JSON lines `{<id>, title, text}`; a title stands before its text, with a space between
  * and none around both, as BEIR and MTEB embed them. Queries without a judgement are not asked; one whose passages are
- * all judged not relevant scores 0, as in pytrec_eval and MTEB.
+ * all judged not relevant scores 0, as in pytrec_eval and MTEB. Some judged passages may be missing, as in published
+ * collections, but not all of them.
  */
 export function jsonCollection({
   queries,
@@ -38,24 +39,40 @@ export function jsonCollection({
     files,
     published,
     ignoreOwnId,
-    passages: () => readPassages(files, id, published),
+    passages: () => readPassages(files, id, judgedPassages(asked, qrels), published),
   };
+}
+
+function judgedPassages(queries: readonly TaskText[], qrels: Qrels): Set<string> {
+  return new Set(queries.flatMap(({ id }) => [...qrels.get(id)!.keys()]));
 }
 
 async function* readPassages(
   files: readonly string[],
   id: string,
+  judged: ReadonlySet<string>,
   published: number | undefined,
 ): AsyncGenerator<TaskText> {
   let count = 0;
+  let areJudged = false;
   for (const file of files) {
     for await (const line of readJsonLines(file)) {
       count += 1;
-      yield { id: textOf(line, id), text: passageText(line) };
+      const passage = textOf(line, id);
+      areJudged ||= judged.has(passage);
+      yield { id: passage, text: passageText(line) };
     }
   }
   if (published !== undefined && count !== published) {
     throw taskDataInvalid(files.join(', '), `${published} passages`, String(count));
+  }
+  if (!areJudged) {
+    const [example] = judged;
+    throw taskDataInvalid(
+      files.join(', '),
+      'passages that the qrels name',
+      `none, for example no ${example}`,
+    );
   }
 }
 

@@ -156,6 +156,28 @@ test('BEIR: an id that JSON rounds is refused, as no judgement would find it', a
   });
 });
 
+test('BEIR: judgements of other passages are refused, a query that comes twice is asked once', async () => {
+  const files = {
+    'corpus.jsonl': json({ _id: 'd1', text: 'a' }),
+    'queries.jsonl': json({ _id: 'q1', text: 'a' }),
+    'qrels/test.tsv': 'query-id\tcorpus-id\tscore\nq1\tdoc-1\t1\n',
+  };
+  const other = (await openTask('beir', { data: folder(files) })) as CollectionTask;
+  await assert.rejects(passagesOf(other, 'en'), {
+    code: 'TASK_DATA_INVALID',
+    message:
+      /^expected passages that the qrels name in .*corpus\.jsonl, received none, for example no doc-1$/,
+  });
+  const queries = json({ _id: 'q1', text: 'a' }) + json({ _id: 'q1', text: 'b' });
+  const qrels = 'q1\td1\t1\n';
+  const twice = folder({ ...files, 'queries.jsonl': queries, 'qrels/test.tsv': qrels });
+  const { queries: asked } = await passagesOf(
+    (await openTask('beir', { data: twice })) as CollectionTask,
+    'en',
+  );
+  assert.deepEqual(asked, [{ id: 'q1', text: 'b' }]);
+});
+
 test('BEIR: titles stand before texts; queries are asked where they are judged, if only not relevant', async () => {
   const data = folder({
     'corpus.jsonl':
