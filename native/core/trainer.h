@@ -89,6 +89,11 @@ class Trainer {
   // A number that differs where weights, adapters, or what the loss has learnt differ.
   uint64_t fingerprint() const;
 
+  // Of the batches since the last update, one for each trained parameter, undefined where there is none. They
+  // do not lie with the parameters, which belong to the encoder: another trainer of it would take them for
+  // its own.
+  const std::vector<at::Tensor>& gradients() const { return earlier_; }
+
   // Of gradients and running means, which are there from the first step on.
   int64_t bytes() const;
 
@@ -135,9 +140,7 @@ class Trainer {
   AdamW optimizer_;
   LossScale loss_scale_;
   bool skips_update_ = false;  // a batch since the last one was skipped
-  // Of the batches since the last update. Between steps they do not lie with the parameters, which belong to
-  // the encoder: another trainer of it, now or later, would take them for its own.
-  Gradients earlier_;
+  Gradients earlier_;          // see gradients()
   std::shared_ptr<ProcessGroup> group_;
   std::unique_ptr<GradientBuckets> buckets_;
 };

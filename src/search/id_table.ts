@@ -4,8 +4,11 @@ import { LargeMap } from '../large_map.js';
 /** Names for the rows of an index, each once. Lists handed out stay as they are: removing makes a new list. */
 export class IdTable {
   #ids: string[] = [];
-  #rows = new LargeMap<string, number>();
-  /** Vectors ever added: the next automatic id. */
+  /** Each id has a number, which stays when its row moves up: removing a few of a million touches no other. */
+  readonly #numbers = new LargeMap<string, number>();
+  /** Row -> number, ascending. */
+  #order: number[] = [];
+  /** Vectors ever added: the next number, and the next automatic id. */
   #added = 0;
 
   /** Row -> id. Later additions appear in it; removals do not. */
@@ -18,12 +21,13 @@ export class IdTable {
     const added = ids ?? Array.from({ length: count }, (_, i) => String(this.#added + i));
     if (added.length !== count)
       throw invalidArgument('ids', `one id for each of ${count} vectors`, added.length);
-    requireNewIds(added, this.#rows);
+    requireNewIds(added, this.#numbers);
     for (const id of added) {
-      this.#rows.set(id, this.#ids.length);
+      this.#numbers.set(id, this.#added);
+      this.#order.push(this.#added);
       this.#ids.push(id);
+      this.#added += 1;
     }
-    this.#added += count;
   }
 
   /** The rows of these ids, ascending, each once. Throws INVALID_ARGUMENT for an unknown id. */
@@ -31,9 +35,9 @@ export class IdTable {
     requireSeveral(ids);
     const rows: number[] = [];
     for (const id of ids) {
-      const row = this.#rows.get(id);
-      if (row === undefined) throw invalidArgument('ids', 'ids that are in the index', id);
-      rows.push(row);
+      const number = this.#numbers.get(id);
+      if (number === undefined) throw invalidArgument('ids', 'ids that are in the index', id);
+      rows.push(this.#rowOf(number));
     }
     return Int32Array.from(rows)
       .sort()
@@ -42,11 +46,32 @@ export class IdTable {
 
   /** Takes out rows (ascending, each once); later rows move up. */
   remove(rows: Int32Array): void {
-    let next = 0;
-    this.#ids = this.#ids.filter((_, row) => row !== rows[next] || !++next);
-    this.#rows = new LargeMap();
-    for (const [row, id] of this.#ids.entries()) this.#rows.set(id, row);
+    for (const row of rows) this.#numbers.delete(this.#ids[row]!);
+    this.#ids = without(rows, this.#ids);
+    this.#order = without(rows, this.#order);
   }
+
+  /** At the place of its number until something is removed, then before it. */
+  #rowOf(number: number): number {
+    let [first, last] = [0, Math.min(number, this.#order.length - 1)];
+    while (this.#order[last] !== number) {
+      const middle = (first + last) >> 1;
+      if (this.#order[middle]! < number) first = middle + 1;
+      else last = middle;
+    }
+    return last;
+  }
+}
+
+/** `rows` are ascending, each once. */
+function without<Item>(rows: Int32Array, items: readonly Item[]): Item[] {
+  const kept = items.slice(0, rows[0]);
+  let next = 0;
+  for (let row = kept.length; row < items.length; row++) {
+    if (row === rows[next]) next++;
+    else kept.push(items[row]!);
+  }
+  return kept;
 }
 
 /** Throws INVALID_ARGUMENT for an id that is taken or comes twice. */

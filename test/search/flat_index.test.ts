@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FlatIndex } from '#xlembed/search/flat_index.js';
+import { IdTable } from '#xlembed/search/id_table.js';
 import { device } from '../device.js';
 import { coded } from './coded.js';
 import { randomVectors, ranking } from './vectors.js';
@@ -189,4 +190,29 @@ test('vectors that were moved to another thread are refused, they would pass for
   await assert.rejects(index.add(vectors), moved);
   await index.add(new Float32Array(0));
   assert.equal(index.size, 0);
+});
+
+test('ids keep to their rows through many additions and removals', () => {
+  const table = new IdTable();
+  let [expected, added]: [string[], number] = [[], 0];
+  for (let round = 0; round < 300; ++round) {
+    const ids = Array.from({ length: round % 7 }, (_, n) => `${added + n}`);
+    table.add(ids.length, round % 2 ? ids : undefined);
+    expected.push(...ids);
+    added += ids.length;
+    const gone = expected.filter((id) => (Number(id) * 7919 + round) % 5 === 0);
+    const rows = table.rowsOf(gone);
+    assert.deepEqual(
+      [...rows].map((row) => expected[row]),
+      gone,
+    );
+    const before = table.ids;
+    const shown = [...before];
+    table.remove(rows);
+    expected = expected.filter((id) => !gone.includes(id));
+    assert.deepEqual(table.ids, expected);
+    assert.deepEqual([...table.rowsOf([...expected].reverse())], [...expected.keys()]);
+    if (gone.length > 0) assert.deepEqual(before, shown);
+    for (const id of gone) assert.throws(() => table.rowsOf([id]), { code: 'INVALID_ARGUMENT' });
+  }
 });
