@@ -254,7 +254,10 @@ export class Encoder {
     });
   }
 
-  /** Frees the weights and ends the tokenizer's threads. What is not yet done of running calls ends with DISPOSED. */
+  /**
+   * Frees the weights and ends the tokenizer's threads, as the garbage collector does some time after the last reference
+   * has gone. What is not yet done of running calls ends with DISPOSED.
+   */
   async dispose(): Promise<void> {
     this.#isDisposed = true;
     this.native.dispose();
