@@ -23,6 +23,9 @@ function npm() {
   return cli?.endsWith('.js') ? [process.execPath, cli] : ['npm'];
 }
 
+/** Against what an .npmrc or the environment may say: the locked versions, all of them, here. */
+const settings = ['--include=dev', '--package-lock=true', '--package-lock-only=false', '--global=false'];
+
 export async function installModules(setup) {
   const locked = readJson(join(root, 'package-lock.json'));
   const installed = readJson(join(root, 'node_modules', '.package-lock.json'));
@@ -34,7 +37,7 @@ export async function installModules(setup) {
   setup.progress('npm modules: npm install');
   // Not `npm ci`: it refuses a lock file written where other platforms' optional packages could not be seen. With a
   // lock file `npm install` takes the same versions, checks the same hashes and leaves the file as it is.
-  await setup.run(command, [...before, 'install', '--no-save', '--include=dev'], {
+  await setup.run(command, [...before, 'install', '--no-save', ...settings], {
     what: 'installing the npm modules',
     remedy: 'look at the messages above: is the npm registry reachable? then run: npm run setup',
   });

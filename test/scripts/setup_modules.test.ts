@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { copyOfScripts, load } from './load.js';
@@ -39,6 +39,16 @@ test('an optional module that is there must have the locked version', () => {
 test('versions compare by number', () => {
   for (const version of ['3.22', '3.22.1', '3.100', '4.0']) assert.ok(isAtLeast(version, [3, 22]), version);
   for (const version of ['3.21.9', '3.3', '2.99', '']) assert.ok(!isAtLeast(version, [3, 22]), version);
+});
+
+test('the locked versions are asked for, whatever an .npmrc says', (context) => {
+  const root = copyOfScripts(context);
+  mkdirSync(join(root, 'src'));
+  writeFileSync(join(root, 'npm'), `#!/bin/sh\nprintf '%s ' "$@" > '${root}/asked'\n`, { mode: 0o755 });
+  spawnSync(process.execPath, [join(root, 'scripts/setup.mjs')], { env: { PATH: root } });
+  const asked = readFileSync(join(root, 'asked'), 'utf8');
+  for (const setting of ['--package-lock=true', '--package-lock-only=false', '--include=dev'])
+    assert.ok(asked.includes(setting), asked);
 });
 
 /** Of a checkout's copy, on a machine that has Node alone. */
