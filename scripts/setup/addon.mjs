@@ -65,7 +65,7 @@ async function configure(setup, tools, libtorch, faiss) {
   const cli = join(dirname(require.resolve('cmake-js/package.json')), 'bin', 'cmake-js');
   const definitions = {
     XLEMBED_LIBTORCH: libtorch.path,
-    XLEMBED_ADDON_API: require('node-addon-api').include_dir,
+    XLEMBED_ADDON_API: dirname(require.resolve('node-addon-api/package.json')),
     XLEMBED_CUDA: process.env.XLEMBED_CUDA ?? 'AUTO',
     XLEMBED_FAISS: faiss.use ? (process.env.XLEMBED_FAISS ?? 'AUTO') : 'OFF',
     XLEMBED_WERROR: process.env.XLEMBED_WERROR ?? 'OFF',
