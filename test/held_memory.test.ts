@@ -5,6 +5,7 @@ import { loadNative } from '#xlembed/native.js';
 import { FaissIndex } from '#xlembed/search/faiss_index.js';
 import { FlatIndex } from '#xlembed/search/flat_index.js';
 import { Tensor } from '#xlembed/tensor.js';
+import { withFaiss } from './faiss.js';
 import { makeOld } from './garbage.js';
 import { createTrainer } from './training/native_trainer.js';
 
@@ -12,7 +13,6 @@ const [rows, dimensions] = [2048, 1024];
 /** 8 MB. */
 const vectors = new Float32Array(rows * dimensions).fill(0.01);
 const ids = Array.from({ length: rows }, (_, row) => `${row}`);
-const hasFaiss = loadNative().info().faiss !== '';
 
 function createEncoder() {
   const lstm = { embeddingSize: dimensions, hiddenSize: 16, layers: 1, bidirectional: false, dropout: 0 };
@@ -44,7 +44,7 @@ const kinds: Record<string, () => Promise<WeakKey>> = {
 };
 
 for (const [kind, make] of Object.entries(kinds)) {
-  const skip = kind === 'a FAISS index' && !hasFaiss;
+  const { skip } = kind === 'a FAISS index' ? withFaiss : { skip: false };
   test(`${kind} that nobody refers to is collected for the memory that it holds, not for its own few bytes`, {
     skip,
   }, async () => {

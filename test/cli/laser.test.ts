@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { loadNative } from '#xlembed/native.js';
 import { largestDifference } from '../encoding/goldens.js';
 import { LASER, laserGolden } from '../encoding/laser_golden.js';
+import { hasFaiss } from '../faiss.js';
 import { temporaryFolder, xlembed } from './run.js';
 
 const folder = temporaryFolder();
@@ -47,8 +47,6 @@ test('search: that embeddings of other lengths than 1 are not compared by cosine
   const scores = text_embeddings.map((row) => row.reduce((sum, value, d) => sum + value * first![d]!, 0));
   assert.ok(Math.abs(JSON.parse(found.stdout)[0].hits[0].score - Math.max(...scores)) < 1e-4);
 });
-
-const hasFaiss = loadNative().info().faiss !== '';
 
 function searched(index: string, ...more: string[]): { id: string; score: number }[] {
   const query = ['--query', texts[0]!.text, '-k', '100'];

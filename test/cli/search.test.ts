@@ -2,14 +2,13 @@ import assert from 'node:assert/strict';
 import { cpSync, existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { loadNative } from '#xlembed/native.js';
 import { FlatIndex } from '#xlembed/search/flat_index.js';
+import { hasFaiss } from '../faiss.js';
 import { temporaryFolder, xlembed } from './run.js';
 
 const MODEL = 'test/reference/encoder/xlm-roberta';
 const folder = temporaryFolder();
 const at = (name: string) => join(folder, name);
-const hasFaiss = loadNative().info().faiss !== '';
 
 writeFileSync(at('corpus.txt'), Array.from({ length: 60 }, (_, n) => `w${n} w${(n * 7) % 90}\n`).join(''));
 const encode = (output: string, ...more: string[]) =>

@@ -5,6 +5,7 @@ import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } f
 import { join } from 'node:path';
 import { Encoder } from '#xlembed/encoding/encoder.js';
 import { putVariant, VARIANTS } from '../encoding/variants.js';
+import { REFERENCE_MODELS } from '../models/reference_models.js';
 
 const TEXTS = ['a cat', 'The MOON is far away', 'ein hund', '', 'B', 'été 中文 рус'];
 const REFERENCE = 'test/reference';
@@ -13,13 +14,7 @@ const [original, saved] = process.argv.slice(2);
 if (!original || !saved) throw new Error('usage: node .build/test/interop/save_models.js ORIGINAL SAVED');
 for (const folder of [original, saved]) mkdirSync(folder, { recursive: true });
 
-for (const name of [
-  'bert-version-6',
-  'labse-version-5',
-  'xlm-roberta-sharded',
-  'roberta-float16',
-  'distiluse-version-5',
-]) {
+for (const name of REFERENCE_MODELS) {
   cpSync(join(REFERENCE, 'models', name), join(original, name), { recursive: true });
 }
 for (const [name, variant] of VARIANTS) putVariant(variant, join(original, name));

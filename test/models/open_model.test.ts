@@ -4,6 +4,7 @@ import { basename, join } from 'node:path';
 import { test } from 'node:test';
 import { describeFreshModel, openModel } from '#xlembed/models/open_model.js';
 import { defaultPromptOf, promptFor } from '#xlembed/models/prompts.js';
+import { REFERENCE_MODELS } from './reference_models.js';
 import {
   changedModel,
   expectedTensors,
@@ -17,15 +18,7 @@ import {
   temporaryFolder,
 } from './support.js';
 
-const MODELS = [
-  'bert-version-6',
-  'labse-version-5',
-  'xlm-roberta-sharded',
-  'roberta-float16',
-  'distiluse-version-5',
-];
-
-for (const name of MODELS) {
+for (const name of REFERENCE_MODELS) {
   test(`${name}: every source names the bytes of its tensor`, async () => {
     const { sources } = await openModel(join(REFERENCE, name));
     const expected = expectedTensors(name);

@@ -17,6 +17,7 @@ import { removeLeftovers } from '#xlembed/files/write_folder.js';
 import { describeFreshModel, type ModelDescription, openModel } from '#xlembed/models/open_model.js';
 import { readSafetensorsHeader } from '#xlembed/models/safetensors.js';
 import { saveModel } from '#xlembed/models/save_model.js';
+import { REFERENCE_MODELS } from './reference_models.js';
 import { encoderOf, putFile, putJson, REFERENCE, readBytes, refusalOf, temporaryFolder } from './support.js';
 
 const scratch = temporaryFolder();
@@ -35,13 +36,7 @@ function content({ folder, tokenizerPath, sources, notes, hfConfig, ...rest }: M
   return { ...rest, config, tensors };
 }
 
-for (const name of [
-  'bert-version-6',
-  'labse-version-5',
-  'xlm-roberta-sharded',
-  'roberta-float16',
-  'distiluse-version-5',
-]) {
+for (const name of REFERENCE_MODELS) {
   test(`${name}: what is saved opens again as the same model`, async () => {
     const model = await openModel(join(REFERENCE, name));
     const folder = join(scratch, name);

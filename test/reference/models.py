@@ -151,13 +151,7 @@ def labse_version_5() -> None:
     }
     state["bert.embeddings.position_ids"] = torch.arange(20)[None]
     torch.save(state, folder / "pytorch_model.bin")
-    dense = torch.nn.Linear(8, 6)
-    write_json(folder / "2_Dense" / "config.json", {
-        "in_features": 8, "out_features": 6, "bias": True,
-        "activation_function": "torch.nn.modules.activation.Tanh",
-    })
-    torch.save({f"linear.{name}": tensor for name, tensor in dense.state_dict().items()},
-               folder / "2_Dense" / "pytorch_model.bin")
+    dense = write_dense(folder / "2_Dense")
     write_json(folder / "1_Pooling" / "config.json", {
         "word_embedding_dimension": 8, "pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False,
         "pooling_mode_max_tokens": False, "pooling_mode_mean_sqrt_len_tokens": False,
@@ -173,6 +167,18 @@ def labse_version_5() -> None:
     head = {f"dense.1.linear.{name}": tensor for name, tensor in dense.state_dict().items()}
     # The Normalize folder is empty, and git keeps no empty folders: version 6 opens the model all the same.
     write_expected(folder, {**encoder, **head}, **labse_embedded(bert, dense))
+
+
+def write_dense(folder: Path) -> torch.nn.Linear:
+    """A fresh dense module with tanh, as sentence-transformers 2 to 5 save it."""
+    dense = torch.nn.Linear(8, 6)
+    write_json(folder / "config.json", {
+        "in_features": 8, "out_features": 6, "bias": True,
+        "activation_function": "torch.nn.modules.activation.Tanh",
+    })
+    torch.save({f"linear.{name}": tensor for name, tensor in dense.state_dict().items()},
+               folder / "pytorch_model.bin")
+    return dense
 
 
 def labse_embedded(bert: BertForMaskedLM, dense: torch.nn.Linear) -> dict:
@@ -225,13 +231,7 @@ def distiluse_version_5() -> None:
     )
     model = DistilBertForMaskedLM(config).eval()
     model.save_pretrained(folder)
-    dense = torch.nn.Linear(8, 6)
-    write_json(folder / "2_Dense" / "config.json", {
-        "in_features": 8, "out_features": 6, "bias": True,
-        "activation_function": "torch.nn.modules.activation.Tanh",
-    })
-    torch.save({f"linear.{name}": tensor for name, tensor in dense.state_dict().items()},
-               folder / "2_Dense" / "pytorch_model.bin")
+    dense = write_dense(folder / "2_Dense")
     write_json(folder / "1_Pooling" / "config.json", {"word_embedding_dimension": 8, "pooling_mode_mean_tokens": True})
     write_json(folder / "modules.json", [
         {"idx": number, "name": str(number), "path": path, "type": f"sentence_transformers.models.{kind}"}

@@ -6,15 +6,13 @@ import { test } from 'node:test';
 import { TextInput } from '#xlembed/datasets/texts.js';
 import type { CorpusOptions } from '#xlembed/encoding/corpus/options.js';
 import { readEmbeddings, writeEmbeddingsFolder } from '#xlembed/encoding/embeddings_folder.js';
-import { loadNative } from '#xlembed/native.js';
 import { buildFaissIndex, type FaissBuildOptions } from '#xlembed/search/build_faiss.js';
 import { FaissIndex } from '#xlembed/search/faiss_index.js';
 import { documentOf, sharedEncoder, temporaryFolder, writeCorpus } from '../encoding/corpus/corpus.js';
+import { withFaiss } from '../faiss.js';
 import { coded } from './coded.js';
 import { randomVectors } from './vectors.js';
 
-const hasFaiss = loadNative().info().faiss !== '';
-const withFaiss = { skip: hasFaiss ? false : 'this addon is built without FAISS' };
 const folder = await temporaryFolder();
 const encoder = await sharedEncoder();
 const ROWS = 2000;
