@@ -1,9 +1,9 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
-import { missingInstructions } from './built_for.js';
 import { type ErrorCode, XlembedError } from './errors.js';
 import type { NativeBenchmarkOptions, NativeKernelBenchmark } from './native/benchmark.js';
+import { missingInstructions } from './native/built_for.js';
 import type { NativeEncoder, NativeEncoderOptions } from './native/encoder.js';
 import type {
   NativeProcessGroup,
