@@ -6,69 +6,105 @@
 #include "kernels/narrow_vectors.h"
 
 #ifdef XLEMBED_SM_90A
+#include "kernels/bulk_copy.cuh"
 #include "kernels/warpgroup.cuh"
 #endif
 
 namespace xlembed::kernels::cuda {
 namespace {
 
+// Bytes of queries that were tiled for the warpgroups.
+constexpr int64_t tiled_query_bytes(int64_t queries, int64_t width) {
+  return queries * ((width + depth - 1) / depth * depth) * static_cast<int64_t>(sizeof(bfloat16));
+}
+
 #ifdef XLEMBED_SM_90A
 
 // 192 rows x 256 queries at a time, 64 rows to each group of four warps, four stages of 64 dimensions. One
 // block stays on each multiprocessor and goes from tile to tile: what the next one needs is copied while this
-// one's scores are taken. No larger tile has room in registers.
+// one's scores are taken. No larger tile has room in registers. Two blocks have the same queries beside each
+// other, and each brings half of them to both: what comes from the second cache level is a third less.
 constexpr int group_threads = 128;
 constexpr int groups = 3;
 constexpr int wide_threads = groups * group_threads;
 constexpr int wide_rows = groups * 64;
 constexpr int wide_queries = 256;
 constexpr int wide_stages = 4;
+constexpr int wide_cluster = 2;
 static_assert(narrow_tile_rows % wide_rows == 0);
 constexpr int pieces_of_row = depth / chunk;
 constexpr int rows_at_once = wide_threads / pieces_of_row;  // that the threads copy together
+static_assert(wide_rows % rows_at_once == 0);
 
+// 64 dimensions of a tile's queries as the products read them; in memory, a tile's lie one after the other.
+using QueryStage = bfloat16[wide_queries][depth];
 struct WideStage {
-  bfloat16 rows[wide_rows][depth], queries[wide_queries][depth];
+  bfloat16 rows[wide_rows][depth];
+  QueryStage queries;
 };
+static_assert(sizeof(WideStage) % 1024 == 0);
+
+// Where a 16-byte piece of a row is among those of the row: matrix_descriptor().
+__device__ int place_of_piece(int row, int piece) { return (piece ^ row % 8) * chunk; }
+
+// Queries (whole tiles of them, width), a thread to each piece of a tile's stage.
+__global__ void __launch_bounds__(plain_threads)
+    tile_queries(const bfloat16* queries, int64_t width, int steps, QueryStage* tiled) {
+  const int at = static_cast<int>(blockIdx.x) * plain_threads + static_cast<int>(threadIdx.x);
+  const int piece = at % pieces_of_row, query = at / pieces_of_row % wide_queries;
+  const int64_t stage = at / (pieces_of_row * wide_queries), d = stage % steps * depth + piece * chunk;
+  Vector<bfloat16, chunk> values = {};
+  if (d < width)
+    values = load_vector<bfloat16, chunk>(queries + (stage / steps * wide_queries + query) * width + d);
+  store_vector(&tiled[stage][query][place_of_piece(query, piece)], values);
+}
+
+// The first row of this block's part of a tile of the cluster: perhaps behind the last row.
+__device__ int64_t first_row_of(const NarrowRows& rows, int tile, int query_tiles) {
+  const int64_t of_cluster = static_cast<int64_t>(tile / query_tiles) * wide_cluster;
+  return rows.first + (of_cluster + rank_in_cluster()) * wide_rows;
+}
 
 // Brings the stages of a block's tiles to shared memory, one after the other: each thread one piece of every
-// 48th row.
+// 48th row, one thread the block's share of the queries.
 class StageCopies {
  public:
-  __device__ StageCopies(const NarrowRows& rows, const bfloat16* queries, int query_tiles, int tiles,
-                         WideStage* stages)
+  __device__ StageCopies(const NarrowRows& rows, const QueryStage* queries, int query_tiles, int tiles,
+                         WideStage* stages, Arrivals* arrivals)
       : rows_(rows),
         queries_(queries),
         query_tiles_(query_tiles),
         tiles_(tiles),
+        steps_(static_cast<int>((rows.width + depth - 1) / depth)),
         stages_(stages),
+        arrivals_(arrivals),
         row_(static_cast<int>(threadIdx.x) / pieces_of_row),
         column_(static_cast<int>(threadIdx.x) % pieces_of_row * chunk),
-        place_((static_cast<int>(threadIdx.x) % pieces_of_row ^ row_ % 8) * chunk),
-        tile_(static_cast<int>(blockIdx.x)) {
+        place_(place_of_piece(row_, static_cast<int>(threadIdx.x) % pieces_of_row)),
+        tile_(static_cast<int>(blockIdx.x) / wide_cluster) {
     begin_tile();
   }
 
-  // Begins to copy the next stage, if there is one.
-  __device__ void next() {
+  // Begins to copy the next stage, if there is one: it is the block's number `count`.
+  __device__ void next(unsigned count) {
     if (tile_ < tiles_) {
-      WideStage& stage = stages_[stage_];
-      const bool inside = dimension_ + column_ < rows_.width;
+      WideStage& stage = stages_[count % wide_stages];
+      if (threadIdx.x == 0) {
+        constexpr int share = wide_queries / wide_cluster;
+        const int first = static_cast<int>(rank_in_cluster()) * share;
+        Arrivals* const arrivals = &arrivals_[count % wide_stages];
+        expect_bytes(arrivals, sizeof(QueryStage));
+        copy_to_cluster<wide_cluster>(stage.queries[first], queries_[query_stage_ + step_][first],
+                                      sizeof(QueryStage) / wide_cluster, arrivals);
+      }
+      const bool inside = step_ * depth + column_ < rows_.width;
 #pragma unroll
       for (int r = 0; r < wide_rows; r += rows_at_once) {
         copy(&stage.rows[row_ + r][place_], x_ + r * rows_.width, inside && row_ + r < held_);
       }
-#pragma unroll
-      for (int q = 0; q < wide_queries; q += rows_at_once) {
-        if (q + rows_at_once > wide_queries && row_ + q >= wide_queries) break;
-        copy(&stage.queries[row_ + q][place_], q_ + q * rows_.width, inside);
-      }
       x_ += depth;
-      q_ += depth;
-      stage_ = stage_ + 1 == wide_stages ? 0 : stage_ + 1;
-      dimension_ += depth;
-      if (dimension_ >= rows_.width) {
-        tile_ += static_cast<int>(gridDim.x);
+      if (++step_ == steps_) {
+        tile_ += static_cast<int>(gridDim.x) / wide_cluster;
         begin_tile();
       }
     }
@@ -77,31 +113,33 @@ class StageCopies {
 
  private:
   __device__ void begin_tile() {
-    dimension_ = 0;
+    step_ = 0;
     if (tile_ >= tiles_) return;
-    const int64_t first = rows_.first + static_cast<int64_t>(tile_ / query_tiles_) * wide_rows;
+    const int64_t first = first_row_of(rows_, tile_, query_tiles_);
     held_ = static_cast<int>(min(rows_.end - first, static_cast<int64_t>(wide_rows)));
-    x_ = rows_.at(first) + row_ * rows_.width + column_;
-    q_ = queries_ + static_cast<int64_t>(tile_ % query_tiles_ * wide_queries + row_) * rows_.width + column_;
+    if (held_ > 0) x_ = rows_.at(first) + row_ * rows_.width + column_;  // the last block may have none
+    query_stage_ = tile_ % query_tiles_ * steps_;
   }
 
   // Sixteen bytes, or zeros.
   __device__ void copy(bfloat16* to, const bfloat16* from, bool inside) const {
-    __pipeline_memcpy_async(to, inside ? from : queries_, 16, inside ? 0 : 16);
+    __pipeline_memcpy_async(to, inside ? from : &queries_[0][0][0], 16, inside ? 0 : 16);
   }
 
   const NarrowRows& rows_;
-  const bfloat16* queries_;
-  int query_tiles_, tiles_;
+  const QueryStage* queries_;
+  int query_tiles_, tiles_, steps_;
   WideStage* stages_;
+  Arrivals* arrivals_;
   int row_, column_, place_;
-  int tile_, stage_ = 0, held_ = 0, dimension_ = 0;
-  const bfloat16 *x_ = nullptr, *q_ = nullptr;
+  int tile_, held_ = 0, step_ = 0, query_stage_ = 0;
+  const bfloat16* x_ = nullptr;
 };
 
 __global__ void __launch_bounds__(wide_threads, 1)
-    score_wide_tiles(NarrowRows rows, const bfloat16* queries, int query_tiles, int tiles, Collect sink) {
+    score_wide_tiles(NarrowRows rows, const QueryStage* queries, int query_tiles, int tiles, Collect sink) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
+  __shared__ Arrivals arrivals[wide_stages];
   const auto start = reinterpret_cast<uintptr_t>(dynamic_shared<char>());
   auto* const stages = reinterpret_cast<WideStage*>((start + 1023) / 1024 * 1024);
   const int group = static_cast<int>(threadIdx.x) / group_threads;
@@ -109,29 +147,39 @@ __global__ void __launch_bounds__(wide_threads, 1)
             lane = static_cast<int>(threadIdx.x) % warp_lanes;
   const int steps = static_cast<int>((rows.width + depth - 1) / depth);
   const auto end = static_cast<int>(rows.end);
-  StageCopies copies(rows, queries, query_tiles, tiles, stages);
-  copies.next();
-  copies.next();
-  int at = 0;
+  if (threadIdx.x == 0) {
+    for (Arrivals& of_stage : arrivals) begin_arrivals(&of_stage);
+  }
+  arrive_at_cluster();
+  wait_for_cluster();
+  StageCopies copies(rows, queries, query_tiles, tiles, stages, arrivals);
+  copies.next(0);
+  copies.next(1);
+  unsigned count = 0;  // of stages that were multiplied
   float sums[wide_queries / 2];
-  for (int which = static_cast<int>(blockIdx.x); which < tiles; which += static_cast<int>(gridDim.x)) {
+  const int stride = static_cast<int>(gridDim.x) / wide_cluster;
+  for (int which = static_cast<int>(blockIdx.x) / wide_cluster; which < tiles; which += stride) {
     for (int step = 0; step < steps; ++step) {
       __pipeline_wait_prior(1);
       show_to_products();
-      __syncthreads();  // the stage is here, and nobody reads the one before the last any more
+      // The rows are here, and no block of the cluster reads the stage before the last any more.
+      arrive_at_cluster();
+      wait_for_cluster();
+      const unsigned at = count % wide_stages;
+      wait_for_bytes(&arrivals[at], count / wide_stages % 2);
       begin_products();
       const uint64_t a = matrix_descriptor(stages[at].rows[group * 64]);
       const uint64_t b = matrix_descriptor(stages[at].queries);
 #pragma unroll
       for (int k = 0; k < depth / 16; ++k) multiply_64_256(sums, a + 2 * k, b + 2 * k, step > 0 || k > 0);
       commit_products();
-      copies.next();  // to where everybody has done with the products of two steps ago
+      copies.next(count + 2);  // to where everybody has done with the products of two steps ago
       wait_for_products<1>();
-      at = at + 1 == wide_stages ? 0 : at + 1;
+      ++count;
     }
     wait_for_products<0>();
     // Of the tile's rows and queries, what this thread has the sums of.
-    const int row = static_cast<int>(rows.first) + which / query_tiles * wide_rows + warp * 16 + lane / 4;
+    const int row = static_cast<int>(first_row_of(rows, which, query_tiles)) + warp * 16 + lane / 4;
     const int query = which % query_tiles * wide_queries + lane % 4 * 2;
     // Seldom does a score reach its threshold: sixteen are looked at before one is looked at alone.
 #pragma unroll
@@ -163,6 +211,9 @@ __global__ void __launch_bounds__(wide_threads, 1)
     }
   }
   __pipeline_wait_prior(0);
+  // No block ends while another still brings queries to it.
+  arrive_at_cluster();
+  wait_for_cluster();
 #endif
 }
 
@@ -171,20 +222,33 @@ int64_t queries_by_warpgroups(int64_t padded) {
   return has_warpgroups() ? padded / wide_queries * wide_queries : 0;
 }
 
-void score_by_warpgroups(const NarrowRows& rows, const bfloat16* queries, int64_t query_count,
-                         const Collect& sink, CudaStream stream) {
+// Queries (query_count, width) as score_by_warpgroups() wants them: tiled_query_bytes() from `tiled` on.
+void tile_for_warpgroups(const bfloat16* queries, int64_t query_count, int64_t width, void* tiled,
+                         CudaStream stream) {
+  const int64_t steps = (width + depth - 1) / depth;
+  launch(tile_queries, blocks_for(query_count * steps * pieces_of_row, plain_threads), plain_threads, 0,
+         stream, queries, width, static_cast<int>(steps), static_cast<QueryStage*>(tiled));
+}
+
+void score_by_warpgroups(const NarrowRows& rows, const void* tiled, int64_t query_count, const Collect& sink,
+                         CudaStream stream) {
   constexpr size_t bytes = wide_stages * sizeof(WideStage) + 1024;
   allow_shared_bytes(score_wide_tiles, bytes);
   const auto query_tiles = static_cast<int>(query_count / wide_queries);
-  const auto tiles = static_cast<int>((rows.end - rows.first + wide_rows - 1) / wide_rows) * query_tiles;
-  const auto blocks = static_cast<unsigned>(std::min(tiles, multiprocessors()));
-  launch(score_wide_tiles, blocks, wide_threads, bytes, stream, rows, queries, query_tiles, tiles, sink);
+  constexpr int64_t rows_of_cluster = wide_rows * wide_cluster;
+  const auto tiles =
+      static_cast<int>((rows.end - rows.first + rows_of_cluster - 1) / rows_of_cluster) * query_tiles;
+  const int clusters = std::min(tiles, std::max(multiprocessors() / wide_cluster, 1));
+  launch_clusters(score_wide_tiles, wide_cluster, static_cast<unsigned>(clusters * wide_cluster),
+                  wide_threads, bytes, stream, rows, static_cast<const QueryStage*>(tiled), query_tiles,
+                  tiles, sink);
 }
 
 #else
 
 int64_t queries_by_warpgroups(int64_t) { return 0; }
-void score_by_warpgroups(const NarrowRows&, const bfloat16*, int64_t, const Collect&, CudaStream) {}
+void tile_for_warpgroups(const bfloat16*, int64_t, int64_t, void*, CudaStream) {}
+void score_by_warpgroups(const NarrowRows&, const void*, int64_t, const Collect&, CudaStream) {}
 
 #endif
 

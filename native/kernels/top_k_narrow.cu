@@ -226,10 +226,17 @@ struct Pieces {
   Pieces(void* workspace, int64_t padded, int64_t D)
       : lists(workspace, padded),
         queries(reinterpret_cast<bfloat16*>(static_cast<char*>(workspace) + top_k_list_bytes(padded))),
-        margins(reinterpret_cast<float*>(queries + padded * narrow_width(D))),
+        tiled_queries(queries + padded * narrow_width(D)),
+        margins(reinterpret_cast<float*>(reinterpret_cast<char*>(tiled_queries) +
+                                         tiled_query_bytes(padded, narrow_width(D)))),
         given_up(reinterpret_cast<int*>(margins + padded)) {}
+  static int64_t bytes(int64_t padded, int64_t D) {
+    const int64_t width = narrow_width(D);
+    return top_k_list_bytes(padded) + padded * (width * 2 + 8) + tiled_query_bytes(padded, width);
+  }
   Lists lists;
   bfloat16* queries;
+  bfloat16* tiled_queries;  // those that the warpgroups take
   float* margins;
   int* given_up;
 };
@@ -247,7 +254,7 @@ void score_slab(const NarrowRows& rows, const Pieces& pieces, int64_t query_coun
   const Collect sink = pieces.lists.sink();
   if (query_count == 1) return scan_slab(Bfloat16Scan{rows, rows.first, rows.end}, pieces, stream);
   const int64_t padded = top_k_padded_queries(query_count), by_groups = queries_by_warpgroups(padded);
-  if (by_groups > 0) score_by_warpgroups(rows, pieces.queries, by_groups, sink, stream);
+  if (by_groups > 0) score_by_warpgroups(rows, pieces.tiled_queries, by_groups, sink, stream);
   if (padded > by_groups) {
     score_by_warps(rows, pieces.queries, by_groups / tile, (padded - by_groups) / tile, sink, stream);
   }
@@ -281,6 +288,9 @@ std::vector<int> search_near(const float* queries, int64_t query_count, CorpusSh
   launch(narrow_queries, blocks_for(padded, rows_per_block), dim3(warp_lanes, rows_per_block), 0, stream,
          queries, query_count, D, bounds, pieces.queries, pieces.margins, lists.thresholds, lists.counts,
          pieces.given_up);
+  if (const int64_t by_groups = queries_by_warpgroups(padded); by_groups > 0) {
+    tile_for_warpgroups(pieces.queries, by_groups, narrow_width(D), pieces.tiled_queries, stream);
+  }
   allow_shared_bytes(keep_near, sort_bytes);
   allow_shared_bytes(keep_best, sort_bytes);
   // Every row of the first slab enters the lists: no more of them than give a threshold. Whole tiles, as all
@@ -316,7 +326,7 @@ void* widened_piece(void* workspace, int64_t queries, int64_t D) {
 
 int64_t top_k_narrow_workspace_bytes(int64_t queries, int64_t dimensions) {
   const int64_t padded = top_k_padded_queries(queries);
-  const int64_t own = top_k_list_bytes(padded) + padded * (narrow_width(dimensions) * 2 + 8);
+  const int64_t own = Pieces::bytes(padded, dimensions);
   return (std::max(own, top_k_workspace_bytes(queries, dimensions)) + 15) / 16 * 16;
 }
 

@@ -7,6 +7,7 @@ namespace emulation {
 namespace {
 
 constexpr size_t stack_bytes = size_t{128} << 10;
+constexpr size_t dynamic_alignment = 1024;  // the largest that kernels make for themselves
 
 Block* block_that_runs = nullptr;
 thread_local char in_shared_memory;
@@ -35,7 +36,8 @@ void Block::begin(const Launch& launch, dim3 index, unsigned rank, const std::ve
   count_ = launch.block.x * launch.block.y * launch.block.z;
   ended_ = passes_ = 0;
   const races::Unwatched poison;
-  dynamic_.assign(launch.shared_bytes + 16, 0xFF);  // NaN for whoever reads before anybody wrote
+  // NaN for whoever reads before anybody wrote.
+  dynamic_.assign(launch.shared_bytes + 2 * dynamic_alignment, 0xFF);
   warps_.resize((count_ + lanes - 1) / lanes);
   for (Warp& warp : warps_) {
     for (Meeting& meeting : warp.meetings) meeting.arrived = 0;
@@ -147,14 +149,20 @@ void Block::wait_for_cluster() {
   words.take_word();
 }
 
-void* Block::dynamic_shared_memory() {
-  void* memory = dynamic_.data();
-  size_t space = dynamic_.size();
-  return std::align(16, space - 16, memory, space);
+// Aligned to no more than 16 bytes, in every block alike.
+void* Block::dynamic_shared_memory() const {
+  const auto memory = reinterpret_cast<uintptr_t>(dynamic_.data());
+  return const_cast<unsigned char*>(dynamic_.data()) + (dynamic_alignment - memory % dynamic_alignment) + 16;
 }
 
 void* Block::shared_memory_of(unsigned rank, void* place) const {
-  return static_cast<char*>(place) - shared_ + cluster_[rank]->shared_;
+  const Block& other = *cluster_[rank];
+  auto* const own = static_cast<unsigned char*>(place);
+  if (own >= dynamic_.data() && own < dynamic_.data() + dynamic_.size()) {
+    auto* const memory = static_cast<unsigned char*>(dynamic_shared_memory());
+    return own - memory + static_cast<unsigned char*>(other.dynamic_shared_memory());
+  }
+  return static_cast<char*>(place) - shared_ + other.shared_;
 }
 
 Block::Meeting& Block::meeting_of(unsigned mask) {

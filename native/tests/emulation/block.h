@@ -45,7 +45,7 @@ class Block {
   void wait_for_lanes(unsigned mask);
   unsigned thread() const { return current_; }
   unsigned rank() const { return rank_; }
-  void* dynamic_shared_memory();
+  void* dynamic_shared_memory() const;
   void* shared_memory_of(unsigned rank, void* place) const;
   [[noreturn]] void fail(const char* message) const;
 

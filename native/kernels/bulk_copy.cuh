@@ -1,0 +1,58 @@
+// Copies of a whole piece of memory to the shared memory of one or more blocks of a cluster, which one thread
+// asks for and nobody carries out by hand (compute capability 9.0; PTX ISA, "cp.async.bulk" and "mbarrier").
+#pragma once
+
+#include "kernels/cluster.cuh"
+
+namespace xlembed::kernels::cuda {
+
+// In shared memory: counts the bytes that arrive in a block, round by round.
+using Arrivals = unsigned long long;
+
+__device__ inline unsigned shared_address(const void* place) {
+  return static_cast<unsigned>(__cvta_generic_to_shared(place));
+}
+
+// By one thread, before the cluster's next barrier.
+__device__ inline void begin_arrivals(Arrivals* arrivals) {
+  asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(shared_address(arrivals)) : "memory");
+  asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+}
+
+// By one thread of the block, once a round: so many bytes arrive in it, from whichever block.
+__device__ inline void expect_bytes(Arrivals* arrivals, unsigned bytes) {
+  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(arrivals)),
+               "r"(bytes)
+               : "memory");
+}
+
+// Until all bytes of the round are here: its number modulo 2.
+__device__ inline void wait_for_bytes(Arrivals* arrivals, unsigned round) {
+  asm volatile(
+      "{\n.reg .pred done;\nwait:\n"
+      "mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
+      "@!done bra wait;\n}\n" ::"r"(shared_address(arrivals)),
+      "r"(round)
+      : "memory");
+}
+
+// To where `to` is in each block of the cluster, and counted by its `arrivals`; 16 bytes at a time.
+template <int cluster>
+__device__ void copy_to_cluster(void* to, const void* from, unsigned bytes, Arrivals* arrivals) {
+  if constexpr (cluster == 1) {
+    asm volatile(
+        "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(
+            shared_address(to)),
+        "l"(__cvta_generic_to_global(from)), "r"(bytes), "r"(shared_address(arrivals))
+        : "memory");
+  } else {
+    asm volatile(
+        "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster "
+        "[%0], [%1], %2, [%3], %4;" ::"r"(shared_address(to)),
+        "l"(__cvta_generic_to_global(from)), "r"(bytes), "r"(shared_address(arrivals)),
+        "h"(static_cast<unsigned short>((1u << cluster) - 1))
+        : "memory");
+  }
+}
+
+}  // namespace xlembed::kernels::cuda
