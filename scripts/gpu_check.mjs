@@ -26,7 +26,7 @@ A machine with nvcc, cmake, g++, a Python with a CUDA torch, and Node with this 
  * Seconds that a stage may take at most, in the order in which they run: figures before what may hang. The sanitizers
  * run every kernel some fifty times slower.
  */
-const limits = { setup: 900, native: 300, benchmarks: 600, typescript: 300, sanitizers: 240 };
+const limits = { setup: 900, native: 120, benchmarks: 600, typescript: 300, sanitizers: 240 };
 const saveEvery_ms = 5000;
 const linesKept = 60;
 const failuresKept = 50;
