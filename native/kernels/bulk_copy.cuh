@@ -6,7 +6,8 @@
 
 namespace xlembed::kernels::cuda {
 
-// In shared memory: counts the bytes that arrive in a block, round by round.
+// In shared memory: what a block waits for, round by round. A round is over when so many have arrived, and
+// all bytes that they expect.
 using Arrivals = unsigned long long;
 
 __device__ inline unsigned shared_address(const void* place) {
@@ -14,20 +15,30 @@ __device__ inline unsigned shared_address(const void* place) {
 }
 
 // By one thread, before the cluster's next barrier.
-__device__ inline void begin_arrivals(Arrivals* arrivals) {
-  asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(shared_address(arrivals)) : "memory");
+__device__ inline void begin_arrivals(Arrivals* arrivals, unsigned count) {
+  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(arrivals)), "r"(count)
+               : "memory");
   asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
 }
 
-// By one thread of the block, once a round: so many bytes arrive in it, from whichever block.
+// Arrives here, and expects so many bytes in this round, from whichever block.
 __device__ inline void expect_bytes(Arrivals* arrivals, unsigned bytes) {
   asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(arrivals)),
                "r"(bytes)
                : "memory");
 }
 
-// Until all bytes of the round are here: its number modulo 2.
-__device__ inline void wait_for_bytes(Arrivals* arrivals, unsigned round) {
+// Arrives at the same place of another block of the cluster, or of this one.
+__device__ inline void arrive_in_cluster(Arrivals* arrivals, unsigned rank) {
+  unsigned address;
+  asm volatile("mapa.shared::cluster.u32 %0, %1, %2;"
+               : "=r"(address)
+               : "r"(shared_address(arrivals)), "r"(rank));
+  asm volatile("mbarrier.arrive.shared::cluster.b64 _, [%0];" ::"r"(address) : "memory");
+}
+
+// Until the round is over: its number modulo 2.
+__device__ inline void wait_for_arrivals(Arrivals* arrivals, unsigned round) {
   asm volatile(
       "{\n.reg .pred done;\nwait:\n"
       "mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"

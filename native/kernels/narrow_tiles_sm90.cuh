@@ -65,12 +65,17 @@ __device__ int64_t first_row_of(const NarrowRows& rows, int tile, int query_tile
   return rows.first + (of_cluster + rank_in_cluster()) * wide_rows;
 }
 
+struct StageArrivals {
+  Arrivals queries[wide_stages];
+  Arrivals copiers;  // the threads that bring queries, one of each block
+};
+
 // Brings the stages of a block's tiles to shared memory, one after the other: each thread one piece of every
 // 48th row, one thread the block's share of the queries.
 class StageCopies {
  public:
   __device__ StageCopies(const NarrowRows& rows, const QueryStage* queries, int query_tiles, int tiles,
-                         WideStage* stages, Arrivals* arrivals)
+                         WideStage* stages, StageArrivals* arrivals)
       : rows_(rows),
         queries_(queries),
         query_tiles_(query_tiles),
@@ -92,7 +97,11 @@ class StageCopies {
       if (threadIdx.x == 0) {
         constexpr int share = wide_queries / wide_cluster;
         const int first = static_cast<int>(rank_in_cluster()) * share;
-        Arrivals* const arrivals = &arrivals_[count % wide_stages];
+        Arrivals* const arrivals = &arrivals_->queries[count % wide_stages];
+        // Every block of the cluster has done with what this copy takes the place of.
+#pragma unroll
+        for (unsigned rank = 0; rank < wide_cluster; ++rank) arrive_in_cluster(&arrivals_->copiers, rank);
+        wait_for_arrivals(&arrivals_->copiers, count % 2);
         expect_bytes(arrivals, sizeof(QueryStage));
         copy_to_cluster<wide_cluster>(stage.queries[first], queries_[query_stage_ + step_][first],
                                       sizeof(QueryStage) / wide_cluster, arrivals);
@@ -130,7 +139,7 @@ class StageCopies {
   const QueryStage* queries_;
   int query_tiles_, tiles_, steps_;
   WideStage* stages_;
-  Arrivals* arrivals_;
+  StageArrivals* arrivals_;
   int row_, column_, place_;
   int tile_, held_ = 0, step_ = 0, query_stage_ = 0;
   const bfloat16* x_ = nullptr;
@@ -139,7 +148,7 @@ class StageCopies {
 __global__ void __launch_bounds__(wide_threads, 1)
     score_wide_tiles(NarrowRows rows, const QueryStage* queries, int query_tiles, int tiles, Collect sink) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
-  __shared__ Arrivals arrivals[wide_stages];
+  __shared__ StageArrivals arrivals;
   const auto start = reinterpret_cast<uintptr_t>(dynamic_shared<char>());
   auto* const stages = reinterpret_cast<WideStage*>((start + 1023) / 1024 * 1024);
   const int group = static_cast<int>(threadIdx.x) / group_threads;
@@ -148,11 +157,12 @@ __global__ void __launch_bounds__(wide_threads, 1)
   const int steps = static_cast<int>((rows.width + depth - 1) / depth);
   const auto end = static_cast<int>(rows.end);
   if (threadIdx.x == 0) {
-    for (Arrivals& of_stage : arrivals) begin_arrivals(&of_stage);
+    for (Arrivals& of_stage : arrivals.queries) begin_arrivals(&of_stage, 1);
+    begin_arrivals(&arrivals.copiers, wide_cluster);
   }
   arrive_at_cluster();
   wait_for_cluster();
-  StageCopies copies(rows, queries, query_tiles, tiles, stages, arrivals);
+  StageCopies copies(rows, queries, query_tiles, tiles, stages, &arrivals);
   copies.next(0);
   copies.next(1);
   unsigned count = 0;  // of stages that were multiplied
@@ -162,11 +172,9 @@ __global__ void __launch_bounds__(wide_threads, 1)
     for (int step = 0; step < steps; ++step) {
       __pipeline_wait_prior(1);
       show_to_products();
-      // The rows are here, and no block of the cluster reads the stage before the last any more.
-      arrive_at_cluster();
-      wait_for_cluster();
+      __syncthreads();  // the rows are here, and nobody reads the stage before the last any more
       const unsigned at = count % wide_stages;
-      wait_for_bytes(&arrivals[at], count / wide_stages % 2);
+      wait_for_arrivals(&arrivals.queries[at], count / wide_stages % 2);
       begin_products();
       const uint64_t a = matrix_descriptor(stages[at].rows[group * 64]);
       const uint64_t b = matrix_descriptor(stages[at].queries);

@@ -57,7 +57,7 @@ bool Block::advance() {
       ended_ += fibers_[t]->state == State::ended;
     }
     moved_ever |= moved;
-    if (ended() || (!moved && waits_for_cluster())) return moved_ever;
+    if (ended() || (!moved && (waits_for_cluster() || waits_for_arrivals()))) return moved_ever;
     if (moved) continue;
     for (unsigned t = 0; t < count_; ++t) {
       current_ = t;
@@ -77,9 +77,17 @@ bool Block::waits_for_cluster() const {
   return true;
 }
 
+bool Block::waits_for_arrivals() const {
+  for (unsigned t = 0; t < count_; ++t) {
+    if (fibers_[t]->state == State::at_arrivals) return true;
+  }
+  return false;
+}
+
 bool Block::can_run(const Fiber& fiber) const {
   if (fiber.state == State::at_meeting) return fiber.meeting->held > fiber.awaited;
   if (fiber.state == State::at_cluster) return clusters_passed_ > fiber.awaited;
+  if (fiber.state == State::at_arrivals) return (*fiber.arrived)();
   return fiber.state == State::ready;
 }
 
@@ -147,6 +155,12 @@ void Block::wait_for_cluster() {
   fibers_[current_]->awaited = clusters_passed_;
   leave(State::at_cluster);
   words.take_word();
+}
+
+void Block::wait_until(const std::function<bool()>& done) {
+  if (done()) return;
+  fibers_[current_]->arrived = &done;
+  leave(State::at_arrivals);
 }
 
 // Aligned to no more than 16 bytes, in every block alike.

@@ -17,6 +17,7 @@ struct Copy {
 
 inline void __pipeline_memcpy_async(void* to, const void* from, size_t bytes, size_t zeros = 0) {
   emulation::races::writes(to, bytes);
+  std::memset(to, 0xFF, bytes);  // NaN for whoever still reads what was there
   emulation::Late<emulation::Copy>::own().begin({to, from, bytes, zeros});
 }
 
