@@ -27,6 +27,8 @@ A machine with nvcc, cmake, g++, a Python with a CUDA torch, and Node with this 
  * run every kernel some fifty times slower.
  */
 const limits = { setup: 900, native: 120, benchmarks: 600, typescript: 300, sanitizers: 240 };
+/** Of one benchmark program, so that what hangs takes no more with it. */
+const benchmarkLimit = 240;
 const saveEvery_ms = 5000;
 const linesKept = 60;
 const failuresKept = 50;
@@ -227,7 +229,8 @@ function stagesOf(options, env, log) {
     const end = Date.now() + seconds * 1000;
     const outcomes = [];
     for (const args of benchmarkRuns(options)) {
-      outcomes.push(await node((end - Date.now()) / 1000, 'dist/cli/main.js', 'bench', ...args));
+      const left = Math.min(benchmarkLimit, (end - Date.now()) / 1000);
+      outcomes.push(await node(left, 'dist/cli/main.js', 'bench', ...args));
     }
     return judge(outcomes);
   };

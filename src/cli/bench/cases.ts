@@ -126,6 +126,9 @@ const gpuPlan = (): Plan => ({
       { pairs: 16_384, dimensions: 1024 },
       { pairs: 4096, dimensions: 1024 },
     ]),
+    ...poolOps([256, 1024], 1024),
+    ...rowOps([16_384, 131_072], 1024),
+    ...attentionOps('bfloat16', 2048, 12, 64),
     ...each(
       'top_k',
       'bfloat16',
@@ -136,9 +139,6 @@ const gpuPlan = (): Plan => ({
       ...[1, 1024].map((queries) => ({ rows: 1_000_000, dimensions: 1024, queries, k: 10 })),
       { rows: 1_000_000, dimensions: 1024, queries: 1024, k: 100 },
     ]),
-    ...poolOps([256, 1024], 1024),
-    ...rowOps([16_384, 131_072], 1024),
-    ...attentionOps('bfloat16', 2048, 12, 64),
     ...each(
       'top_k_binary',
       'float32',
