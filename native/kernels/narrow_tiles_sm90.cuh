@@ -174,10 +174,10 @@ __global__ void __launch_bounds__(wide_threads, 1)
       for (int k = 0; k < depth / 16; ++k) multiply_64_256(sums, a + 2 * k, b + 2 * k, step > 0 || k > 0);
       commit_products();
       copies.next(count + 2);  // to where everybody has done with the products of two steps ago
-      wait_for_products<1>();
+      wait_for_products<1>(sums);
       ++count;
     }
-    wait_for_products<0>();
+    wait_for_products<0>(sums);
     // Of the tile's rows and queries, what this thread has the sums of.
     const int row = static_cast<int>(first_row_of(rows, which, query_tiles)) + warp * 16 + lane / 4;
     const int query = which % query_tiles * wide_queries + lane % 4 * 2;

@@ -88,7 +88,7 @@ inline void multiply_64_256(float (&sums)[128], uint64_t a, uint64_t b, bool add
 }
 inline void commit_products() { emulation::Late<Product>::own().commit(); }
 template <int left>
-void wait_for_products() {
+void wait_for_products(float (&)[128]) {
   emulation::Late<Product>::own().wait(left, [](const Product& product) { product.make(); });
 }
 
