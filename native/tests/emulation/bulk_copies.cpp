@@ -23,6 +23,7 @@ struct Round {
   races::Place words[2];
 };
 
+constexpr size_t most_expected = size_t{1} << 20;  // PTX ISA: the range of an mbarrier's tx-count
 std::map<void*, Round> rounds;
 
 }  // namespace
@@ -34,6 +35,7 @@ void begin_arrivals(void* arrivals) {
 
 void expect_bytes(void* arrivals, size_t bytes) {
   const races::Unwatched own;
+  if (bytes >= most_expected) Block::running().fail("expects more bytes than can be counted");
   rounds.at(arrivals).expected.push_back(bytes);
 }
 
