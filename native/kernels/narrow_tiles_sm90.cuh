@@ -217,9 +217,10 @@ __global__ void __launch_bounds__(wide_threads, 1)
 #endif
 }
 
-// How many of the padded queries score_by_warpgroups() takes on this device: the first ones.
+// How many of the padded queries score_by_warpgroups() takes on this device: the first ones. None where the
+// driver runs the code for older devices, in which the kernel does nothing (CUDA_FORCE_PTX_JIT=1).
 int64_t queries_by_warpgroups(int64_t padded) {
-  return has_warpgroups() ? padded / wide_queries * wide_queries : 0;
+  return has_warpgroups() && has_clusters(score_wide_tiles) ? padded / wide_queries * wide_queries : 0;
 }
 
 // Queries (query_count, width) as score_by_warpgroups() wants them: tiled_query_bytes() from `tiled` on.
