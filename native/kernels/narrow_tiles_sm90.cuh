@@ -156,7 +156,8 @@ __global__ void __launch_bounds__(wide_threads, 1)
   copies.next(0);
   copies.next(1);
   unsigned count = 0;  // of stages that were multiplied
-  float sums[wide_queries / 2];
+  // CUDA 12's assembler gives sums without a value one while products are under way, and makes each wait.
+  float sums[wide_queries / 2] = {};
   const int stride = static_cast<int>(gridDim.x) / wide_cluster;
   for (int which = static_cast<int>(blockIdx.x) / wide_cluster; which < tiles; which += stride) {
     for (int step = 0; step < steps; ++step) {
