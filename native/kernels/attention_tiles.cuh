@@ -31,13 +31,14 @@ struct alignas(16) Tile {
 // Rows beyond `count` and dimensions beyond the width become zeros.
 template <int W>
 __device__ void load_tile(Tile<W>& tile, const bfloat16* from, int64_t stride, int count, int width) {
+  constexpr int rows_at_once = tile_threads / Tile<W>::pieces;
+  const int first = static_cast<int>(threadIdx.x) / Tile<W>::pieces,
+            column = static_cast<int>(threadIdx.x) % Tile<W>::pieces;
+  const bfloat16* own = from + first * stride + column * chunk;
 #pragma unroll
-  for (int i = 0; i < tile_rows * Tile<W>::pieces / tile_threads; ++i) {
-    const int place = i * tile_threads + static_cast<int>(threadIdx.x);
-    const int row = place / Tile<W>::pieces, column = place % Tile<W>::pieces;
+  for (int row = first; row < first + tile_rows; row += rows_at_once, own += rows_at_once * stride) {
     const bool inside = row < count && column * chunk < width;
-    __pipeline_memcpy_async(tile.piece(row, column), from + (inside ? row * stride + column * chunk : 0), 16,
-                            inside ? 0 : 16);
+    __pipeline_memcpy_async(tile.piece(row, column), inside ? own : from, 16, inside ? 0 : 16);
   }
 }
 

@@ -9,8 +9,8 @@
 namespace xlembed::kernels::cuda {
 namespace {
 
-// 128 rows x 128 queries a block, 64 x 64 a warp, three stages of 64 dimensions. Two blocks
-// share a multiprocessor: one selects while the other multiplies.
+// 128 rows x 128 queries a block, 64 x 64 a warp, three stages of 64 dimensions. Where a multiprocessor has
+// the shared memory for two blocks (Hopper), one selects while the other multiplies.
 constexpr int tile = 128;
 constexpr int tile_threads = 128;
 constexpr int depth = 64;

@@ -166,7 +166,8 @@ __global__ void __launch_bounds__(wide_threads, 1)
   copies.next(0);
   copies.next(1);
   unsigned count = 0;  // of stages that were multiplied
-  float sums[wide_queries / 2];
+  // CUDA 12's assembler gives sums without a value one while products are under way, and makes each wait.
+  float sums[wide_queries / 2] = {};
   const int stride = static_cast<int>(gridDim.x) / wide_cluster;
   for (int which = static_cast<int>(blockIdx.x) / wide_cluster; which < tiles; which += stride) {
     for (int step = 0; step < steps; ++step) {
@@ -182,10 +183,10 @@ __global__ void __launch_bounds__(wide_threads, 1)
       for (int k = 0; k < depth / 16; ++k) multiply_64_256(sums, a + 2 * k, b + 2 * k, step > 0 || k > 0);
       commit_products();
       copies.next(count + 2);  // to where everybody has done with the products of two steps ago
-      wait_for_products<1>();
+      wait_for_products<1>(sums);
       ++count;
     }
-    wait_for_products<0>();
+    wait_for_products<0>(sums);
     // Of the tile's rows and queries, what this thread has the sums of.
     const int row = static_cast<int>(first_row_of(rows, which, query_tiles)) + warp * 16 + lane / 4;
     const int query = which % query_tiles * wide_queries + lane % 4 * 2;
@@ -225,9 +226,10 @@ __global__ void __launch_bounds__(wide_threads, 1)
 #endif
 }
 
-// How many of the padded queries score_by_warpgroups() takes on this device: the first ones.
+// How many of the padded queries score_by_warpgroups() takes on this device: the first ones. None where the
+// driver runs the code for older devices, in which the kernel does nothing (CUDA_FORCE_PTX_JIT=1).
 int64_t queries_by_warpgroups(int64_t padded) {
-  return has_warpgroups() ? padded / wide_queries * wide_queries : 0;
+  return has_warpgroups() && has_clusters(score_wide_tiles) ? padded / wide_queries * wide_queries : 0;
 }
 
 // Queries (query_count, width) as score_by_warpgroups() wants them: tiled_query_bytes() from `tiled` on.

@@ -30,12 +30,6 @@ __device__ inline uint64_t matrix_descriptor(const void* rows) {
 __device__ inline void begin_products() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
 __device__ inline void commit_products() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
 
-// Until at most `left` of the groups that were committed are under way.
-template <int left>
-__device__ void wait_for_products() {
-  asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(left) : "memory");
-}
-
 // What this thread has written to shared memory is seen by products that begin after the next barrier.
 __device__ inline void show_to_products() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 
@@ -63,6 +57,17 @@ __device__ inline void multiply_64_256(float (&sums)[128], uint64_t a, uint64_t 
       : XLEMBED_FLOATS_32(sums, 0), XLEMBED_FLOATS_32(sums, 32), XLEMBED_FLOATS_32(sums, 64),
         XLEMBED_FLOATS_32(sums, 96)
       : "l"(a), "l"(b), "r"(static_cast<int>(add)));
+}
+
+// Until at most `left` of the groups that were committed are under way. These write to `sums`: named here, so
+// that the compiler moves nothing that reads them before the wait.
+template <int left>
+__device__ void wait_for_products(float (&sums)[128]) {
+  asm volatile("wgmma.wait_group.sync.aligned %128;"
+               : XLEMBED_FLOATS_32(sums, 0), XLEMBED_FLOATS_32(sums, 32), XLEMBED_FLOATS_32(sums, 64),
+                 XLEMBED_FLOATS_32(sums, 96)
+               : "n"(left)
+               : "memory");
 }
 
 #undef XLEMBED_FLOATS_8

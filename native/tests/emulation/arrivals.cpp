@@ -48,6 +48,7 @@ class Rounds {
   std::deque<Copy> copies_;
 };
 
+constexpr size_t most_expected = size_t{1} << 20;  // PTX ISA: the range of an mbarrier's tx-count
 std::map<void*, Rounds> places;
 
 Rounds& rounds_at(void* place) {
@@ -66,6 +67,7 @@ void begin_arrivals(void* arrivals, unsigned count) {
 void arrive(void* arrivals, unsigned rank, size_t bytes) {
   const races::Unwatched own;
   Rounds& rounds = rounds_at(shared_memory_of(rank, arrivals));
+  if (bytes >= most_expected) Block::running().fail("expects more bytes than can be counted");
   rounds.words.leave_word();
   rounds.arrive(bytes);
 }

@@ -18,7 +18,7 @@
 #define __shared__ static thread_local  // block.h
 #define __launch_bounds__(...)
 
-struct float2 {
+struct alignas(8) float2 {
   float x, y;
 };
 struct alignas(16) float4 {

@@ -8,16 +8,26 @@
 
 namespace emulation {
 
+// One for each thread of the block: that of the thread that runs.
+template <typename T>
+T& of_thread() {
+  static thread_local T* by_thread[largest_block];  // for the life of the process
+  T*& own = by_thread[(threadIdx.z * blockDim.y + threadIdx.y) * blockDim.x + threadIdx.x];
+  if (own == nullptr) own = new T;
+  return *own;
+}
+
+// What a thread must do before its next product, which goes past the order of its own accesses.
+struct BeforeProducts {
+  bool fence = true;  // wgmma.fence, after it may have used the sums' registers
+  bool show = false;  // fence.proxy.async, after copies of its own have arrived in shared memory
+};
+
 template <typename Work>
 class Late {
  public:
   // What the running thread of the block has begun. All of it is done at a block's end if the kernel waited.
-  static Late& own() {
-    static thread_local Late* by_thread[largest_block];  // for the life of the process
-    Late*& own = by_thread[(threadIdx.z * blockDim.y + threadIdx.y) * blockDim.x + threadIdx.x];
-    if (own == nullptr) own = new Late;
-    return *own;
-  }
+  static Late& own() { return of_thread<Late>(); }
 
   void begin(const Work& work) { open_.push_back(work); }
   void commit() {
@@ -34,7 +44,6 @@ class Late {
   }
 
  private:
-  static constexpr int largest_block = 1024;
   std::vector<std::vector<Work>> groups_;
   std::vector<Work> open_;  // the next group
 };

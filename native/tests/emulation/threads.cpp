@@ -117,6 +117,7 @@ int lane() { return static_cast<int>(Block::running().thread() % 32); }
 const unsigned char* exchange(unsigned mask, const void* value, size_t bytes) {
   return Block::running().exchange(mask, value, bytes);
 }
+[[noreturn]] void fail(const char* message) { Block::running().fail(message); }
 void wait_for_lanes(unsigned mask) { Block::running().wait_for_lanes(mask); }
 
 }  // namespace emulation

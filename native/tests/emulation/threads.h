@@ -1,8 +1,8 @@
 // The threads of a CUDA block as fibers of one thread of the CPU, so that the CUDA sources themselves run in
-// the tests of a machine without a GPU. What it shows: wrong indices, missing barriers (the order in which
-// threads run changes from barrier to barrier), lanes that miss a shuffle, and, under a sanitizer, accesses
-// out of bounds and races (races.h). What it cannot show: how the memory of a GPU orders accesses, and how
-// fast anything is.
+// the tests of a machine without a GPU. What it shows: wrong indices, misaligned accesses, launches beyond
+// their limits, missing barriers (the order in which threads run changes from barrier to barrier), lanes that
+// miss a shuffle, products without their fences, and, under a sanitizer, accesses out of bounds and races
+// (races.h). What it cannot show: how else the memory of a GPU orders accesses, and how fast anything is.
 #pragma once
 
 #include <cstddef>
@@ -21,6 +21,9 @@ inline dim3 threadIdx, blockIdx, blockDim, gridDim;
 namespace emulation {
 
 constexpr int largest_cluster = 8;                    // blocks
+constexpr unsigned largest_block = 1024;              // threads
+constexpr unsigned largest_grid = 65535;              // blocks along y and z
+constexpr size_t plain_shared_bytes = 48 << 10;       // that a kernel has without asking
 inline size_t most_shared_bytes = size_t{227} << 10;  // that a block may ask for
 
 // Runs the body once for each thread of each block, one cluster of so many blocks after another.
@@ -45,6 +48,9 @@ const unsigned char* exchange(unsigned mask, const void* value, size_t bytes);
 void wait_for_lanes(unsigned mask);
 
 int lane();
+
+// Says so, and where, and ends the process.
+[[noreturn]] void fail(const char* message);
 
 template <typename T>
 [[gnu::no_sanitize("thread")]] T of_lane(const unsigned char* slots, int lane) {

@@ -16,6 +16,7 @@ template <typename... Parameters, typename... Arguments>
 void launch_clusters(void (*kernel)(Parameters...), int cluster, dim3 grid, dim3 block, size_t shared_bytes,
                      CudaStream, Arguments... arguments) {
   if (grid.x % cluster != 0) throw std::runtime_error("CUDA emulation: blocks that are no whole clusters");
+  require_launchable(reinterpret_cast<const void*>(kernel), grid, block, shared_bytes);
   emulation::run(grid, block, shared_bytes, static_cast<unsigned>(cluster), [&] { kernel(arguments...); });
 }
 

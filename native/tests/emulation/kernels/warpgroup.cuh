@@ -79,17 +79,21 @@ struct Product {
 
 #undef XLEMBED_UNWATCHED
 
-inline void begin_products() {}
-inline void show_to_products() {}
+inline void begin_products() { emulation::of_thread<emulation::BeforeProducts>().fence = false; }
+inline void show_to_products() { emulation::of_thread<emulation::BeforeProducts>().show = false; }
 inline void multiply_64_256(float (&sums)[128], uint64_t a, uint64_t b, bool add) {
+  const auto& before = emulation::of_thread<emulation::BeforeProducts>();
+  if (before.fence) emulation::fail("a product without begin_products()");
+  if (before.show) emulation::fail("a product without show_to_products()");
   const Product product = {sums, a, b, add};
   if (emulation::races::watched) product.announce();
   emulation::Late<Product>::own().begin(product);
 }
 inline void commit_products() { emulation::Late<Product>::own().commit(); }
 template <int left>
-void wait_for_products() {
+void wait_for_products(float (&)[128]) {
   emulation::Late<Product>::own().wait(left, [](const Product& product) { product.make(); });
+  if (left == 0) emulation::of_thread<emulation::BeforeProducts>().fence = true;
 }
 
 }  // namespace xlembed::kernels::cuda
