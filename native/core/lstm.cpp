@@ -93,10 +93,12 @@ at::Tensor Lstm::forward(const PackedBatch& batch, const ForwardMode& mode) cons
       at::zeros({config_.layers * directions(), packed.batch_sizes[0].item<int64_t>(), config_.hidden_size},
                 embeddings_.options());
   // cuDNN keeps what backward needs only when it is told to train; without a probability that drops nothing.
+  // Dropped is without a graph, too: the gradient cache embeds a chunk twice, and both must be the same.
+  const bool trains = mode.dropout || at::GradMode::is_enabled();
   const at::Tensor hidden =
       std::get<0>(at::lstm(at::embedding(embeddings_, ids), packed.batch_sizes, {state, state}, weights_,
-                           /*has_biases=*/true, config_.layers, mode.dropout ? config_.dropout : 0.0,
-                           at::GradMode::is_enabled(), config_.bidirectional));
+                           /*has_biases=*/true, config_.layers, mode.dropout ? config_.dropout : 0.0, trains,
+                           config_.bidirectional));
   return hidden.index_select(0, packed.inverse.to(device_));
 }
 
