@@ -29,6 +29,12 @@ void to_host(const at::Tensor& tensor, T* values) {
 // The addresses of some blocks as numbers.
 at::Tensor addresses_of(const std::vector<at::Tensor>& blocks);
 
+// Whether there are as many addresses (.., blocks), undefined at first, as blocks: a block may have come for
+// which there was no memory to list it.
+inline bool lists_all(const at::Tensor& addresses, const std::vector<at::Tensor>& blocks) {
+  return static_cast<size_t>(addresses.defined() ? addresses.size(-1) : 0) == blocks.size();
+}
+
 // Rows of a piece of memory of so many bytes, in whole tiles of every kernel.
 int64_t device_rows_per_block(int64_t rows);
 
