@@ -4,6 +4,7 @@
 
 #include "check.h"
 #include "core/vector_store.h"
+#include "scarce_memory.h"
 
 namespace {
 
@@ -103,27 +104,7 @@ void equal_those_on_the_cpu() {
 
 #ifdef XLEMBED_EMULATED_CUDA
 
-// Has memory for so many more tensors that are as large as a block.
-class ScarceMemory final : public c10::Allocator {
- public:
-  explicit ScarceMemory(int blocks) : below_(c10::GetAllocator(c10::kCPU)), left_(blocks) {
-    c10::SetAllocator(c10::kCPU, this, /*priority=*/100);
-  }
-  ~ScarceMemory() override { c10::SetAllocator(c10::kCPU, below_, /*priority=*/100); }
-  c10::DataPtr allocate(size_t bytes) override {
-    TORCH_CHECK_WITH(OutOfMemoryError, bytes < kLarge || --left_ >= 0, "CUDA out of memory");
-    return below_->allocate(bytes);
-  }
-  c10::DeleterFnPtr raw_deleter() const override { return below_->raw_deleter(); }
-  void copy_data(void* to, const void* from, size_t bytes) const override {
-    below_->copy_data(to, from, bytes);
-  }
-
- private:
-  static constexpr size_t kLarge = 384 * 4;  // one word a row: binary
-  c10::Allocator* const below_;
-  int left_;
-};
+constexpr size_t kSmallestBlock = 384 * 4;  // binary: a word to a row
 
 void memory_that_runs_out_leaves_the_vectors_before() {
   constexpr int64_t before = 300, rows = 600;
@@ -134,7 +115,7 @@ void memory_that_runs_out_leaves_the_vectors_before() {
       store->add(x.const_data_ptr<float>(), before);
       bool failed = false;
       try {
-        const ScarceMemory scarce(blocks);
+        const ScarceMemory scarce(blocks, kSmallestBlock);
         store->add(x.const_data_ptr<float>(), 3 * rows);
       } catch (const c10::OutOfMemoryError&) {
         failed = true;
