@@ -61,7 +61,8 @@ std::unique_ptr<VectorStore> binary_device_vectors(int64_t dimensions, at::Devic
                                                    int64_t block_bytes = vector_block_bytes);
 
 // What device_vectors() gives while they take no more than budget_bytes of the GPU's memory (0: 80 % of what
-// is free now); from then on in the host's memory, streamed through the GPU by each search, in float32.
+// is free when the first come); from then on in the host's memory, streamed through the GPU by each search,
+// in float32.
 std::unique_ptr<VectorStore> fitting_vectors(int64_t dimensions, at::Device device, bool narrow,
                                              int64_t budget_bytes);
 
