@@ -22,6 +22,10 @@ namespace {
 // fault for every 4 KB takes longer than filling it. Who has set the variable keeps it.
 [[maybe_unused]] const int huge_pages = setenv("THP_MEM_ALLOC_ENABLE", "1", /*overwrite=*/0);
 
+// Before libtorch makes a process group: by default a thread of its own ends the process where an exchange
+// over NCCL fails or takes too long, while who waits for it waits on. So the wait ends, and throws.
+[[maybe_unused]] const int blocking_wait = setenv("TORCH_NCCL_BLOCKING_WAIT", "1", /*overwrite=*/0);
+
 Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   register_info(env, exports);
   EncoderHandle::register_in(env, exports);

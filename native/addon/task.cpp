@@ -78,13 +78,12 @@ std::string error_text(const std::exception_ptr& error) {
     std::rethrow_exception(error);
   } catch (const CodedError& coded) {
     return coded.what();
-  } catch (const c10::Error& torch) {
-    return (is_out_of_memory(torch) ? "OUT_OF_MEMORY: " : "NATIVE_FAILED: ") +
-           std::string(torch.what_without_backtrace());
   } catch (const std::bad_alloc&) {
     return "OUT_OF_MEMORY: the system has no more memory";
   } catch (const std::exception& other) {
-    return std::string("NATIVE_FAILED: ") + other.what();
+    const auto* torch = dynamic_cast<const c10::Error*>(&other);
+    return (is_out_of_memory(other) ? "OUT_OF_MEMORY: " : "NATIVE_FAILED: ") +
+           std::string(torch ? torch->what_without_backtrace() : other.what());
   } catch (...) {
     return "NATIVE_FAILED: an exception of unknown type";
   }

@@ -9,8 +9,6 @@
 namespace xlembed {
 namespace {
 
-constexpr int64_t kBlockBytes = int64_t{256} << 20;
-
 class BinaryDeviceVectors : public DeviceStore {
  public:
   BinaryDeviceVectors(int64_t dimensions, at::Device device, int64_t rows_per_block)
@@ -85,8 +83,9 @@ class BinaryDeviceVectors : public DeviceStore {
 
 }  // namespace
 
-std::unique_ptr<VectorStore> binary_device_vectors(int64_t dimensions, at::Device device) {
-  const int64_t rows = kBlockBytes / (kernels::binary_words(dimensions) * 4);
+std::unique_ptr<VectorStore> binary_device_vectors(int64_t dimensions, at::Device device,
+                                                   int64_t block_bytes) {
+  const int64_t rows = block_bytes / (kernels::binary_words(dimensions) * 4);
   return std::make_unique<BinaryDeviceVectors>(dimensions, device, rows);
 }
 

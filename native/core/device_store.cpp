@@ -23,10 +23,20 @@ void require_device_k(int64_t k, at::Device device) {
                                            device.str() + ", received " + std::to_string(k));
 }
 
+int64_t DeviceStore::piece_rows() const {
+  return std::max<int64_t>(1, (int64_t{64} << 20) / (4 * std::max<int64_t>(1, dimensions_)));
+}
+
+void DeviceStore::append_rows(const DeviceStore& from, const at::Tensor& numbers) {
+  const int64_t piece = piece_rows(), count = numbers.size(0);
+  for (int64_t first = 0; first < count; first += piece) {
+    append_held(from.held(numbers.narrow(0, first, std::min(piece, count - first))));
+  }
+}
+
 void DeviceStore::add(const float* vectors, int64_t rows) {
   const c10::cuda::CUDAGuard guard(device_);
-  constexpr int64_t kPieceBytes = int64_t{64} << 20;  // beside what is kept
-  const int64_t piece = std::max<int64_t>(1, kPieceBytes / (4 * std::max<int64_t>(1, dimensions_)));
+  const int64_t piece = piece_rows();
   const int64_t before = rows_;
   try {
     for (int64_t first = 0; first < rows; first += piece) {
@@ -45,10 +55,15 @@ void DeviceStore::remove(const int32_t* rows, int64_t count) {
   const at::Tensor gone = to_device(rows, {count}, at::kInt, device_).to(at::kLong);
   const at::Tensor keep = at::ones({rows_}, options(at::kBool));
   keep.index_fill_(0, gone, false);
-  const int64_t first = rows[0];
-  const at::Tensor moved = held(keep.slice(0, first).nonzero().flatten().add(first));
+  const int64_t first = rows[0], before = rows_;
+  const at::Tensor moved = keep.slice(0, first).nonzero().flatten().add(first);
   rows_ = first;
-  append_held(moved);
+  try {
+    append_rows(*this, moved);
+  } catch (...) {
+    if (rows_ == first) rows_ = before;  // the memory of the first piece serves the others
+    throw;
+  }
 }
 
 std::vector<float> DeviceStore::vectors(int64_t first, int64_t count) const {
@@ -64,7 +79,7 @@ void DeviceStore::search(const float* queries, int64_t count, int64_t k, const k
   const c10::cuda::CUDAGuard guard(device_);
   if (!subset.all()) {
     const std::unique_ptr<DeviceStore> some = part(subset.count);
-    some->append_held(held(to_device(subset.rows, {subset.count}, at::kInt, device_).to(at::kLong)));
+    some->append_rows(*this, to_device(subset.rows, {subset.count}, at::kInt, device_).to(at::kLong));
     some->search(queries, count, k, {}, scores, rows);
     for (int64_t i = 0; i < count * k; ++i) rows[i] = rows[i] < 0 ? -1 : subset.rows[rows[i]];
     return;
@@ -98,20 +113,26 @@ void DeviceStore::ranks(const float* queries, int64_t count, const int32_t* rele
 
 at::Tensor DeviceStore::gather(const std::vector<at::Tensor>& blocks, const at::Tensor& numbers,
                                int64_t width, at::ScalarType type) const {
-  if (blocks.empty()) return at::empty({0, width}, options(type));
-  const at::Tensor block = numbers.div(rows_per_block_, "floor"), within = numbers.remainder(rows_per_block_);
+  // Where each block's numbers end.
+  const auto count = static_cast<int64_t>(blocks.size());
+  const at::Tensor behind = at::arange(1, count + 1, options(at::kLong)).mul(rows_per_block_);
+  const at::Tensor ends = at::searchsorted(numbers, behind).to(at::kCPU);
   std::vector<at::Tensor> found;
-  for (size_t b = 0; b < blocks.size(); ++b) {
-    const at::Tensor here = within.masked_select(block.eq(static_cast<int64_t>(b)));
-    if (blocks[b].dim() == 2) {
-      found.push_back(blocks[b].index_select(0, here));
+  for (int64_t b = 0, first = 0, end; b < count; ++b, first = end) {
+    end = ends.const_data_ptr<int64_t>()[b];
+    if (end == first) continue;
+    const at::Tensor& block = blocks[static_cast<size_t>(b)];
+    const at::Tensor here = numbers.narrow(0, first, end - first).sub(b * rows_per_block_);
+    if (block.dim() == 2) {
+      found.push_back(block.index_select(0, here));
       continue;
     }
     const at::Tensor panel = here.div(kernels::kPanelRows, "floor"),
                      lane = here.remainder(kernels::kPanelRows);
-    found.push_back(blocks[b].transpose(1, 2).index({panel, lane}));
+    found.push_back(block.transpose(1, 2).index({panel, lane}));
   }
-  return at::cat(found).contiguous();
+  if (found.empty()) return at::empty({0, width}, options(type));
+  return (found.size() == 1 ? found[0] : at::cat(found)).contiguous();
 }
 
 }  // namespace xlembed

@@ -29,6 +29,12 @@ void to_host(const at::Tensor& tensor, T* values) {
 // The addresses of some blocks as numbers.
 at::Tensor addresses_of(const std::vector<at::Tensor>& blocks);
 
+// Whether there are as many addresses (.., blocks), undefined at first, as blocks: a block may have come for
+// which there was no memory to list it.
+inline bool lists_all(const at::Tensor& addresses, const std::vector<at::Tensor>& blocks) {
+  return static_cast<size_t>(addresses.defined() ? addresses.size(-1) : 0) == blocks.size();
+}
+
 // Rows of a piece of memory of so many bytes, in whole tiles of every kernel.
 int64_t device_rows_per_block(int64_t rows);
 
@@ -72,8 +78,8 @@ class DeviceStore : public VectorStore {
   at::TensorOptions options(at::ScalarType type) const { return at::TensorOptions(device_).dtype(type); }
   cudaStream_t stream() const { return c10::cuda::getCurrentCUDAStream(device_.index()).stream(); }
 
-  // The rows with these numbers, each of `width` places: out of blocks (rows_per_block, width) or, as panels,
-  // (rows_per_block / 48, width, 48).
+  // The rows with these ascending numbers, each of `width` places: out of blocks (rows_per_block, width) or,
+  // as panels, (rows_per_block / 48, width, 48).
   at::Tensor gather(const std::vector<at::Tensor>& blocks, const at::Tensor& numbers, int64_t width,
                     at::ScalarType type) const;
 
@@ -81,6 +87,12 @@ class DeviceStore : public VectorStore {
   at::Device device_;
   int64_t rows_per_block_;
   int64_t rows_ = 0;
+
+ private:
+  // Rows that are on the device a second time, on their way: 64 MB.
+  int64_t piece_rows() const;
+  // Appends the rows of a store with these ascending numbers; of this one as they move up.
+  void append_rows(const DeviceStore& from, const at::Tensor& numbers);
 };
 
 }  // namespace xlembed

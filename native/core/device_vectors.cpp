@@ -7,8 +7,6 @@
 namespace xlembed {
 namespace {
 
-constexpr int64_t kBlockBytes = int64_t{256} << 20;
-
 // In float32 panels, with or without a bfloat16 copy that a search reads first.
 class DeviceVectors : public DeviceStore {
  public:
@@ -51,16 +49,18 @@ class DeviceVectors : public DeviceStore {
 };
 
 void DeviceVectors::reserve(int64_t rows) {
-  if (static_cast<int64_t>(blocks_.size()) * rows_per_block_ >= rows) return;
   while (static_cast<int64_t>(blocks_.size()) * rows_per_block_ < rows) {
-    blocks_.push_back(at::zeros({rows_per_block_ / kernels::kPanelRows, dimensions_, kernels::kPanelRows},
-                                options(at::kFloat)));
-    addresses_.push_back(blocks_.back().const_data_ptr<float>());
-    if (!narrow_.bounds.defined()) continue;
-    narrow_.blocks.push_back(
-        at::zeros({rows_per_block_, kernels::cuda::narrow_width(dimensions_)}, options(at::kBFloat16)));
+    // Both before either is kept: there may be memory for one.
+    const at::Tensor block = at::zeros(
+        {rows_per_block_ / kernels::kPanelRows, dimensions_, kernels::kPanelRows}, options(at::kFloat));
+    if (narrow_.bounds.defined()) {
+      narrow_.blocks.push_back(
+          at::zeros({rows_per_block_, kernels::cuda::narrow_width(dimensions_)}, options(at::kBFloat16)));
+    }
+    blocks_.push_back(block);
+    addresses_.push_back(block.const_data_ptr<float>());
   }
-  if (!narrow_.bounds.defined()) return;
+  if (!narrow_.bounds.defined() || lists_all(narrow_.addresses, blocks_)) return;
   narrow_.addresses = at::stack({addresses_of(narrow_.blocks), addresses_of(blocks_)}).to(device_);
 }
 
@@ -111,8 +111,9 @@ void DeviceVectors::rank_block(const at::Tensor& queries, const at::Tensor& rele
 
 }  // namespace
 
-std::unique_ptr<VectorStore> device_vectors(int64_t dimensions, at::Device device, bool narrow) {
-  return std::make_unique<DeviceVectors>(dimensions, device, kBlockBytes / (dimensions * 4), narrow);
+std::unique_ptr<VectorStore> device_vectors(int64_t dimensions, at::Device device, bool narrow,
+                                            int64_t block_bytes) {
+  return std::make_unique<DeviceVectors>(dimensions, device, block_bytes / (dimensions * 4), narrow);
 }
 
 }  // namespace xlembed
@@ -121,13 +122,14 @@ std::unique_ptr<VectorStore> device_vectors(int64_t dimensions, at::Device devic
 
 namespace xlembed {
 
-std::unique_ptr<VectorStore> device_vectors(int64_t, at::Device device, bool) {
+std::unique_ptr<VectorStore> device_vectors(int64_t, at::Device device, bool, int64_t) {
   throw CodedError("DEVICE_UNAVAILABLE", device.str() + ": this build searches on the CPU only");
 }
-std::unique_ptr<VectorStore> narrow_device_vectors(int64_t dimensions, at::Device device, kernels::Narrow) {
+std::unique_ptr<VectorStore> narrow_device_vectors(int64_t dimensions, at::Device device, kernels::Narrow,
+                                                   int64_t) {
   return device_vectors(dimensions, device, false);
 }
-std::unique_ptr<VectorStore> binary_device_vectors(int64_t dimensions, at::Device device) {
+std::unique_ptr<VectorStore> binary_device_vectors(int64_t dimensions, at::Device device, int64_t) {
   return device_vectors(dimensions, device, false);
 }
 

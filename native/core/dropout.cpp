@@ -52,19 +52,17 @@ constexpr double kTwoTo32 = 4294967296.0;
 }  // namespace
 
 void seed_dropout(PackedBatch& batch, uint64_t seed, std::span<const int64_t> sequences) {
-  const at::Tensor row_of = batch.row_of.to(at::kCPU), offsets = batch.cumulative.to(at::kCPU);
-  const at::Tensor keys = at::empty({batch.tokens()}, at::kInt);
-  const auto* row = row_of.const_data_ptr<int64_t>();
-  const auto* offset = offsets.const_data_ptr<int32_t>();
-  auto* key = keys.mutable_data_ptr<int32_t>();
+  const auto* row = batch.host_row_of.const_data_ptr<int64_t>();
+  const auto* offset = batch.host_cumulative.const_data_ptr<int32_t>();
+  std::vector<int32_t> keys(batch.tokens());
   for (int64_t b = 0; b < batch.sequences(); ++b) {
     const auto own = static_cast<uint32_t>(mixed_seed(seed, static_cast<uint64_t>(sequences[b])) >> 32);
     const int32_t first = offset[row[b]], end = offset[row[b] + 1];
     for (int32_t t = first; t < end; ++t) {
-      key[t] = static_cast<int32_t>(kernels::mix_bits(own + static_cast<uint32_t>(t - first) * 0x9E3779B9u));
+      keys[t] = static_cast<int32_t>(kernels::mix_bits(own + static_cast<uint32_t>(t - first) * 0x9E3779B9u));
     }
   }
-  batch.dropout_keys = keys.to(batch.input_ids.device());
+  batch.dropout_keys = placed(keys, batch.input_ids.device());
 }
 
 DropoutRule dropout_rule(uint32_t site, double probability) {
@@ -85,7 +83,7 @@ at::Tensor attention_keys(const PackedBatch& batch, const LengthGroup& group, in
   for (int64_t h = 0; h < heads; ++h) {
     head[h] = static_cast<int32_t>(kernels::mix_bits(static_cast<uint32_t>(h + 1)));
   }
-  return at::bitwise_xor(tokens, at::tensor(head).to(tokens.device()).view({1, heads, 1})).contiguous();
+  return at::bitwise_xor(tokens, placed(head, tokens.device()).view({1, heads, 1})).contiguous();
 }
 
 }  // namespace xlembed

@@ -1,23 +1,47 @@
 #include "core/encoder.h"
 
 #include <optional>
+#include <regex>
 
 #include "core/error.h"
 #include "core/pool.h"
 
+#ifdef XLEMBED_WITH_CUDA
+#include <ATen/cuda/CUDAContext.h>
+#endif
+
 namespace xlembed {
+namespace {
+
+// Of a build with CUDA, libtorch says that it has none where no device can be used.
+#ifdef XLEMBED_WITH_CUDA
+constexpr const char* kNoCuda = "no CUDA device can be used";
+#else
+constexpr const char* kNoCuda = "this build has no CUDA";
+#endif
+
+}  // namespace
 
 at::Device parse_device(const std::string& text) {
   const auto unavailable = [&](const std::string& why) {
     return CodedError("DEVICE_UNAVAILABLE", text + ": " + why);
   };
   if (text == "cpu") return at::kCPU;
-  if (text.rfind("cuda", 0) != 0) throw unavailable("expected cpu, cuda or cuda:N");
-  if (!at::hasCUDA()) throw unavailable("this build of libtorch has no CUDA");
+  static const std::regex form("cuda(?::([0-9]{1,3}))?");
+  std::smatch parts;
+  if (!std::regex_match(text, parts, form)) throw unavailable("expected cpu, cuda or cuda:N");
+  if (!at::hasCUDA()) throw unavailable(kNoCuda);
   const int devices = at::detail::getCUDAHooks().deviceCount();
-  const at::Device parsed(text);
-  const int index = parsed.has_index() ? parsed.index() : 0;
+  const int index = parts[1].matched ? std::stoi(parts[1]) : 0;
   if (index >= devices) throw unavailable(std::to_string(devices) + " CUDA device(s) present");
+#ifdef XLEMBED_WITH_CUDA
+  const auto& properties = *at::cuda::getDeviceProperties(static_cast<at::DeviceIndex>(index));
+  if (properties.major < 8) {
+    throw unavailable("a " + std::string(properties.name) + " has compute capability " +
+                      std::to_string(properties.major) + "." + std::to_string(properties.minor) +
+                      ", the kernels are for 8.0 and newer");
+  }
+#endif
   return at::Device(at::kCUDA, static_cast<at::DeviceIndex>(index));
 }
 

@@ -23,8 +23,8 @@ class FlatIndex {
  public:
   // With `narrow`, a search reads a narrow copy of the vectors first (kernels/top_k_narrow.h): the same
   // results, in less time, for a half or a quarter more memory; on a GPU bfloat16 alone. There the vectors
-  // may take budget_bytes (0: 80 % of the free memory); more of them stay in the host's memory and are
-  // streamed. Throws DEVICE_UNAVAILABLE for a device that this build cannot search on.
+  // may take budget_bytes (0: 80 % of what is free when the first come); more of them stay in the host's
+  // memory and are streamed. Throws DEVICE_UNAVAILABLE for a device that this build cannot search on.
   FlatIndex(int64_t dimensions, at::Device device, std::optional<kernels::Narrow> narrow = {},
             int64_t budget_bytes = 0);
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <numeric>
 
+#include "core/packed_batch.h"
+
 namespace xlembed {
 
 std::vector<Chunk> split_batch(std::span<const int32_t> ids, std::span<const int32_t> cumulative,
@@ -56,7 +58,7 @@ at::Tensor GradientCache::forward_no_grad() {
 }
 
 at::Tensor GradientCache::rows_of(size_t chunk, at::Device device) {
-  if (!rows_of_[chunk].defined()) rows_of_[chunk] = at::tensor(chunks_[chunk].sequences).to(device);
+  if (!rows_of_[chunk].defined()) rows_of_[chunk] = placed(chunks_[chunk].sequences, device);
   return rows_of_[chunk];
 }
 

@@ -13,24 +13,22 @@ constexpr int64_t kCudnnLstm = 2;        // cudnnRNNMode_t
 
 // The same tokens in the order that PyTorch calls packed: by time step, longest sequence first.
 struct TimeMajor {
-  at::Tensor batch_sizes;  // (longest) int64 on the CPU: sequences that have a token at this step
-  at::Tensor order;        // (T) int64: packed row -> row of the batch
-  at::Tensor inverse;      // (T) int64: row of the batch -> packed row
+  at::Tensor batch_sizes;        // (longest) int64 on the CPU: sequences that have a token at this step
+  std::vector<int64_t> order;    // (T): packed row -> row of the batch
+  std::vector<int64_t> inverse;  // (T): row of the batch -> packed row
 };
 
 TimeMajor time_major(const PackedBatch& batch) {
   const int64_t tokens = batch.tokens(), longest = batch.groups.empty() ? 0 : batch.groups.back().length;
-  TimeMajor packed{at::zeros({longest}, at::kLong), at::empty({tokens}, at::kLong),
-                   at::empty({tokens}, at::kLong)};
+  TimeMajor packed{at::zeros({longest}, at::kLong), std::vector<int64_t>(tokens),
+                   std::vector<int64_t>(tokens)};
   auto* batch_size = packed.batch_sizes.mutable_data_ptr<int64_t>();
-  auto* order = packed.order.mutable_data_ptr<int64_t>();
-  auto* inverse = packed.inverse.mutable_data_ptr<int64_t>();
   int64_t row = 0;
   for (int64_t step = 0; step < longest; ++step) {
     for (auto group = batch.groups.rbegin(); group != batch.groups.rend() && group->length > step; ++group) {
       for (int64_t sequence = 0; sequence < group->sequences; ++sequence, ++row) {
-        order[row] = group->first_token + sequence * group->length + step;
-        inverse[order[row]] = row;
+        packed.order[row] = group->first_token + sequence * group->length + step;
+        packed.inverse[packed.order[row]] = row;
       }
       batch_size[step] += group->sequences;
     }
@@ -88,16 +86,18 @@ at::Tensor Lstm::forward(const PackedBatch& batch, const ForwardMode& mode) cons
   }
   if (batch.tokens() == 0) return at::zeros({0, hidden_size()}, embeddings_.options());
   const TimeMajor packed = time_major(batch);
-  const at::Tensor ids = batch.input_ids.index_select(0, packed.order.to(device_));
+  const at::Tensor ids = batch.input_ids.index_select(0, placed(packed.order, device_));
   const at::Tensor state =
       at::zeros({config_.layers * directions(), packed.batch_sizes[0].item<int64_t>(), config_.hidden_size},
                 embeddings_.options());
   // cuDNN keeps what backward needs only when it is told to train; without a probability that drops nothing.
+  // Dropped is without a graph, too: the gradient cache embeds a chunk twice, and both must be the same.
+  const bool trains = mode.dropout || at::GradMode::is_enabled();
   const at::Tensor hidden =
       std::get<0>(at::lstm(at::embedding(embeddings_, ids), packed.batch_sizes, {state, state}, weights_,
-                           /*has_biases=*/true, config_.layers, mode.dropout ? config_.dropout : 0.0,
-                           at::GradMode::is_enabled(), config_.bidirectional));
-  return hidden.index_select(0, packed.inverse.to(device_));
+                           /*has_biases=*/true, config_.layers, mode.dropout ? config_.dropout : 0.0, trains,
+                           config_.bidirectional));
+  return hidden.index_select(0, placed(packed.inverse, device_));
 }
 
 }  // namespace xlembed

@@ -6,8 +6,6 @@
 namespace xlembed {
 namespace {
 
-constexpr int64_t kBlockBytes = int64_t{256} << 20;
-
 class NarrowDeviceVectors : public DeviceStore {
  public:
   NarrowDeviceVectors(int64_t dimensions, at::Device device, kernels::Narrow type, int64_t rows_per_block)
@@ -77,11 +75,10 @@ class NarrowDeviceVectors : public DeviceStore {
 
  private:
   void reserve(int64_t rows) {
-    if (static_cast<int64_t>(blocks_.size()) * rows_per_block_ >= rows) return;
     while (static_cast<int64_t>(blocks_.size()) * rows_per_block_ < rows) {
       blocks_.push_back(at::zeros({rows_per_block_, row_bytes_}, options(at::kByte)));
     }
-    addresses_ = addresses_of(blocks_).to(device_);
+    if (!lists_all(addresses_, blocks_)) addresses_ = addresses_of(blocks_).to(device_);
   }
 
   at::Tensor workspace(int64_t queries) const {
@@ -105,8 +102,8 @@ class NarrowDeviceVectors : public DeviceStore {
 }  // namespace
 
 std::unique_ptr<VectorStore> narrow_device_vectors(int64_t dimensions, at::Device device,
-                                                   kernels::Narrow narrow) {
-  const int64_t rows = kBlockBytes / kernels::cuda::stored_row_bytes(narrow, dimensions);
+                                                   kernels::Narrow narrow, int64_t block_bytes) {
+  const int64_t rows = block_bytes / kernels::cuda::stored_row_bytes(narrow, dimensions);
   return std::make_unique<NarrowDeviceVectors>(dimensions, device, narrow, rows);
 }
 

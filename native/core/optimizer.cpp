@@ -65,13 +65,18 @@ double AdamW::gradient_norm() const {
 }
 
 void AdamW::step(double learning_rate, double gradient_scale) {
+  // All of them before the first parameter changes: there may be no memory for one.
+  for (size_t k = 0; k < parameters_.size(); ++k) {
+    const at::Tensor tensor = parameters_[k].tensor.detach();
+    const bool is_first = parameters_[k].tensor.grad().defined() && !states_[k].first.defined();
+    if (is_first) states_[k] = {at::zeros_like(tensor), at::zeros_like(tensor)};
+  }
   ++steps_;
   for (size_t k = 0; k < parameters_.size(); ++k) {
     const at::Tensor tensor = parameters_[k].tensor.detach();
     if (!parameters_[k].tensor.grad().defined()) continue;
     const at::Tensor gradient = parameters_[k].tensor.grad().contiguous();
     AdamWState& state = states_[k];
-    if (!state.first.defined()) state = {at::zeros_like(tensor), at::zeros_like(tensor)};
     const kernels::AdamwStep step{learning_rate * parameters_[k].rate,
                                   options_.beta1,
                                   options_.beta2,

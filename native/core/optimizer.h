@@ -34,7 +34,8 @@ class AdamW {
   // L2 norm over all gradients; parameters without a gradient count as zero. Deterministic.
   double gradient_norm() const;
 
-  // One update with gradients multiplied by `gradient_scale`; parameters without a gradient stay as they are.
+  // One update with gradients multiplied by `gradient_scale`; parameters without a gradient stay as they are,
+  // and all of them where there is no memory for the states of the first.
   void step(double learning_rate, double gradient_scale);
 
   void zero_gradients();

@@ -89,10 +89,14 @@ PackedBatch pack_batch(std::span<const int32_t> ids, std::span<const int32_t> cu
   }
   offset[sequences] = static_cast<int32_t>(token);
 
+  batch.host_cumulative = batch.cumulative;
+  batch.host_row_of = batch.row_of;
   if (device.is_cpu()) return batch;
-  PackedBatch placed = views_of(host.to(device, at::kLong, /*non_blocking=*/true), tokens, sequences);
-  placed.groups = std::move(batch.groups);
-  return placed;
+  PackedBatch there = views_of(host.to(device, at::kLong, /*non_blocking=*/true), tokens, sequences);
+  there.groups = std::move(batch.groups);
+  there.host_cumulative = batch.host_cumulative;
+  there.host_row_of = batch.host_row_of;
+  return there;
 }
 
 }  // namespace xlembed

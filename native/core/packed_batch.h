@@ -1,6 +1,7 @@
 // Sequences laid end to end, without padding, ordered so that equal lengths lie together.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -24,10 +25,22 @@ struct PackedBatch {
   at::Tensor row_of;        // (B) int64: where the caller's sequence b lies in this order
   at::Tensor dropout_keys;  // (T) int32, see core/dropout.h; undefined: nothing is dropped
   std::vector<LengthGroup> groups;
+  at::Tensor host_cumulative, host_row_of;  // the same on the CPU
 
   int64_t tokens() const { return input_ids.size(0); }
   int64_t sequences() const { return row_of.size(0); }
 };
+
+// Values as a tensor; the copy to a GPU goes from pinned memory over its current stream, and is not waited
+// for.
+template <typename T>
+at::Tensor placed(const std::vector<T>& values, at::Device device) {
+  const at::Tensor host =
+      at::empty({static_cast<int64_t>(values.size())},
+                at::TensorOptions(c10::CppTypeToScalarType<T>::value).pinned_memory(device.is_cuda()));
+  std::copy(values.begin(), values.end(), host.mutable_data_ptr<T>());
+  return host.to(device, host.scalar_type(), /*non_blocking=*/true);
+}
 
 // Throws INVALID_ARGUMENT unless the offsets ascend from 0 to `tokens` by at most `longest` at a time.
 void check_offsets(std::span<const int32_t> cumulative, size_t tokens, int64_t longest);

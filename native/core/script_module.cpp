@@ -6,10 +6,10 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <new>
 #include <unordered_map>
 
 #include "core/error.h"
+#include "core/memory.h"
 
 namespace xlembed {
 namespace {
@@ -21,16 +21,10 @@ auto with_code(const char* code, const std::string& subject, Work work) {
     return work();
   } catch (const CodedError&) {
     throw;
-  } catch (const c10::OutOfMemoryError&) {
-    throw;
-  } catch (const std::bad_alloc&) {
-    throw;
-  } catch (const c10::Error& error) {
-    const std::string text = error.what_without_backtrace();
-    if (text.find("can't allocate memory") != std::string::npos) throw;
-    throw CodedError(code, subject + ": " + text);
   } catch (const std::exception& error) {
-    throw CodedError(code, subject + ": " + error.what());
+    if (is_out_of_memory(error)) throw;
+    const auto* torch = dynamic_cast<const c10::Error*>(&error);
+    throw CodedError(code, subject + ": " + (torch ? torch->what_without_backtrace() : error.what()));
   }
 }
 

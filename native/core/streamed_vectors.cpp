@@ -11,6 +11,7 @@
 #ifdef XLEMBED_WITH_CUDA
 
 #include <ATen/cuda/CUDAEvent.h>
+#include <c10/cuda/CUDACachingAllocator.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
 #include <cuda_runtime_api.h>
@@ -202,10 +203,12 @@ class FittingVectors : public VectorStore {
       : dimensions_(dimensions),
         device_(device),
         narrow_(narrow),
-        budget_bytes_(budget_bytes > 0 ? budget_bytes : free_bytes(device) / 10 * 8),
+        budget_bytes_(budget_bytes),
         store_(device_vectors(dimensions, device, narrow)) {}
 
   void add(const float* vectors, int64_t rows) override {
+    // Not at the beginning: an index is made on another thread than the device's own, which this may stop.
+    if (budget_bytes_ == 0) budget_bytes_ = free_bytes(device_) / 10 * 8;
     const int64_t bytes_per_row = dimensions_ * (narrow_ ? 6 : 4);
     if (!is_streamed_ && (rows_ + rows) * bytes_per_row > budget_bytes_) leave_device();
     store_->add(vectors, rows);
@@ -228,8 +231,10 @@ class FittingVectors : public VectorStore {
   }
 
  private:
+  // What libtorch keeps of what was freed is free, too.
   static int64_t free_bytes(at::Device device) {
     const c10::cuda::CUDAGuard guard(device);
+    c10::cuda::CUDACachingAllocator::emptyCache();
     size_t free = 0, total = 0;
     C10_CUDA_CHECK(cudaMemGetInfo(&free, &total));
     return static_cast<int64_t>(free);

@@ -82,7 +82,11 @@ Download::Download(const at::Tensor& values) {
 }
 
 std::vector<float> Download::wait() const {
-  if (arrived_) static_cast<at::cuda::CUDAEvent*>(arrived_.get())->synchronize();
+  if (arrived_) {
+    const auto& event = *static_cast<const at::cuda::CUDAEvent*>(arrived_.get());
+    const c10::cuda::CUDAGuard guard(event.device_index());  // or this thread takes memory of the first GPU
+    event.synchronize();
+  }
   const float* values = host_.const_data_ptr<float>();
   return {values, values + host_.numel()};
 }

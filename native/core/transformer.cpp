@@ -142,7 +142,7 @@ at::Tensor Transformer::run_layer(int64_t n, const at::Tensor& x, const PackedBa
       attend(project(layer.query_key_value, x, 0, 3), batch, site_of(n, attention_probabilities), mode);
   const at::Tensor middle = normalise(
       x + drop(project(layer.attention_output, attended, 3, 1), attention_output), layer.attention_norm);
-  const at::Tensor wide = fuses_activation(middle)
+  const at::Tensor wide = fuses_activation(middle, mode)
                               ? expand_and_activate(layer.intermediate, middle)
                               : activate(project(layer.intermediate, middle, 4, 1));  // (T, F)
   return normalise(middle + drop(project(layer.output, wide, 5, 1), layer_output), layer.output_norm);
@@ -202,9 +202,11 @@ at::Tensor Transformer::normalise(const at::Tensor& x, const LayerNorm& norm) co
 }
 
 // Products with the bias and these activations in their last step are to be had on a GPU, without gradients;
-// there the one that libtorch calls GELU is the tanh form.
-bool Transformer::fuses_activation(const at::Tensor& x) const {
-  return x.is_cuda() && !at::GradMode::is_enabled() && !adapters_ && config_.activation != "gelu";
+// there the one that libtorch calls GELU is the tanh form. They round elsewhere: not for a step's passes
+// without a graph, which must equal those with one.
+bool Transformer::fuses_activation(const at::Tensor& x, const ForwardMode& mode) const {
+  const bool differentiates = at::GradMode::is_enabled() || mode.training;
+  return x.is_cuda() && !differentiates && !adapters_ && config_.activation != "gelu";
 }
 
 at::Tensor Transformer::expand_and_activate(const Linear& linear, const at::Tensor& x) const {

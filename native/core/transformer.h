@@ -68,7 +68,7 @@ class Transformer final : public Backbone {
                     const ForwardMode& mode) const;
   at::Tensor normalise(const at::Tensor& x, const LayerNorm& norm) const;
   at::Tensor activate(const at::Tensor& x) const;
-  bool fuses_activation(const at::Tensor& x) const;
+  bool fuses_activation(const at::Tensor& x, const ForwardMode& mode) const;
   at::Tensor expand_and_activate(const Linear& linear, const at::Tensor& x) const;
 
   TransformerConfig config_;

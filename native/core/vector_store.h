@@ -45,17 +45,24 @@ std::unique_ptr<VectorStore> binary_vectors(int64_t dimensions);
 std::unique_ptr<VectorStore> mapped_vectors(const std::string& path, int64_t offset, int64_t rows,
                                             int64_t dimensions);
 
+// Of a GPU's memory, which vectors take block by block.
+inline constexpr int64_t vector_block_bytes = int64_t{256} << 20;
+
 // On a GPU; with `narrow`, a search reads a bfloat16 copy first. Throws DEVICE_UNAVAILABLE in a build without
 // CUDA.
-std::unique_ptr<VectorStore> device_vectors(int64_t dimensions, at::Device device, bool narrow);
+std::unique_ptr<VectorStore> device_vectors(int64_t dimensions, at::Device device, bool narrow,
+                                            int64_t block_bytes = vector_block_bytes);
 
 // What narrow_host_vectors() and binary_vectors() give, on a GPU; all must fit in its memory (OUT_OF_MEMORY).
 std::unique_ptr<VectorStore> narrow_device_vectors(int64_t dimensions, at::Device device,
-                                                   kernels::Narrow narrow);
-std::unique_ptr<VectorStore> binary_device_vectors(int64_t dimensions, at::Device device);
+                                                   kernels::Narrow narrow,
+                                                   int64_t block_bytes = vector_block_bytes);
+std::unique_ptr<VectorStore> binary_device_vectors(int64_t dimensions, at::Device device,
+                                                   int64_t block_bytes = vector_block_bytes);
 
 // What device_vectors() gives while they take no more than budget_bytes of the GPU's memory (0: 80 % of what
-// is free now); from then on in the host's memory, streamed through the GPU by each search, in float32.
+// is free when the first come); from then on in the host's memory, streamed through the GPU by each search,
+// in float32.
 std::unique_ptr<VectorStore> fitting_vectors(int64_t dimensions, at::Device device, bool narrow,
                                              int64_t budget_bytes);
 

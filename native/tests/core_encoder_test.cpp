@@ -146,7 +146,10 @@ void parts_that_distilbert_lacks() {
 void knows_its_devices() {
   CHECK(xlembed::parse_device("cpu").is_cpu());
   CHECK_REFUSED("DEVICE_UNAVAILABLE", [] { xlembed::parse_device("cuda:64"); });
-  CHECK_REFUSED("DEVICE_UNAVAILABLE", [] { xlembed::parse_device("tpu"); });
+  for (const char* name : {"tpu", "cuda:", "cuda:x", "cuda:-1", "cudas", "cuda:99999999999"}) {
+    CHECK_REFUSED("DEVICE_UNAVAILABLE: " + std::string(name) + ": expected cpu, cuda or cuda:N",
+                  [&] { xlembed::parse_device(name); });
+  }
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 
 #include "check.h"
 #include "core/error.h"
+#include "core/memory.h"
 #include "core/trainer.h"
 
 namespace {
@@ -197,12 +198,37 @@ void memory_that_runs_out_halves_the_chunks() {
 }
 #endif
 
+// As libtorch, CUDA and NVIDIA's libraries say it, and TorchScript, which makes a text of each of them.
+void what_says_that_memory_has_run_out() {
+  const c10::SourceLocation here{__func__, __FILE__, __LINE__};
+  const auto says = [&](const std::string& text) {
+    const bool as_torch = xlembed::is_out_of_memory(c10::Error(here, text));
+    CHECK(as_torch == xlembed::is_out_of_memory(std::runtime_error(text)));
+    return as_torch;
+  };
+  CHECK(says(
+      "[enforce fail at alloc_cpu.cpp:124] . DefaultCPUAllocator: can't allocate memory: you tried to .."));
+  CHECK(says("CUDA out of memory. Tried to allocate 2.00 GiB."));
+  CHECK(says("CUDA error: out of memory\nSearch for `cudaErrorMemoryAllocation' in .."));
+  CHECK(says("CUDA: out of memory"));
+  CHECK(says("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"));
+  CHECK(says("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"));
+  CHECK(says(
+      "The following operation failed in the TorchScript interpreter.\nRuntimeError: CUDA out of memory."));
+  CHECK(!says("CUDA error: an illegal memory access was encountered"));
+  CHECK(xlembed::is_out_of_memory(c10::OutOfMemoryError(here, "any text")));
+  CHECK(xlembed::is_out_of_memory(std::bad_alloc()));
+  // What has a code is an answer already.
+  CHECK(!xlembed::is_out_of_memory(xlembed::CodedError("PROCESS_LOST", "NCCL error: CUDA out of memory")));
+}
+
 }  // namespace
 
 int main() {
   return check::run({{"chunks hold every sequence once", chunks_hold_every_sequence_once},
                      {"chunks give the gradient of the whole", chunks_give_the_gradient_of_the_whole},
                      {"dropout is on", dropout_is_on},
+                     {"what says that memory has run out", what_says_that_memory_has_run_out},
 #ifndef __SANITIZE_ADDRESS__
                      {"memory that runs out halves the chunks", memory_that_runs_out_halves_the_chunks},
 #endif

@@ -172,11 +172,26 @@ void dropout_changes_training_alone() {
   }
 }
 
+// The gradient cache embeds a chunk twice, without a graph and with one.
+void dropout_repeats_with_the_seed() {
+  for (const at::Device device : devices()) {
+    const Model model(tiny(true), device);
+    const PackedBatch batch = model.lstm.pack(kIds, kCumulative);
+    const auto embed = [&](bool with_graph) {
+      const at::AutoGradMode mode(with_graph);
+      at::manual_seed(8);
+      return model.lstm.forward(batch, {.dropout = true, .training = true}).detach();
+    };
+    CHECK(at::allclose(embed(false), embed(true)));
+  }
+}
+
 }  // namespace
 
 int main() {
   return check::run({{"the equations, in float64", equals_the_equations},
                      {"a batch of nothing", takes_batches_of_nothing},
                      {"gradient against finite differences", gradient_is_that_of_finite_differences},
-                     {"dropout", dropout_changes_training_alone}});
+                     {"dropout", dropout_changes_training_alone},
+                     {"dropout, once more", dropout_repeats_with_the_seed}});
 }

@@ -4,6 +4,7 @@
 #include "check.h"
 #include "core/error.h"
 #include "core/optimizer.h"
+#include "scarce_memory.h"
 
 namespace {
 
@@ -132,6 +133,21 @@ void refuses_what_does_not_fit() {
   CHECK_REFUSED("INVALID_ARGUMENT: ", [&] { optimizer.restore({{at::ones({3, 4}), at::ones({3, 4})}}, -1); });
 }
 
+void memory_that_runs_out_changes_nothing() {
+  Model model, expected;
+  AdamW optimizer(model.parameters(), AdamWOptions{});
+  model.set_gradients(1);
+  bool failed = false;
+  try {
+    const ScarceMemory scarce(/*count=*/2, /*bytes=*/1);  // the states of the first parameter
+    optimizer.step(1e-2, 1);
+  } catch (const c10::OutOfMemoryError&) {
+    failed = true;
+  }
+  CHECK(failed && optimizer.steps() == 0);
+  CHECK(at::equal(model.weight, expected.weight) && at::equal(model.bias, expected.bias));
+}
+
 }  // namespace
 
 int main() {
@@ -141,5 +157,6 @@ int main() {
       {"autograd notices the step", autograd_notices_the_step},
       {"a restored run gives the same bits", a_restored_run_gives_the_same_bits},
       {"refuses what does not fit", refuses_what_does_not_fit},
+      {"memory that runs out changes nothing", memory_that_runs_out_changes_nothing},
   });
 }
