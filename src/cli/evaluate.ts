@@ -79,7 +79,7 @@ async function evaluate(flags: EvaluateFlags): Promise<void> {
   const { device, dtype, maxTokens, cache } = flags;
   const measures = measuresOf(flags);
   if (flags.output !== undefined) await requireWritable(flags.output);
-  if (flags.mteb !== undefined) await requireWritable(join(flags.mteb, 'results'));
+  if (flags.mteb !== undefined) await requireWritable(join(flags.mteb, 'results', 'model_meta.json'));
   const task = await openTask(flags.task, flags);
   const encoder = await Encoder.load(await modelFolder(flags, console), { device, dtype, maxTokens });
   const prompts = {

@@ -32,7 +32,8 @@ test('an evaluation leaves its result, MTEB’s file and a cache; a second one e
   assert.ok(stored.grid[0].queryScores.scores['nDCG@10'].length > 0);
   const place = join(at('mteb/results'), 'local__labse-version-5/no_revision_available');
   assert.deepEqual(readdirSync(place).sort(), ['model_meta.json', 'xquad_r.json']);
-  const second = xlembed(...args('b.json.gz'));
+  const second = xlembed(...args('b.json.gz'), '--mteb', at('mteb'));
+  assert.equal(second.status, 0, second.stderr);
   assert.deepEqual(readdirSync(at('cache/embeddings')), kept);
   const { measures } = JSON.parse(second.stdout);
   for (const [name, value] of Object.entries(measures)) assert.equal(value, stored.measures[name], name);
