@@ -6,7 +6,9 @@ import { after, test } from 'node:test';
 import {
   bootstrapInterval,
   buildFaissIndex,
+  CandidatePool,
   Checkpoints,
+  chanceLevels,
   compareResults,
   createSampler,
   type Embed,
@@ -26,6 +28,8 @@ import {
   readRecords,
   readTrecRun,
   recordsTask,
+  renderReport,
+  renderTrainingReport,
   resolveMiningOptions,
   resolveTrainingOptions,
   splitRecords,
@@ -67,6 +71,11 @@ test('a call without what it needs says what that is', async () => {
     () => index.add(Float64Array.of(3) as unknown as Float32Array),
     /a Float32Array .*, received 3/,
   );
+  await refused(() => (chanceLevels as Untyped)(), /a retrieval task for task/);
+  await refused(() => (Reflect.construct as Untyped)(CandidatePool, []), /a list for records/);
+  await refused(() => (renderReport as Untyped)(), /an object for options/);
+  await refused(() => (renderReport as Untyped)({}), /a list for regimes/);
+  await refused(() => (renderTrainingReport as Untyped)({}), /an object for run/);
   await refused(() => (evaluateTask as Untyped)({}, () => {}), /what openTask or recordsTask gives for task/);
 });
 

@@ -45,13 +45,11 @@ export const evaluationShape = {
 };
 /** Those of other kinds of tasks may be among them. */
 const evaluationOptions = z.looseObject(evaluationShape).partial();
-const retrieval = z.object({
-  task: z.custom(
-    (value) => typeof (value as RetrievalTask | null)?.candidates === 'function',
-    'a retrieval task',
-  ),
-  embed: functionSchema,
-});
+export const retrievalTaskSchema = z.custom(
+  (value) => typeof (value as RetrievalTask | null)?.candidates === 'function',
+  'a retrieval task',
+);
+const retrieval = z.object({ task: retrievalTaskSchema, embed: functionSchema });
 
 /**
  * Embeds a task's queries and candidates, each language once, and measures every setting (see evaluateGrid). Throws
