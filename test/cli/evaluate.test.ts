@@ -136,6 +136,18 @@ test('results are compared: a table, a report and CSV beside it', () => {
   assert.equal(rows[0].models[1].against.test.pValue, 1);
 });
 
+test('a report of which one file cannot be written leaves those of before', () => {
+  const report = at('blocked');
+  mkdirSync(join(report, 'language-shares.csv'), { recursive: true });
+  writeFileSync(join(report, 'report.html'), 'before');
+  const options = ['--resamples', '10', '--output', report];
+  const { status, stderr } = xlembed('compare', at('a.json.gz'), ...options);
+  assert.equal(status, 1);
+  assert.match(stderr, /FILE_WRITE_FAILED: .*language-shares\.csv/);
+  assert.deepEqual(readdirSync(report).sort(), ['language-shares.csv', 'report.html']);
+  assert.equal(readFileSync(join(report, 'report.html'), 'utf8'), 'before');
+});
+
 test('what is no result, or one on another task, is refused', () => {
   writeFileSync(
     at('other.json'),
