@@ -1,6 +1,5 @@
 import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
-import { invalidArgument } from '../errors.js';
 import { fileError } from '../files/file_error.js';
 import { hashOf } from './embedding_cache.js';
 import type { Embed } from './evaluate.js';
@@ -8,7 +7,7 @@ import { FinishedParts } from './finished_parts.js';
 import { defaultMeasures, settingScores } from './grid.js';
 import { judgeRun } from './judgements.js';
 import type { Measure } from './measures/measure.js';
-import { createFlatIndex, embedRows, type PartOptions } from './part_options.js';
+import { createFlatIndex, embedRows, type PartOptions, requireLanguages } from './part_options.js';
 import type { EvaluationResult, GridCell } from './results.js';
 import { type Found, streamedSearch } from './streamed_search.js';
 import { summarize } from './summary.js';
@@ -146,9 +145,6 @@ async function stampsOf(files: readonly string[]): Promise<unknown[]> {
 }
 
 function chooseLanguages(task: CollectionTask, chosen: readonly string[] | undefined): readonly string[] {
-  const unknown = chosen?.find((language) => !task.languages.includes(language));
-  if (unknown !== undefined) {
-    throw invalidArgument('languages', `languages of ${task.name}: ${task.languages.join(', ')}`, unknown);
-  }
+  requireLanguages(task, chosen);
   return task.languages.filter((language) => !chosen || chosen.includes(language));
 }
