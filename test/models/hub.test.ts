@@ -217,7 +217,14 @@ test('no hub there: says so and names the remedy', async () => {
     'HUB_UNREACHABLE',
     /ECONNREFUSED/,
   );
-  assert.match(error.hint, /--offline/);
+  assert.match(error.hint, /--offline$/);
+  process.env.HTTPS_PROXY = 'http://proxy:3128';
+  try {
+    const behindProxy = await refusalOf(() => resolve('owner/model', { endpoint }), 'HUB_UNREACHABLE', /./);
+    assert.match(behindProxy.hint, /NODE_USE_ENV_PROXY=1 .*hf download owner\/model/);
+  } finally {
+    delete process.env.HTTPS_PROXY;
+  }
 });
 
 test('the token goes to the hub and never to the store behind it', async () => {

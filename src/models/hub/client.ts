@@ -61,7 +61,7 @@ export class HubClient {
     return new XlembedError(
       'HUB_UNREACHABLE',
       `${this.#base()} did not give ${showName(this.name)}: ${code && !message.includes(code) ? `${code}, ` : ''}${message}`,
-      'no such folder is here, so the hub was asked: check the name, the network and HF_ENDPOINT, and run it again (what came so far is kept), or take the cached model with --offline',
+      `no such folder is here, so the hub was asked: check the name, the network and HF_ENDPOINT, and run it again (what came so far is kept), or take the cached model with --offline${proxyRemedy(this.name)}`,
       { cause },
     );
   }
@@ -140,6 +140,13 @@ export class HubClient {
     const issue = result.error.issues[0]!;
     throw this.unreachable(new Error(`unexpected answer: ${issue.path.join('.')}: ${issue.message}`));
   }
+}
+
+/** Node asks the hub itself where curl, pip and Python ask the proxy. */
+function proxyRemedy({ repository }: HubName): string {
+  const { HTTPS_PROXY, https_proxy, NODE_USE_ENV_PROXY } = process.env;
+  if (!(HTTPS_PROXY || https_proxy) || NODE_USE_ENV_PROXY) return '';
+  return `; Node passes HTTPS_PROXY by: set NODE_USE_ENV_PROXY=1 (Node 22.21 or 24 and up), or fetch the model in Python (hf download ${repository}), then --offline`;
 }
 
 /** fetch hides what happened behind "fetch failed". */
