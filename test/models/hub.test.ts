@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { withHome } from '#xlembed/files/home.js';
@@ -225,6 +225,15 @@ test('no hub there: says so and names the remedy', async () => {
   } finally {
     delete process.env.HTTPS_PROXY;
   }
+});
+
+test('a busy hub is asked again, as often as retries say', async () => {
+  hub.publish('owner/model', 'main', bert);
+  hub.busy = 2;
+  await refusalOf(() => resolve('owner/model'), 'HUB_UNREACHABLE', /status 429/);
+  assert.equal(hub.requests.length, 2);
+  hub.busy = 2;
+  assert.ok(existsSync(await resolve('owner/model', { retries: 2 })));
 });
 
 test('the token goes to the hub and never to the store behind it', async () => {

@@ -26,7 +26,7 @@ export interface HubOptions {
   endpoint?: string | undefined;
   /** Default: HF_HUB_CACHE, else `hub` in HF_HOME, else ~/.cache/huggingface/hub. */
   cacheFolder?: string | undefined;
-  /** Attempts after a broken transfer that brought nothing new; default 4. */
+  /** Attempts after a broken transfer that brought nothing new, or the answer that the hub is busy; default 4. */
   retries?: number | undefined;
   /** Before the first of them, doubled for each next one; default 1,000. */
   retryDelay_ms?: number | undefined;
