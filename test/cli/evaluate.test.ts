@@ -79,6 +79,28 @@ test('prompts can be given; with others, embeddings in the cache are others', ()
   assert.equal(readdirSync(at('cache/embeddings')).length, 12);
 });
 
+test('what a kind of task would pass over is refused, and the settings say which prompt its texts had', () => {
+  const pairs = { sentence1: 'a', sentence2: 'b c', score: 1 };
+  mkdirSync(at('sts'));
+  const lines = [pairs, { ...pairs, sentence2: 'd', score: 2 }].map((pair) => `${JSON.stringify(pair)}\n`);
+  writeFileSync(at('sts/de.jsonl'), lines.join(''));
+  const sts = [...model('labse-version-5'), '--task', 'sts', '--data', at('sts')];
+  const { stdout } = xlembed(...sts, '--json');
+  assert.deepEqual(JSON.parse(stdout).settings.prompts, { default: '' });
+  const xquad = [...model('labse-version-5'), '--task', 'xquad-r', '--data', data];
+  for (const args of [
+    [...sts, '--query-prompt', 'query: '],
+    [...sts, '--passage-prompt', ''],
+    [...sts, '--measures', 'AP'],
+    [...sts, '--all-pairs'],
+    [...xquad, '--all-pairs'],
+  ]) {
+    const { status, stderr } = xlembed(...args);
+    assert.equal(status, 1);
+    assert.match(stderr, /INVALID_ARGUMENT: expected a (retrieval|bitext) task for --/);
+  }
+});
+
 test('the same weights are another model with another configuration', async () => {
   const identity = async (folder: string, change: (model: Encoder['model']) => void = () => {}) => {
     const encoder = await Encoder.load(folder, { tokenizerThreads: 1 });
