@@ -272,6 +272,19 @@ test('the token of hf auth login is found in HF_HOME, wherever HF_HUB_CACHE puts
   assert.equal(hub.requests[0]!.authorization, `Bearer ${hub.token}`);
 });
 
+test('paths of the environment may name its variables, and the token its old name, as in Python', async () => {
+  hub.publish('owner/model', 'main', bert);
+  hub.token = 'token-of-old';
+  const names = { SCRATCH: cache, HF_HOME: '$SCRATCH/$NOBODY/hf', HUGGING_FACE_HUB_TOKEN: hub.token };
+  Object.assign(process.env, names);
+  try {
+    const folder = await resolve('owner/model', { cacheFolder: undefined });
+    assert.ok(folder.startsWith(join(cache, '$NOBODY/hf/hub/models--owner--model')), folder);
+  } finally {
+    for (const name of Object.keys(names)) delete process.env[name];
+  }
+});
+
 test('a user without a home folder learns what to set', async () => {
   await refusalOf(
     async () => withHome(() => assert.fail('uv_os_homedir returned ENOENT')),
