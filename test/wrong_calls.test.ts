@@ -118,6 +118,7 @@ test('what is none of the choices, nor a number in its range, is refused', async
     [TextInput.open, [texts], { format: 'xml' }, /txt or jsonl .* for format/],
     [TextInput.open, [texts], { role: 'document' }, /query or passage for role/],
     [evaluateTask, [TASK, embed], { similarity: 'euclid' }, /cosine or dot for similarity/],
+    [evaluateTask, [TASK, embed], { cache: { folder } }, /what the embeddings depend on .*cache\.identity/],
     [evaluateTask, [TASK, embed], { measures: ['AP'] }, /what parseMeasure gives for measures\.0/],
     [evaluateRetrieval, [TASK, embed], { similarity: 'euclid' }, /cosine or dot for similarity/],
     [
