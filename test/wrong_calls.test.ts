@@ -196,6 +196,10 @@ test('a grade that is no whole number is refused by every kind of evaluation', a
     rows: length,
     dimensions: 1,
   });
+  await refused(
+    () => recordsTask('x', RECORDS, ['en', 'fr']),
+    /query and positive for languages, received "fr"/,
+  );
   await refused(() => evaluateTask({ ...TASK, qrels }, embed), /a whole number for grade of document a@en/);
   await refused(() => judgeRun(new Map(), qrels), /a whole number for grade of document a@en/);
 });
