@@ -115,8 +115,12 @@ async function evaluate(flags: EvaluateFlags): Promise<void> {
   const seconds = (performance.now() - begun) / 1000;
   const full: StoredEvaluation = { ...result, settings, versions: versions(), seconds };
   if (flags.output !== undefined) await writeJson(flags.output, full);
-  if (flags.mteb !== undefined) await writeMteb(flags.mteb, flags.task, full);
-  console.result(evaluationText(full), flags.output === undefined ? full : withoutQueryScores(full));
+  try {
+    if (flags.mteb !== undefined) await writeMteb(flags.mteb, flags.task, full);
+  } finally {
+    // What MTEB's file cannot hold is a result all the same.
+    console.result(evaluationText(full), flags.output === undefined ? full : withoutQueryScores(full));
+  }
 }
 
 /** Texts of bitext and similarity are all of one kind. */

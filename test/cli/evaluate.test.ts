@@ -101,6 +101,17 @@ test('what a kind of task would pass over is refused, and the settings say which
   }
 });
 
+test('a result that MTEB’s file cannot hold is shown all the same', () => {
+  const pair = `${JSON.stringify({ sentence1: 'a', sentence2: 'b', score: 1 })}\n`;
+  mkdirSync(at('equal'));
+  writeFileSync(at('equal/de.jsonl'), pair + pair);
+  const args = ['--task', 'sts', '--data', at('equal'), '--mteb', at('mteb')];
+  const { status, stdout, stderr } = xlembed(...model('labse-version-5'), ...args);
+  assert.equal(status, 1);
+  assert.match(stdout, /^sts: 1 languages, 2 queries/);
+  assert.match(stderr, /Spearman among them for measures of de,.*\n.*all grades .* are equal/);
+});
+
 test('the same weights are another model with another configuration', async () => {
   const identity = async (folder: string, change: (model: Encoder['model']) => void = () => {}) => {
     const encoder = await Encoder.load(folder, { tokenizerThreads: 1 });
