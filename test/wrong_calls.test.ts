@@ -6,7 +6,9 @@ import { after, test } from 'node:test';
 import {
   bootstrapInterval,
   buildFaissIndex,
+  CandidatePool,
   Checkpoints,
+  chanceLevels,
   compareResults,
   createSampler,
   type Embed,
@@ -26,6 +28,8 @@ import {
   readRecords,
   readTrecRun,
   recordsTask,
+  renderReport,
+  renderTrainingReport,
   resolveMiningOptions,
   resolveTrainingOptions,
   splitRecords,
@@ -67,6 +71,11 @@ test('a call without what it needs says what that is', async () => {
     () => index.add(Float64Array.of(3) as unknown as Float32Array),
     /a Float32Array .*, received 3/,
   );
+  await refused(() => (chanceLevels as Untyped)(), /a retrieval task for task/);
+  await refused(() => (Reflect.construct as Untyped)(CandidatePool, []), /a list for records/);
+  await refused(() => (renderReport as Untyped)(), /an object for options/);
+  await refused(() => (renderReport as Untyped)({}), /a list for regimes/);
+  await refused(() => (renderTrainingReport as Untyped)({}), /an object for run/);
   await refused(() => (evaluateTask as Untyped)({}, () => {}), /what openTask or recordsTask gives for task/);
 });
 
@@ -109,6 +118,7 @@ test('what is none of the choices, nor a number in its range, is refused', async
     [TextInput.open, [texts], { format: 'xml' }, /txt or jsonl .* for format/],
     [TextInput.open, [texts], { role: 'document' }, /query or passage for role/],
     [evaluateTask, [TASK, embed], { similarity: 'euclid' }, /cosine or dot for similarity/],
+    [evaluateTask, [TASK, embed], { cache: { folder } }, /what the embeddings depend on .*cache\.identity/],
     [evaluateTask, [TASK, embed], { measures: ['AP'] }, /what parseMeasure gives for measures\.0/],
     [evaluateRetrieval, [TASK, embed], { similarity: 'euclid' }, /cosine or dot for similarity/],
     [
@@ -186,6 +196,10 @@ test('a grade that is no whole number is refused by every kind of evaluation', a
     rows: length,
     dimensions: 1,
   });
+  await refused(
+    () => recordsTask('x', RECORDS, ['en', 'fr']),
+    /query and positive for languages, received "fr"/,
+  );
   await refused(() => evaluateTask({ ...TASK, qrels }, embed), /a whole number for grade of document a@en/);
   await refused(() => judgeRun(new Map(), qrels), /a whole number for grade of document a@en/);
 });

@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { invalidArgument, XlembedError } from '../errors.js';
 import { type ComparisonRow, comparisonRows } from '../evaluation/comparison_table.js';
 import { fileError } from '../files/file_error.js';
-import { writeTextBeside } from '../files/write_file.js';
+import { writeTextsBeside } from '../files/write_file.js';
 import { renderEvaluationReport } from '../report/evaluation_report.js';
 import type { EvaluatedModel, EvaluationComparison } from '../report/evaluation_results.js';
 import { integer, positiveInteger } from './arguments.js';
@@ -53,9 +53,8 @@ async function compare(paths: string[], flags: CompareFlags): Promise<void> {
     rows,
   };
   if (output !== undefined) {
-    for (const [name, text] of Object.entries(await renderEvaluationReport(comparison))) {
-      await writeTextBeside(join(output, name), text);
-    }
+    const files = Object.entries(await renderEvaluationReport(comparison));
+    await writeTextsBeside(files.map(([name, text]) => [join(output, name), text] as const));
     console.info(`report ${join(output, 'report.html')}`);
   }
   const names = models.map(({ name }) => name);

@@ -3,12 +3,14 @@ import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import type { Command } from 'commander';
 import { Encoder } from '../encoding/encoder.js';
+import { invalidArgument } from '../errors.js';
 import { defaultMeasures } from '../evaluation/grid.js';
 import type { Measure } from '../evaluation/measures/measure.js';
 import { parseMeasure } from '../evaluation/measures/parse.js';
 import { mtebMeasures, mtebResult } from '../evaluation/mteb_json.js';
 import type { EvaluationResult } from '../evaluation/results.js';
 import { openTask, taskEntries, taskEntry, taskNames } from '../evaluation/tasks/registry.js';
+import type { Task } from '../evaluation/tasks/task.js';
 import { requireWritable, writeTextBeside } from '../files/write_file.js';
 import { snapshotCommit } from '../models/hub.js';
 import type { EncoderDtype } from '../native.js';
@@ -79,8 +81,9 @@ async function evaluate(flags: EvaluateFlags): Promise<void> {
   const { device, dtype, maxTokens, cache } = flags;
   const measures = measuresOf(flags);
   if (flags.output !== undefined) await requireWritable(flags.output);
-  if (flags.mteb !== undefined) await requireWritable(join(flags.mteb, 'results'));
+  if (flags.mteb !== undefined) await requireWritable(join(flags.mteb, 'results', 'model_meta.json'));
   const task = await openTask(flags.task, flags);
+  refuseUnused(flags, task);
   const encoder = await Encoder.load(await modelFolder(flags, console), { device, dtype, maxTokens });
   const prompts = {
     query: flags.queryPrompt ?? encoder.promptOf({ role: 'query' }),
@@ -91,7 +94,7 @@ async function evaluate(flags: EvaluateFlags): Promise<void> {
     revision: snapshotCommit(encoder.model.folder),
     data: flags.data,
     languages: flags.languages ?? [...task.languages],
-    prompts,
+    prompts: hasRoles(task) ? prompts : { default: encoder.promptOf({}) },
     maxTokens: encoder.model.maxTokens,
     device,
     dtype,
@@ -112,8 +115,34 @@ async function evaluate(flags: EvaluateFlags): Promise<void> {
   const seconds = (performance.now() - begun) / 1000;
   const full: StoredEvaluation = { ...result, settings, versions: versions(), seconds };
   if (flags.output !== undefined) await writeJson(flags.output, full);
-  if (flags.mteb !== undefined) await writeMteb(flags.mteb, flags.task, full);
-  console.result(evaluationText(full), flags.output === undefined ? full : withoutQueryScores(full));
+  try {
+    if (flags.mteb !== undefined) await writeMteb(flags.mteb, flags.task, full);
+  } finally {
+    // What MTEB's file cannot hold is a result all the same.
+    console.result(evaluationText(full), flags.output === undefined ? full : withoutQueryScores(full));
+  }
+}
+
+/** Texts of bitext and similarity are all of one kind. */
+function hasRoles({ kind }: Task): boolean {
+  return kind === 'retrieval' || kind === 'collection';
+}
+
+/** Throws INVALID_ARGUMENT for what this kind of task would pass over in silence. */
+function refuseUnused({ queryPrompt, passagePrompt, measures, allPairs }: EvaluateFlags, task: Task): void {
+  if (!hasRoles(task)) {
+    const forRetrieval = {
+      '--query-prompt': queryPrompt,
+      '--passage-prompt': passagePrompt,
+      '--measures': measures,
+    };
+    for (const [option, value] of Object.entries(forRetrieval)) {
+      const hint =
+        "bitext and similarity have measures of their own, and no prompt but the model's default one";
+      if (value !== undefined) throw invalidArgument(option, 'a retrieval task', task.name, hint);
+    }
+  }
+  if (allPairs && task.kind !== 'bitext') throw invalidArgument('--all-pairs', 'a bitext task', task.name);
 }
 
 function measuresOf({ measures, mteb }: EvaluateFlags): Measure[] {

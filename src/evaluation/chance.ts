@@ -1,4 +1,9 @@
+import { z } from 'zod';
+import { checkOptions } from '../checked_options.js';
+import { retrievalTaskSchema } from './evaluate.js';
 import type { RetrievalTask } from './tasks/task.js';
+
+const schema = z.object({ task: retrievalTaskSchema });
 
 /**
  * What a random ranking scores on a task in expectation, under the names of EvaluationResult.measures: with R relevant
@@ -8,9 +13,10 @@ import type { RetrievalTask } from './tasks/task.js';
  *     E[Recall@k] = k / M
  *     E[rank distance] = (M + 1) (R - 1) / (R + 1)
  *
- * macro-averaged over settings as the measures are.
+ * macro-averaged over settings as the measures are. Throws INVALID_ARGUMENT for another kind of task.
  */
 export function chanceLevels(task: RetrievalTask): Record<string, number> {
+  checkOptions(schema, { task });
   const relevant = relevantByLanguage(task);
   const settings: Record<'monolingual' | 'cross_lingual' | 'multilingual', Level[]> = {
     monolingual: [],

@@ -1,10 +1,11 @@
 import { z } from 'zod';
 import { checkOptions, functionSchema } from '../checked_options.js';
-import { invalidArgument, XlembedError } from '../errors.js';
+import { XlembedError } from '../errors.js';
 import type { Role } from '../models/prompts.js';
 import type { EmbeddedTexts } from './embedded_texts.js';
 import { evaluateGrid, type GridLanguage, type GridOptions } from './grid.js';
 import type { Measure } from './measures/measure.js';
+import { requireLanguages } from './part_options.js';
 import { ProjectionSample } from './projection.js';
 import type { EvaluationResult } from './results.js';
 import type { RetrievalTask, TaskText } from './tasks/task.js';
@@ -45,13 +46,11 @@ export const evaluationShape = {
 };
 /** Those of other kinds of tasks may be among them. */
 const evaluationOptions = z.looseObject(evaluationShape).partial();
-const retrieval = z.object({
-  task: z.custom(
-    (value) => typeof (value as RetrievalTask | null)?.candidates === 'function',
-    'a retrieval task',
-  ),
-  embed: functionSchema,
-});
+export const retrievalTaskSchema = z.custom(
+  (value) => typeof (value as RetrievalTask | null)?.candidates === 'function',
+  'a retrieval task',
+);
+const retrieval = z.object({ task: retrievalTaskSchema, embed: functionSchema });
 
 /**
  * Embeds a task's queries and candidates, each language once, and measures every setting (see evaluateGrid). Throws
@@ -129,10 +128,6 @@ class EmbeddingRun {
 }
 
 function chooseLanguages(task: RetrievalTask, chosen: readonly string[] | undefined): readonly string[] {
-  if (!chosen) return task.languages;
-  const unknown = chosen.find((language) => !task.languages.includes(language));
-  if (unknown !== undefined) {
-    throw invalidArgument('languages', `languages of ${task.name}: ${task.languages.join(', ')}`, unknown);
-  }
-  return task.languages.filter((language) => chosen.includes(language));
+  requireLanguages(task, chosen);
+  return task.languages.filter((language) => !chosen || chosen.includes(language));
 }

@@ -31,7 +31,7 @@ const neighbours = 4;
 /**
  * Finds every sentence's translation among those of the other language, in both directions of every pair. A cell's
  * query language is the one searched from. Embeddings carry no prompt. Throws INVALID_ARGUMENT when no pair is chosen,
- * and TASK_DATA_INVALID for sides of unequal length.
+ * or a language that the task lacks, and TASK_DATA_INVALID for sides of unequal length.
  */
 export async function evaluateBitext(
   task: BitextTask,
@@ -88,7 +88,7 @@ function checkSentences({ source, target }: BitextPair, texts: ParallelSentences
 
 function choosePairs(task: BitextTask, { languages, allPairs }: BitextOptions): readonly BitextPair[] {
   const { pivot } = task;
-  const wanted = chosenParts(task.pairs, ({ source, target }) => [source, target], languages);
+  const wanted = chosenParts(task, task.pairs, ({ source, target }) => [source, target], languages);
   const hasPivot =
     pivot !== undefined && wanted.some(({ source, target }) => source === pivot || target === pivot);
   const pairs =

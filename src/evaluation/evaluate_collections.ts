@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
-import { invalidArgument } from '../errors.js';
+import { XlembedError } from '../errors.js';
 import { fileError } from '../files/file_error.js';
 import { hashOf } from './embedding_cache.js';
 import type { Embed } from './evaluate.js';
@@ -8,7 +8,7 @@ import { FinishedParts } from './finished_parts.js';
 import { defaultMeasures, settingScores } from './grid.js';
 import { judgeRun } from './judgements.js';
 import type { Measure } from './measures/measure.js';
-import { createFlatIndex, embedRows, type PartOptions } from './part_options.js';
+import { createFlatIndex, embedRows, type PartOptions, requireLanguages } from './part_options.js';
 import type { EvaluationResult, GridCell } from './results.js';
 import { type Found, streamedSearch } from './streamed_search.js';
 import { summarize } from './summary.js';
@@ -25,7 +25,7 @@ export interface CollectionOptions extends PartOptions {
 
 /**
  * Retrieval in one collection for each language: passages are read, embedded and searched block by block. Throws
- * INVALID_ARGUMENT for languages that the task lacks.
+ * INVALID_ARGUMENT for languages that the task lacks, TASK_DATA_INVALID for a passage that is found twice.
  */
 export async function evaluateCollections(
   task: CollectionTask,
@@ -117,11 +117,7 @@ async function measureCollection(
   const run = new Map(
     queries.map(({ id }, query) => [
       id,
-      new Map(
-        found[query]!.filter(keep(id))
-          .slice(0, depth)
-          .map((hit) => [hit.id, hit.score]),
-      ),
+      scoresById(found[query]!.filter(keep(id)).slice(0, depth), language),
     ]),
   );
   const asked = new Map(queries.map(({ id }) => [id, qrels.get(id)!]));
@@ -131,6 +127,22 @@ async function measureCollection(
     dimensions,
     passages: count,
   };
+}
+
+/** Throws TASK_DATA_INVALID where a passage comes again: whose score should count? */
+function scoresById(hits: readonly Found[], language: string): Map<string, number> {
+  const scores = new Map<string, number>();
+  for (const { id, score } of hits) {
+    if (scores.has(id)) {
+      throw new XlembedError(
+        'TASK_DATA_INVALID',
+        `expected every passage of ${language} once, received ${id} again`,
+        'give each passage an id of its own, and judge them by it',
+      );
+    }
+    scores.set(id, score);
+  }
+  return scores;
 }
 
 /** What changes when a file does; reading gigabytes for a checksum would take longer than what it saves. */
@@ -146,9 +158,6 @@ async function stampsOf(files: readonly string[]): Promise<unknown[]> {
 }
 
 function chooseLanguages(task: CollectionTask, chosen: readonly string[] | undefined): readonly string[] {
-  const unknown = chosen?.find((language) => !task.languages.includes(language));
-  if (unknown !== undefined) {
-    throw invalidArgument('languages', `languages of ${task.name}: ${task.languages.join(', ')}`, unknown);
-  }
+  requireLanguages(task, chosen);
   return task.languages.filter((language) => !chosen || chosen.includes(language));
 }

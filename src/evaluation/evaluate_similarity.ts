@@ -14,14 +14,17 @@ export const similarityMeasures: readonly MeasureNames[] = [
   { name: 'Pearson', key: 'cosine_pearson' },
 ];
 
-/** Correlation of the texts' similarities with people's grades, set by set. Embeddings carry no prompt. */
+/**
+ * Correlation of the texts' similarities with people's grades, set by set. Embeddings carry no prompt. Throws
+ * INVALID_ARGUMENT for languages that the task lacks.
+ */
 export async function evaluateSimilarity(
   task: SimilarityTask,
   embed: Embed,
   options: PartOptions = {},
 ): Promise<EvaluationResult> {
   const { languages, parts = new FinishedParts(undefined, undefined), onProgress } = options;
-  const sets = chosenParts(task.sets, ({ source, target }) => [source, target], languages);
+  const sets = chosenParts(task, task.sets, ({ source, target }) => [source, target], languages);
   if (sets.length === 0) {
     throw invalidArgument('languages', `languages of ${task.name}: ${task.languages.join(', ')}`, languages);
   }

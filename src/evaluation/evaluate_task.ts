@@ -22,6 +22,11 @@ export interface TaskOptions extends EvaluationOptions {
   cache?: { folder: string; identity: unknown } | undefined;
 }
 
+/** Without one the embeddings of every model would be the same. */
+const identitySchema = z.custom(
+  (value) => value !== undefined,
+  'what the embeddings depend on besides the texts',
+);
 const schema = z
   .strictObject({
     ...evaluationShape,
@@ -29,7 +34,7 @@ const schema = z
     // Of collections.
     depth: z.int().min(1),
     blockRows: z.int().min(1),
-    cache: z.strictObject({ folder: z.string(), identity: z.unknown() }),
+    cache: z.strictObject({ folder: z.string(), identity: identitySchema }),
   })
   .partial();
 

@@ -99,7 +99,14 @@ function mtebScores(
 ): MtebScores {
   const mainScore = measures[main];
   if (mainScore === undefined) {
-    throw invalidArgument('measures', `${main} among them`, Object.keys(measures).join(', '));
+    const hint = 'a correlation is not defined where all grades or all similarities are equal';
+    const given = Object.keys(measures).join(', ');
+    throw invalidArgument(
+      `measures of ${subset}`,
+      `${main} among them`,
+      given,
+      main === 'Spearman' ? hint : '',
+    );
   }
   const key = (name: string) => otherKeys.get(name) ?? parseMeasure(name).key;
   return {

@@ -1,9 +1,10 @@
-import { XlembedError } from '../errors.js';
+import { invalidArgument, XlembedError } from '../errors.js';
 import { FlatIndex } from '../search/flat_index.js';
 import { copyRow, requireFinite } from './embedded_texts.js';
 import type { Embed, EvaluationProgress, Role } from './evaluate.js';
 import type { FinishedParts } from './finished_parts.js';
 import type { RankingIndexFactory, Similarity } from './ranking_index.js';
+import type { Task } from './tasks/task.js';
 
 /** How a task is measured part by part. */
 export interface PartOptions {
@@ -42,12 +43,21 @@ export async function embedRows(
   return { vectors, dimensions };
 }
 
-/** Those of `items` whose languages are all among the chosen ones. */
+/** Throws INVALID_ARGUMENT for a chosen language that the task lacks. */
+export function requireLanguages({ name, languages }: Task, chosen: readonly string[] | undefined): void {
+  const unknown = chosen?.find((language) => !languages.includes(language));
+  if (unknown === undefined) return;
+  throw invalidArgument('languages', `languages of ${name}: ${languages.join(', ')}`, unknown);
+}
+
+/** Those of `items` whose languages are all among the chosen ones. Throws as requireLanguages. */
 export function chosenParts<T>(
+  task: Task,
   items: readonly T[],
   languagesOf: (item: T) => readonly string[],
   chosen: readonly string[] | undefined,
 ): readonly T[] {
+  requireLanguages(task, chosen);
   if (!chosen) return items;
   return items.filter((item) => languagesOf(item).every((language) => chosen.includes(language)));
 }

@@ -46,6 +46,23 @@ export async function writeTextBeside(path: string, text: string | Uint8Array): 
   await writeFileBeside(path, (temporary) => writeFile(temporary, text));
 }
 
+/**
+ * Writes several texts, by path, as `writeTextBeside` does: none takes its place before all are written, and the
+ * first does last. Throws FILE_WRITE_FAILED.
+ */
+export async function writeTextsBeside(
+  texts: readonly (readonly [path: string, text: string])[],
+): Promise<void> {
+  const [first, ...rest] = texts;
+  if (!first) return;
+  const [path, text] = first;
+  await makeFolder(dirname(path));
+  await writeFileBeside(path, async (temporary) => {
+    await writeFile(temporary, text);
+    await writeTextsBeside(rest);
+  });
+}
+
 /** Before long work whose result goes to `path`: makes its folder. Throws FILE_WRITE_FAILED where no file can be written. */
 export async function requireWritable(path: string): Promise<void> {
   await makeFolder(dirname(path));

@@ -134,7 +134,8 @@ export class FaissIndex {
 
   /**
    * Takes vectors out. Throws INVALID_ARGUMENT for an id that is not in the index, and FAISS_FAILED for an index that
-   * cannot forget (HNSW, IVF with fast-scan codes); nothing is removed then.
+   * cannot forget (HNSW, IVF with fast-scan codes); nothing is removed then, and an index to which one of the ids was
+   * added again meanwhile fails from then on.
    */
   async remove(ids: Iterable<string>): Promise<void> {
     this.#requireWritable();
@@ -144,7 +145,8 @@ export class FaissIndex {
     try {
       await nativeCall(() => this.native.remove(labels));
     } catch (cause) {
-      this.table.restore(labels);
+      // An id that was added again meanwhile has two vectors from here on.
+      if (!this.table.restore(labels)) this.#failure ??= codedNativeError(cause);
       throw cause;
     }
     this.table.forget(labels);

@@ -75,9 +75,11 @@ export class LabelTable {
     for (const label of labels) this.#ids.delete(label);
   }
 
-  /** Undoes `remove`. */
-  restore(labels: Float64Array): void {
-    for (const label of labels) this.#labels.set(this.idOf(label), label);
+  /** Undoes `remove`; false where an id names another vector by now. */
+  restore(labels: Float64Array): boolean {
+    const free = labels.filter((label) => !this.#labels.has(this.idOf(label)));
+    for (const label of free) this.#labels.set(this.idOf(label), label);
+    return free.length === labels.length;
   }
 
   #put(label: number, id: string): void {

@@ -32,7 +32,8 @@ test('an evaluation leaves its result, MTEB’s file and a cache; a second one e
   assert.ok(stored.grid[0].queryScores.scores['nDCG@10'].length > 0);
   const place = join(at('mteb/results'), 'local__labse-version-5/no_revision_available');
   assert.deepEqual(readdirSync(place).sort(), ['model_meta.json', 'xquad_r.json']);
-  const second = xlembed(...args('b.json.gz'));
+  const second = xlembed(...args('b.json.gz'), '--mteb', at('mteb'));
+  assert.equal(second.status, 0, second.stderr);
   assert.deepEqual(readdirSync(at('cache/embeddings')), kept);
   const { measures } = JSON.parse(second.stdout);
   for (const [name, value] of Object.entries(measures)) assert.equal(value, stored.measures[name], name);
@@ -76,6 +77,39 @@ test('prompts can be given; with others, embeddings in the cache are others', ()
   assert.equal(status, 0, stderr);
   assert.deepEqual(JSON.parse(stdout).settings.prompts, { query: 'query: ', passage: '' });
   assert.equal(readdirSync(at('cache/embeddings')).length, 12);
+});
+
+test('what a kind of task would pass over is refused, and the settings say which prompt its texts had', () => {
+  const pairs = { sentence1: 'a', sentence2: 'b c', score: 1 };
+  mkdirSync(at('sts'));
+  const lines = [pairs, { ...pairs, sentence2: 'd', score: 2 }].map((pair) => `${JSON.stringify(pair)}\n`);
+  writeFileSync(at('sts/de.jsonl'), lines.join(''));
+  const sts = [...model('labse-version-5'), '--task', 'sts', '--data', at('sts')];
+  const { stdout } = xlembed(...sts, '--json');
+  assert.deepEqual(JSON.parse(stdout).settings.prompts, { default: '' });
+  const xquad = [...model('labse-version-5'), '--task', 'xquad-r', '--data', data];
+  for (const args of [
+    [...sts, '--query-prompt', 'query: '],
+    [...sts, '--passage-prompt', ''],
+    [...sts, '--measures', 'AP'],
+    [...sts, '--all-pairs'],
+    [...xquad, '--all-pairs'],
+  ]) {
+    const { status, stderr } = xlembed(...args);
+    assert.equal(status, 1);
+    assert.match(stderr, /INVALID_ARGUMENT: expected a (retrieval|bitext) task for --/);
+  }
+});
+
+test('a result that MTEB’s file cannot hold is shown all the same', () => {
+  const pair = `${JSON.stringify({ sentence1: 'a', sentence2: 'b', score: 1 })}\n`;
+  mkdirSync(at('equal'));
+  writeFileSync(at('equal/de.jsonl'), pair + pair);
+  const args = ['--task', 'sts', '--data', at('equal'), '--mteb', at('mteb')];
+  const { status, stdout, stderr } = xlembed(...model('labse-version-5'), ...args);
+  assert.equal(status, 1);
+  assert.match(stdout, /^sts: 1 languages, 2 queries/);
+  assert.match(stderr, /Spearman among them for measures of de,.*\n.*all grades .* are equal/);
 });
 
 test('the same weights are another model with another configuration', async () => {
@@ -133,6 +167,18 @@ test('results are compared: a table, a report and CSV beside it', () => {
     xlembed('compare', at('a.json.gz'), at('a.json.gz'), '--json', '--resamples', '50').stdout,
   );
   assert.equal(rows[0].models[1].against.test.pValue, 1);
+});
+
+test('a report of which one file cannot be written leaves those of before', () => {
+  const report = at('blocked');
+  mkdirSync(join(report, 'language-shares.csv'), { recursive: true });
+  writeFileSync(join(report, 'report.html'), 'before');
+  const options = ['--resamples', '10', '--output', report];
+  const { status, stderr } = xlembed('compare', at('a.json.gz'), ...options);
+  assert.equal(status, 1);
+  assert.match(stderr, /FILE_WRITE_FAILED: .*language-shares\.csv/);
+  assert.deepEqual(readdirSync(report).sort(), ['language-shares.csv', 'report.html']);
+  assert.equal(readFileSync(join(report, 'report.html'), 'utf8'), 'before');
 });
 
 test('what is no result, or one on another task, is refused', () => {

@@ -91,6 +91,7 @@ test('a pivot restricts the pairs, unless all are asked for; languages restrict 
   assert.equal((await measured({ allPairs: true })).length, 6);
   assert.deepEqual(await measured({ languages: ['de', 'fr'] }), ['de-fr', 'fr-de']);
   await assert.rejects(measured({ languages: ['de'] }), { code: 'INVALID_ARGUMENT' });
+  await assert.rejects(measured({ languages: ['de', 'en', 'fra'] }), /languages of three: .*received "fra"/);
 });
 
 test('a second run with a cache embeds nothing and says the same, its plane of parallel texts included', async () => {

@@ -245,6 +245,23 @@ test('what is damaged in a cache is made again', async () => {
   assert.equal(embedded, 66);
 });
 
+test('passages that share an id are refused where a query finds them', async () => {
+  const twice: CollectionTask = {
+    ...task,
+    open: async (language) => ({
+      ...(await task.open(language)),
+      passages: async function* () {
+        yield* passages;
+        yield { id: 'p3', text: vectorText(8) };
+      },
+    }),
+  };
+  await assert.rejects(evaluateTask(twice, embedNumbers), {
+    code: 'TASK_DATA_INVALID',
+    message: /every passage of sw once, received p3 again/,
+  });
+});
+
 test('a language that the task lacks is refused', async () => {
   await assert.rejects(evaluateTask(task, embedNumbers, { languages: ['de'] }), { code: 'INVALID_ARGUMENT' });
 });

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { withHome } from '#xlembed/files/home.js';
@@ -217,7 +217,23 @@ test('no hub there: says so and names the remedy', async () => {
     'HUB_UNREACHABLE',
     /ECONNREFUSED/,
   );
-  assert.match(error.hint, /--offline/);
+  assert.match(error.hint, /--offline$/);
+  process.env.HTTPS_PROXY = 'http://proxy:3128';
+  try {
+    const behindProxy = await refusalOf(() => resolve('owner/model', { endpoint }), 'HUB_UNREACHABLE', /./);
+    assert.match(behindProxy.hint, /NODE_USE_ENV_PROXY=1 .*hf download owner\/model/);
+  } finally {
+    delete process.env.HTTPS_PROXY;
+  }
+});
+
+test('a busy hub is asked again, as often as retries say', async () => {
+  hub.publish('owner/model', 'main', bert);
+  hub.busy = 2;
+  await refusalOf(() => resolve('owner/model'), 'HUB_UNREACHABLE', /status 429/);
+  assert.equal(hub.requests.length, 2);
+  hub.busy = 2;
+  assert.ok(existsSync(await resolve('owner/model', { retries: 2 })));
 });
 
 test('the token goes to the hub and never to the store behind it', async () => {
@@ -254,6 +270,19 @@ test('the token of hf auth login is found in HF_HOME, wherever HF_HUB_CACHE puts
     process.env.HF_TOKEN_PATH = HF_TOKEN_PATH;
   }
   assert.equal(hub.requests[0]!.authorization, `Bearer ${hub.token}`);
+});
+
+test('paths of the environment may name its variables, and the token its old name, as in Python', async () => {
+  hub.publish('owner/model', 'main', bert);
+  hub.token = 'token-of-old';
+  const names = { SCRATCH: cache, HF_HOME: '$SCRATCH/$NOBODY/hf', HUGGING_FACE_HUB_TOKEN: hub.token };
+  Object.assign(process.env, names);
+  try {
+    const folder = await resolve('owner/model', { cacheFolder: undefined });
+    assert.ok(folder.startsWith(join(cache, '$NOBODY/hf/hub/models--owner--model')), folder);
+  } finally {
+    for (const name of Object.keys(names)) delete process.env[name];
+  }
 });
 
 test('a user without a home folder learns what to set', async () => {

@@ -10,7 +10,14 @@ export const labse = filesOf(join(REFERENCE, 'labse-version-5'));
 export const bert = filesOf(join(REFERENCE, 'bert-version-6'));
 
 // The test decides what the environment says.
-for (const name of ['HF_TOKEN', 'HF_ENDPOINT', 'HF_HUB_OFFLINE', 'TRANSFORMERS_OFFLINE'])
+for (const name of [
+  'HF_TOKEN',
+  'HF_ENDPOINT',
+  'HF_HUB_OFFLINE',
+  'TRANSFORMERS_OFFLINE',
+  'HTTPS_PROXY',
+  'https_proxy',
+])
   delete process.env[name];
 process.env.HF_TOKEN_PATH = join(temporaryFolder(), 'none');
 

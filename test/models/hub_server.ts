@@ -49,6 +49,8 @@ export class HubServer {
   /** Path -> what an answer waits for in the middle of the file. */
   readonly held = new Map<string, Promise<void>>();
   ignoresRange = false;
+  /** How many of the next questions are answered with status 429. */
+  busy = 0;
   token: string | undefined;
   gated = false;
   /** Replaces file names in the listing. */
@@ -104,6 +106,10 @@ export class HubServer {
     const path = decodeURIComponent(url.pathname);
     const { range, authorization } = request.headers;
     this.requests.push({ server, path, range, authorization });
+    if (this.busy > 0) {
+      this.busy -= 1;
+      return refuse(response, 429, '');
+    }
     if (server === 'store') return this.#sendStored(path, request, response);
     const parts =
       /^\/(?<api>api\/models\/)?(?<repository>.+?)\/(?<verb>revision|tree|resolve)\/(?<rest>.+)$/.exec(path);

@@ -163,6 +163,19 @@ test('an index that cannot forget says so and stays whole', withFaiss, async () 
 });
 
 test(
+  'an id that is added again while it turns out not to be removable ends the index',
+  withFaiss,
+  async () => {
+    const index = await filled('HNSW16');
+    const removed = assert.rejects(index.remove(['passage 3']), coded('FAISS_FAILED', /remov/));
+    await index.add(corpus.subarray(0, dimensions), ['passage 3']);
+    await removed;
+    await assert.rejects(index.search(queries, 5), coded('FAISS_FAILED', /remov/));
+    await assert.rejects(index.save('never'), coded('FAISS_FAILED', /remov/));
+  },
+);
+
+test(
   'an index with vectors does not learn again: their codes would mean something else',
   withFaiss,
   async () => {

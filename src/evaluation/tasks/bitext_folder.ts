@@ -2,14 +2,14 @@ import { join } from 'node:path';
 import { readLines } from '../../datasets/lines.js';
 import { placeOf } from '../../datasets/malformed.js';
 import { languagesOf, pairOfFiles } from './bitext_pairs.js';
-import { listFolder, tabFields } from './data_files.js';
+import { fileLanguage, listFolder, tabFields } from './data_files.js';
 import type { TaskEntry } from './entry.js';
 import { taskDataInvalid } from './squad_sentences.js';
 import type { BitextPair, BitextTask, ParallelSentences } from './task.js';
 
-const tag = '[a-z]{2,3}(?:_[A-Za-z]+)?';
-const table = new RegExp(`^(?:.*\\.)?(${tag})-(${tag})\\.tsv(?:\\.gz)?$`);
-const side = new RegExp(`^((?:.*\\.)?(${tag})-(${tag}))\\.(${tag})$`);
+const pair = `(${fileLanguage})-(${fileLanguage})`;
+const table = new RegExp(`^(?:.*\\.)?${pair}\\.tsv(?:\\.gz)?$`);
+const side = new RegExp(`^((?:.*\\.)?${pair})\\.(${fileLanguage})$`);
 
 /**
  * Any folder of translations: `<source>-<target>.tsv`, two sentences a line with a tab between, or pairs of files with

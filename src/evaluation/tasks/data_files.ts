@@ -4,6 +4,9 @@ import { malformed, parseObject, placeOf, wholeNumberRemedy } from '../../datase
 import { fileError } from '../../files/file_error.js';
 import { taskDataInvalid } from './squad_sentences.js';
 
+/** A language in a file's name: de, zho_Hans, zh-CN. After a hyphen, small letters are another language. */
+export const fileLanguage = '[a-z]{2,3}(?:_[A-Za-z]+|-(?:[A-Z][A-Za-z]+|[0-9]{3}))*';
+
 /** Names in a folder, in alphabetical order. Throws FILE_NOT_FOUND, FILE_READ_FAILED. */
 export async function listFolder(folder: string): Promise<string[]> {
   const names = await readdir(folder).catch((cause) => {

@@ -2,13 +2,12 @@ import { join } from 'node:path';
 import { readLines } from '../../datasets/lines.js';
 import { malformed, placeOf } from '../../datasets/malformed.js';
 import { languagesOf } from './bitext_pairs.js';
-import { type JsonLine, listFolder, readJsonLines, tabFields, textOf } from './data_files.js';
+import { fileLanguage, type JsonLine, listFolder, readJsonLines, tabFields, textOf } from './data_files.js';
 import type { TaskEntry } from './entry.js';
 import { taskDataInvalid } from './squad_sentences.js';
 import type { GradedPairs, SimilaritySet, SimilarityTask } from './task.js';
 
-const tag = '[a-z]{2,3}(?:_[A-Za-z]+)?';
-const file = new RegExp(`^(?:.*[./])?(${tag})(?:-(${tag}))?\\.(jsonl|tsv)(?:\\.gz)?$`);
+const file = new RegExp(`^(?:.*[./])?(${fileLanguage})(?:-(${fileLanguage}))?\\.(jsonl|tsv)(?:\\.gz)?$`);
 
 /**
  * Any folder of graded pairs: `<language>.jsonl` or `<first>-<second>.jsonl` with lines `{sentence1, sentence2,

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { XlembedError } from '../../errors.js';
 import { checkPaths, type RemoteFile, TREE_ENTRY, toRemoteFile } from './files.js';
@@ -6,6 +7,9 @@ import type { HubSettings } from './settings.js';
 
 const MAX_REDIRECTS = 5;
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
+
+/** Who answers so may answer otherwise in a moment. */
+const BUSY = new Set([429, 500, 502, 503, 504]);
 
 const COMMIT = z.object({ sha: z.string().regex(/^[0-9a-f]{40}$/) });
 
@@ -61,7 +65,7 @@ export class HubClient {
     return new XlembedError(
       'HUB_UNREACHABLE',
       `${this.#base()} did not give ${showName(this.name)}: ${code && !message.includes(code) ? `${code}, ` : ''}${message}`,
-      'no such folder is here, so the hub was asked: check the name, the network and HF_ENDPOINT, and run it again (what came so far is kept), or take the cached model with --offline',
+      `no such folder is here, so the hub was asked: check the name, the network and HF_ENDPOINT, and run it again (what came so far is kept), or take the cached model with --offline${proxyRemedy(this.name)}`,
       { cause },
     );
   }
@@ -74,8 +78,24 @@ export class HubClient {
     return {
       hubUrl: this.#base(),
       fetch: (url: string | URL | Request, init?: RequestInit) =>
-        this.#request(String(url), { ...init, signal: AbortSignal.timeout(this.#settings.idleTimeout_ms) }),
+        this.#patiently(() =>
+          this.#request(String(url), { ...init, signal: AbortSignal.timeout(this.#settings.idleTimeout_ms) }),
+        ),
     };
+  }
+
+  /** Asks a busy hub again; transfers, which go on where they broke, see to that themselves. */
+  async #patiently<T>(question: () => Promise<T>): Promise<T> {
+    const { retries, retryDelay_ms } = this.#settings;
+    for (let failures = 0; ; failures++) {
+      try {
+        return await question();
+      } catch (error) {
+        const { cause } = error as Error;
+        if (!(cause instanceof StatusError && BUSY.has(cause.status)) || failures === retries) throw error;
+        await sleep(retryDelay_ms * 2 ** failures);
+      }
+    }
   }
 
   /** Follows redirects by hand, so that the token goes to the hub alone and never to the store behind it. */
@@ -101,8 +121,7 @@ export class HubClient {
     const { repository, revision } = this.name;
     const reason = headers.get('x-error-code');
     if (isHub && (status === 401 || status === 403)) return this.#unauthorized(status, reason);
-    if (status !== 404)
-      return this.unreachable(new Error(`status ${status} of ${new URL(response.url).host}`));
+    if (status !== 404) return this.unreachable(new StatusError(status, new URL(response.url).host));
     const what =
       reason === 'RevisionNotFound' ? `revision ${revision} of ${repository}` : showName(this.name);
     return new XlembedError(
@@ -140,6 +159,22 @@ export class HubClient {
     const issue = result.error.issues[0]!;
     throw this.unreachable(new Error(`unexpected answer: ${issue.path.join('.')}: ${issue.message}`));
   }
+}
+
+class StatusError extends Error {
+  constructor(
+    readonly status: number,
+    host: string,
+  ) {
+    super(`status ${status} of ${host}`);
+  }
+}
+
+/** Node asks the hub itself where curl, pip and Python ask the proxy. */
+function proxyRemedy({ repository }: HubName): string {
+  const { HTTPS_PROXY, https_proxy, NODE_USE_ENV_PROXY } = process.env;
+  if (!(HTTPS_PROXY || https_proxy) || NODE_USE_ENV_PROXY) return '';
+  return `; Node passes HTTPS_PROXY by: set NODE_USE_ENV_PROXY=1 (Node 22.21 or 24 and up), or fetch the model in Python (hf download ${repository}), then --offline`;
 }
 
 /** fetch hides what happened behind "fetch failed". */

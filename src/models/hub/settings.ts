@@ -20,13 +20,13 @@ export interface HubOptions {
   revision?: string | undefined;
   /** Take what the cache holds and ask nobody; default: HF_HUB_OFFLINE. */
   offline?: boolean | undefined;
-  /** Default: HF_TOKEN, else the file that `hf auth login` wrote. */
+  /** Default: HF_TOKEN (or HUGGING_FACE_HUB_TOKEN, its old name), else the file that `hf auth login` wrote. */
   token?: string | undefined;
   /** Default: HF_ENDPOINT, else the public hub. */
   endpoint?: string | undefined;
   /** Default: HF_HUB_CACHE, else `hub` in HF_HOME, else ~/.cache/huggingface/hub. */
   cacheFolder?: string | undefined;
-  /** Attempts after a broken transfer that brought nothing new; default 4. */
+  /** Attempts after a broken transfer that brought nothing new, or the answer that the hub is busy; default 4. */
   retries?: number | undefined;
   /** Before the first of them, doubled for each next one; default 1,000. */
   retryDelay_ms?: number | undefined;
@@ -62,7 +62,7 @@ export interface HubSettings {
 export async function readHubSettings(options: HubOptions): Promise<HubSettings> {
   const { getHFHubCachePath, HUB_URL } = await import('@huggingface/hub');
   const { HF_ENDPOINT, HF_HUB_OFFLINE, TRANSFORMERS_OFFLINE } = process.env;
-  const cacheFolder = resolve(expandHome(options.cacheFolder ?? withHome(getHFHubCachePath)));
+  const cacheFolder = resolve(expandHome(options.cacheFolder ?? expanded(withHome(getHFHubCachePath))));
   return {
     endpoint: readEndpoint(options.endpoint ?? (HF_ENDPOINT || HUB_URL)),
     token: readToken(options.token),
@@ -79,6 +79,14 @@ function isTrue(value: string | undefined): boolean {
   return ['1', 'ON', 'YES', 'TRUE'].includes(value?.toUpperCase() ?? '');
 }
 
+/** Python puts in the variables that a path of the environment names, as in /scratch/$USER; unknown ones stay. */
+function expanded(path: string): string {
+  return path.replace(
+    /\$(?:(\w+)|\{([^}]*)\})/g,
+    (text, plain, braced) => process.env[plain ?? braced] ?? text,
+  );
+}
+
 function expandHome(path: string): string {
   return path === '~' || path.startsWith('~/') ? join(withHome(homedir), path.slice(1)) : path;
 }
@@ -91,10 +99,11 @@ function readEndpoint(text: string): URL {
 
 /** The token may come with the line end of its file, which lies in HF_HOME wherever the cache is. It never stands in a message. */
 function readToken(given: string | undefined): string | undefined {
-  const { HF_TOKEN, HF_TOKEN_PATH, HF_HOME, XDG_CACHE_HOME } = process.env;
+  const { HF_TOKEN, HUGGING_FACE_HUB_TOKEN, HF_TOKEN_PATH, HF_HOME, XDG_CACHE_HOME } = process.env;
   const home = HF_HOME || join(XDG_CACHE_HOME || '~/.cache', 'huggingface');
-  const path = expandHome(HF_TOKEN_PATH || join(home, 'token'));
-  const token = (given ?? (HF_TOKEN || (existsSync(path) ? readText(path) : ''))).trim();
+  const path = expandHome(expanded(HF_TOKEN_PATH || join(home, 'token')));
+  const named = HF_TOKEN || HUGGING_FACE_HUB_TOKEN;
+  const token = (given ?? (named || (existsSync(path) ? readText(path) : ''))).trim();
   if (token === '') return undefined;
   if (/^[\x21-\x7e]+$/.test(token)) return token;
   throw invalidArgument('the hub token', 'one line of plain characters', '(hidden)', 'correct HF_TOKEN');

@@ -1,5 +1,9 @@
+import { z } from 'zod';
 import { normalizeText, SharedTexts } from '../../batches/shared_texts.js';
+import { checkOptions, listSchema } from '../../checked_options.js';
 import type { ParallelRecord } from '../../datasets/records.js';
+
+const schema = z.object({ records: listSchema, languages: z.array(z.string()) });
 
 /** A passage that may become a negative: equal texts of one language are one candidate. */
 export interface Candidate {
@@ -16,7 +20,9 @@ export class CandidatePool {
   readonly #own: number[][];
   readonly #shared: SharedTexts;
 
+  /** Throws INVALID_ARGUMENT. */
   constructor(records: readonly ParallelRecord[], languages: readonly string[]) {
+    checkOptions(schema, { records, languages });
     this.#own = records.map(({ positive }) =>
       languages.flatMap((language) =>
         positive[language] === undefined ? [] : [this.#add(positive[language], language)],

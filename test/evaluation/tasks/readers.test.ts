@@ -293,6 +293,24 @@ test('a folder of translations: tables and pairs of files', async () => {
   await assert.rejects(broken.pairs[0]!.read(), { code: 'MALFORMED_LINE' });
 });
 
+test('languages in the names of files may have a script or a region, after a hyphen too', async () => {
+  const graded = json({ sentence1: 'a', sentence2: 'b', score: 1 });
+  const names = ['zh-CN', 'pt_BR', 'zho_Hans', 'es-419', 'en-zh-Hant-TW', 'pt-BR-en', 'sts17.fr-en'];
+  const sets = folder(Object.fromEntries(names.map((name) => [`${name}.jsonl`, graded])));
+  const similarity = (await openTask('sts', { data: sets })) as SimilarityTask;
+  assert.deepEqual(similarity.sets.map(({ source, target }) => `${source} ${target}`).sort(), [
+    ...['en zh-Hant-TW', 'es-419 es-419', 'fr en', 'pt-BR en', 'pt_BR pt_BR', 'zh-CN zh-CN'],
+    'zho_Hans zho_Hans',
+  ]);
+  const data = folder({
+    'zh-CN-en.tsv': 'a\tb\n',
+    'News.en-pt-BR.en': 'a\n',
+    'News.en-pt-BR.pt-BR': 'b\n',
+  });
+  const task = (await openTask('bitext', { data })) as BitextTask;
+  assert.deepEqual(pairsOf(task).sort(), ['en-pt-BR', 'zh-CN-en']);
+});
+
 test('graded pairs: JSON lines and tables, within and across languages', async () => {
   const pair = (score: number) => ({ sentence1: 'a', sentence2: 'b', score });
   const data = folder({
