@@ -7,6 +7,7 @@ import { promisify } from 'node:util';
 import { z } from 'zod';
 import { checkOptions, requirePath } from '../checked_options.js';
 import { invalidArgument, XlembedError } from '../errors.js';
+import { syncFile } from '../files/siblings.js';
 import { parseTokenizerJson, type StageJson, type TokenizerJson } from './tokenizer_json.js';
 import { addedTokens, leadingTokens, maskToken, metaspace, template } from './xlm_roberta.js';
 
@@ -137,7 +138,7 @@ async function writeWhole(path: string, text: string): Promise<void> {
   const beside = `${path}.${process.pid}.tmp`;
   try {
     const file = await open(beside, 'w');
-    await file.writeFile(text).finally(() => file.sync().finally(() => file.close()));
+    await file.writeFile(text).finally(() => syncFile(file).finally(() => file.close()));
     await rename(beside, path);
   } catch (cause) {
     await rm(beside, { force: true });
