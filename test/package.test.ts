@@ -10,6 +10,15 @@ test('CommonJS requires the package', () => {
   assert.equal(printed, 'function\n');
 });
 
+test('importing needs no WebAssembly, whose memory takes more addresses than some servers grant', () => {
+  const program = `import ${JSON.stringify(resolve('dist/index.js'))}; console.log(typeof WebAssembly);`;
+  const flags = ['--jitless', '--no-warnings', '--input-type=module'];
+  assert.equal(
+    execFileSync(process.execPath, [...flags, '-e', program], { encoding: 'utf8' }),
+    'undefined\n',
+  );
+});
+
 test('the package brings nothing that npm builds by itself', () => {
   const { files, scripts } = JSON.parse(readFileSync('package.json', 'utf8')) as {
     files: string[];

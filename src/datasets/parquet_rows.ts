@@ -5,7 +5,6 @@ import {
   parquetReadObjects,
   parquetSchema,
 } from 'hyparquet';
-import { compressors } from 'hyparquet-compressors';
 import { invalidArgument, XlembedError } from '../errors.js';
 import { fileError } from '../files/file_error.js';
 import { LARGEST_POINTER_BYTES, requireNoPointer } from '../files/lfs_pointer.js';
@@ -25,6 +24,8 @@ export async function* readParquetRows(request: RowsRequest): AsyncGenerator<Row
   if (file.byteLength <= LARGEST_POINTER_BYTES) requireNoPointer(path, new Uint8Array(await file.slice(0)));
   const metadata = await reading(path, () => parquetMetadataAsync(file));
   const columns = presentColumns(request, metadata);
+  // Loaded here: it takes 10 GB of addresses for its WebAssembly, which `ulimit -v` may not grant.
+  const { compressors } = await import('hyparquet-compressors');
   let first = 0;
   for (const group of metadata.row_groups) {
     // All groups would be gone through for each: a file may have one for every row.
