@@ -14,6 +14,7 @@ import type {
 import type { IndexStorage, NativeFaissIndex, NativeFlatIndex, SearchScan } from './native/search.js';
 import type { NativeScriptModule, NativeTensor, TensorArray, TensorDtype } from './native/tensor.js';
 import type { NativeTrainer, NativeTrainerOptions } from './native/trainer.js';
+import { processorQuota, processors } from './processors.js';
 
 export type * from './native/benchmark.js';
 export type * from './native/encoder.js';
@@ -90,6 +91,9 @@ export function loadNative(): NativeAddon {
   }
   // A waiting OpenMP thread must not spin on a core that tokenisation could use.
   process.env.OMP_WAIT_POLICY ??= 'passive';
+  // OpenMP counts the machine's processors, also in a container that may use a few of them.
+  const quota = processorQuota();
+  if (Number.isFinite(quota)) process.env.OMP_NUM_THREADS ??= String(processors());
   try {
     addon = createRequire(import.meta.url)(addonPath) as NativeAddon;
   } catch (cause) {

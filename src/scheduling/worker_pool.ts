@@ -1,8 +1,8 @@
-import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import type { Transferable, Worker } from 'node:worker_threads';
 import { Piscina } from 'piscina';
 import { invalidArgument, XlembedError } from '../errors.js';
+import { processors } from '../processors.js';
 import { type Reply, revived } from './worker.js';
 
 export interface WorkerPoolOptions {
@@ -37,7 +37,7 @@ export class WorkerPool<Task, Result> {
   constructor({
     file,
     workerData,
-    threads = availableParallelism(),
+    threads = processors(),
     maxPending = 2 * threads,
     youngGeneration,
   }: WorkerPoolOptions) {
