@@ -101,7 +101,7 @@ export function loadNative(): NativeAddon {
       'ADDON_LOAD_FAILED',
       `the native addon does not load: ${(cause as Error).message}`,
       (cause as NodeJS.ErrnoException).code === 'ERR_DLOPEN_DISABLED'
-        ? 'start Node without --no-addons, and with --allow-addons beside --permission'
+        ? 'start Node without --no-addons, and with --allow-addons and --allow-worker beside --permission'
         : 'libtorch may have moved; run: npx xlembed setup --force',
       { cause },
     );

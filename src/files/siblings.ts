@@ -19,9 +19,9 @@ export function isLeftover(name: string): boolean {
   return SIBLING.test(name);
 }
 
-/** `FileHandle.sync()`, which Yarn's Plug'n'Play replaces by one that throws. */
+/** Under Yarn's Plug'n'Play the handle cannot; under Node's permission model it alone may. */
 export function syncFile(file: FileHandle): Promise<void> {
-  return flush(file.fd);
+  return process.versions.pnp ? flush(file.fd) : file.sync();
 }
 
 /** Waits until a file, or the names in a folder, are on the disk. */

@@ -96,8 +96,11 @@ async function trained(lines: readonly string[], pipeline: TokenizerJson): Promi
     return parseTokenizerJson(await readFile(output!, 'utf8'), output!);
   } catch (cause) {
     if (cause instanceof XlembedError) throw cause;
-    const said = (cause as { stderr?: string }).stderr?.trim() || (cause as Error).message;
-    throw new XlembedError('TOKENIZER_FAILED', `training a tokenizer failed: ${said}`, '', { cause });
+    const { code, message, stderr } = cause as NodeJS.ErrnoException & { stderr?: string };
+    const hint =
+      code === 'ERR_ACCESS_DENIED' ? 'start Node with --allow-child-process beside --permission' : '';
+    const said = stderr?.trim() || message;
+    throw new XlembedError('TOKENIZER_FAILED', `training a tokenizer failed: ${said}`, hint, { cause });
   } finally {
     await rm(folder, { recursive: true, force: true });
   }

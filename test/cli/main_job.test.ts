@@ -88,6 +88,7 @@ test("what Yarn's Plug'n'Play makes of file handles, whose sync() throws there, 
     import { syncBuiltinESMExports } from 'node:module';
     const { open } = fs;
     const sync = () => { throw new Error('Method not implemented.'); };
+    process.versions.pnp = '3';
     fs.open = async (...given) => Object.assign(await open(...given), { sync });
     syncBuiltinESMExports();`;
   process.env.NODE_OPTIONS = `--import=data:text/javascript,${encodeURIComponent(preload)}`;
