@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
+import { isMainThread } from 'node:worker_threads';
 import { type ErrorCode, XlembedError } from './errors.js';
 import type { NativeBenchmarkOptions, NativeKernelBenchmark } from './native/benchmark.js';
 import { missingInstructions } from './native/built_for.js';
@@ -91,9 +92,8 @@ export function loadNative(): NativeAddon {
   }
   // A waiting OpenMP thread must not spin on a core that tokenisation could use.
   process.env.OMP_WAIT_POLICY ??= 'passive';
-  // OpenMP counts the machine's processors, also in a container that may use a few of them.
-  const quota = processorQuota();
-  if (Number.isFinite(quota)) process.env.OMP_NUM_THREADS ??= String(processors());
+  const threads = containerThreads();
+  if (threads) process.env.OMP_NUM_THREADS = String(threads);
   try {
     addon = createRequire(import.meta.url)(addonPath) as NativeAddon;
   } catch (cause) {
@@ -106,7 +106,15 @@ export function loadNative(): NativeAddon {
       { cause },
     );
   }
+  // The environment of a worker thread is a copy, which OpenMP does not see.
+  if (threads && !isMainThread) void addon.setThreads(threads);
   return addon;
+}
+
+/** OpenMP counts the machine's processors, also in a container that may use a few of them; undefined elsewhere. */
+function containerThreads(): number | undefined {
+  const isChosen = process.env.OMP_NUM_THREADS !== undefined;
+  return isChosen || processorQuota() === Number.POSITIVE_INFINITY ? undefined : processors();
 }
 
 /** Version of this package. */
