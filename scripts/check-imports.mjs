@@ -13,7 +13,7 @@ const ts = createRequire(import.meta.url)('typescript');
 export const layers = {
   typescript: [
     ['errors'],
-    ['checked_options', 'files', 'json_depth', 'large_map'],
+    ['checked_options', 'files', 'json_depth', 'large_map', 'processors'],
     ['native', 'scheduling'],
     ['processes'],
     ['tensor'],

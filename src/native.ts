@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
+import { isMainThread } from 'node:worker_threads';
 import { type ErrorCode, XlembedError } from './errors.js';
 import type { NativeBenchmarkOptions, NativeKernelBenchmark } from './native/benchmark.js';
 import { missingInstructions } from './native/built_for.js';
@@ -14,6 +15,7 @@ import type {
 import type { IndexStorage, NativeFaissIndex, NativeFlatIndex, SearchScan } from './native/search.js';
 import type { NativeScriptModule, NativeTensor, TensorArray, TensorDtype } from './native/tensor.js';
 import type { NativeTrainer, NativeTrainerOptions } from './native/trainer.js';
+import { processorQuota, processors } from './processors.js';
 
 export type * from './native/benchmark.js';
 export type * from './native/encoder.js';
@@ -90,6 +92,8 @@ export function loadNative(): NativeAddon {
   }
   // A waiting OpenMP thread must not spin on a core that tokenisation could use.
   process.env.OMP_WAIT_POLICY ??= 'passive';
+  const threads = containerThreads();
+  if (threads) process.env.OMP_NUM_THREADS = String(threads);
   try {
     addon = createRequire(import.meta.url)(addonPath) as NativeAddon;
   } catch (cause) {
@@ -97,12 +101,20 @@ export function loadNative(): NativeAddon {
       'ADDON_LOAD_FAILED',
       `the native addon does not load: ${(cause as Error).message}`,
       (cause as NodeJS.ErrnoException).code === 'ERR_DLOPEN_DISABLED'
-        ? 'start Node without --no-addons, and with --allow-addons beside --permission'
+        ? 'start Node without --no-addons, and with --allow-addons and --allow-worker beside --permission'
         : 'libtorch may have moved; run: npx xlembed setup --force',
       { cause },
     );
   }
+  // The environment of a worker thread is a copy, which OpenMP does not see.
+  if (threads && !isMainThread) void addon.setThreads(threads);
   return addon;
+}
+
+/** OpenMP counts the machine's processors, also in a container that may use a few of them; undefined elsewhere. */
+function containerThreads(): number | undefined {
+  const isChosen = process.env.OMP_NUM_THREADS !== undefined;
+  return isChosen || processorQuota() === Number.POSITIVE_INFINITY ? undefined : processors();
 }
 
 /** Version of this package. */

@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, lstatSync, readdirSync, readFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { XlembedError } from '../errors.js';
 import { loadNative, type NativeInfo } from '../native.js';
@@ -78,11 +79,14 @@ function findModules(): Finding {
   return missing('npm modules', `not installed: ${absent.join(', ')}`, 'run: npm install');
 }
 
-/** Looks upwards as Node does: an installed package's dependencies lie beside it. */
+/** By Node's own search, which Yarn's Plug'n'Play has changed: it has no node_modules. */
 function isInstalled(name: string): boolean {
-  for (let folder = resolve(root); ; folder = resolve(folder, '..')) {
-    if (existsSync(join(folder, 'node_modules', name, 'package.json'))) return true;
-    if (folder === resolve(folder, '..')) return false;
+  try {
+    createRequire(join(root, 'package.json')).resolve(name);
+    return true;
+  } catch (error) {
+    // What is for import alone is found, and refused.
+    return (error as NodeJS.ErrnoException).code === 'ERR_PACKAGE_PATH_NOT_EXPORTED';
   }
 }
 

@@ -11,6 +11,7 @@ import { Encoder } from '../encoding/encoder.js';
 import { invalidArgument, XlembedError } from '../errors.js';
 import { cachedEmbed } from '../evaluation/embedding_cache.js';
 import { writeError } from '../files/file_error.js';
+import { syncFile } from '../files/siblings.js';
 import { makeFolder, requireWritable } from '../files/write_file.js';
 import { tokenizerFilesOf } from '../models/tokenizer_files.js';
 import { packageVersion } from '../native.js';
@@ -156,7 +157,7 @@ async function writeMined(
       await work.leave();
       return { ...counts, earlierRecords: from, interrupted: true };
     }
-    await output.sync();
+    await syncFile(output);
   } finally {
     progress.stop();
     await output.close();

@@ -3,6 +3,7 @@ import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { invalidArgument, XlembedError } from '../errors.js';
 import { fileError } from '../files/file_error.js';
+import { syncFile } from '../files/siblings.js';
 import { halfToFloat32 } from './half.js';
 
 // NumPy's format: "\x93NUMPY", version, length of the header, a Python dictionary in text, then the values.
@@ -118,7 +119,7 @@ export class NpyWriter {
   async close(): Promise<number> {
     await writing(this.path, async () => {
       await this.file.write(headerBytes(this.#rows, this.dimensions, this.dtype), 0, writtenHeaderBytes, 0);
-      await this.file.sync();
+      await syncFile(this.file);
       await this.file.close();
       await rename(this.temporary, this.path);
     });

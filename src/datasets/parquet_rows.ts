@@ -5,13 +5,13 @@ import {
   parquetReadObjects,
   parquetSchema,
 } from 'hyparquet';
-import { compressors } from 'hyparquet-compressors';
 import { invalidArgument, XlembedError } from '../errors.js';
 import { fileError } from '../files/file_error.js';
 import { LARGEST_POINTER_BYTES, requireNoPointer } from '../files/lfs_pointer.js';
 import { decodeStrictly } from './lines.js';
 import { notUtf8, placeOf } from './malformed.js';
 import type { Row, RowsRequest } from './text_formats.js';
+import { loadWebAssembly } from './web_assembly.js';
 
 /**
  * The rows of a Parquet file, one row group in memory at a time. Throws INVALID_ARGUMENT when a column that is asked
@@ -25,6 +25,7 @@ export async function* readParquetRows(request: RowsRequest): AsyncGenerator<Row
   if (file.byteLength <= LARGEST_POINTER_BYTES) requireNoPointer(path, new Uint8Array(await file.slice(0)));
   const metadata = await reading(path, () => parquetMetadataAsync(file));
   const columns = presentColumns(request, metadata);
+  const { compressors } = await loadWebAssembly(() => import('hyparquet-compressors'));
   let first = 0;
   for (const group of metadata.row_groups) {
     // All groups would be gone through for each: a file may have one for every row.

@@ -1,6 +1,7 @@
 import { Decompress } from 'fzstd';
 import xxhash, { type XXHashAPI } from 'xxhash-wasm';
 import { XlembedError } from '../errors.js';
+import { loadWebAssembly } from './web_assembly.js';
 
 const MAGIC = 0xfd2fb528;
 /** The first of sixteen. */
@@ -19,7 +20,7 @@ export async function* zstdDecompressed(
   bytes: AsyncIterable<Uint8Array>,
 ): AsyncGenerator<Uint8Array> {
   const source = new ByteSource(bytes);
-  const hashes = await xxhash();
+  const hashes = await loadWebAssembly(xxhash);
   // What a transfer that failed has left, and no archive: an archive of nothing has a frame.
   do yield* frameContent(path, source, hashes);
   while (await source.hasMore());

@@ -31,7 +31,7 @@ export interface EncoderOptions {
   device?: string | undefined;
   /** Of weights and arithmetic; default float32. int8 is for the CPU. Embeddings are float32 in any case. */
   dtype?: EncoderDtype | undefined;
-  /** Tokenizer threads; default: one for each processor. */
+  /** Tokenizer threads; default: one for each processor, 8 at most. */
   tokenizerThreads?: number | undefined;
   /** Tokens kept of each text, special tokens included; default and upper limit: the model's own. */
   maxTokens?: number | undefined;
@@ -132,6 +132,8 @@ export class Encoder {
    */
   static async load(nameOrFolder: string, options: LoadOptions = {}): Promise<Encoder> {
     checkOptions(loadOptions, options);
+    // Whatever it lacks is said before gigabytes are fetched.
+    loadNative();
     const model = await openModel(await resolveModel(nameOrFolder, options));
     return Encoder.#create(model, { sources: model.sources }, options);
   }
@@ -151,6 +153,7 @@ export class Encoder {
     options: EncoderOptions,
   ): Promise<Encoder> {
     const { device = 'cpu', dtype = 'float32' } = options;
+    const addon = loadNative();
     const maxTokens = Math.min(model.maxTokens, options.maxTokens ?? model.maxTokens);
     const tokenizer = await TokenizerPool.open(model.tokenizerPath, {
       maxTokens,
@@ -161,9 +164,7 @@ export class Encoder {
     try {
       checkVocabulary(model, tokenizer);
       const { backbone, head } = model;
-      const native = await nativeCall(() =>
-        loadNative().createEncoder({ backbone, head, weights, device, dtype }),
-      );
+      const native = await nativeCall(() => addon.createEncoder({ backbone, head, weights, device, dtype }));
       return new Encoder({ ...model, maxTokens }, native, tokenizer, options);
     } catch (error) {
       await tokenizer.close();

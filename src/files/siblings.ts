@@ -1,6 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { open } from 'node:fs/promises';
+import { fsync } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+
+const flush = promisify(fsync);
 
 /** `old`: a whole folder that has stepped aside for another (replaceFolder). */
 export const SIBLING = /^\.(.+)\.[0-9a-f]{12}\.(tmp|old)$/;
@@ -15,11 +19,16 @@ export function isLeftover(name: string): boolean {
   return SIBLING.test(name);
 }
 
+/** Under Yarn's Plug'n'Play the handle cannot; under Node's permission model it alone may. */
+export function syncFile(file: FileHandle): Promise<void> {
+  return process.versions.pnp ? flush(file.fd) : file.sync();
+}
+
 /** Waits until a file, or the names in a folder, are on the disk. */
 export async function syncPath(path: string): Promise<void> {
   const handle = await open(path, 'r');
   try {
-    await handle.sync();
+    await syncFile(handle);
   } finally {
     await handle.close();
   }

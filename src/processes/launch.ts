@@ -33,7 +33,7 @@ export function readLaunch(environment: Environment = process.env): Launch | und
       `the environment variable ${name}`,
       `a whole number of ${from} or more, as WORLD_SIZE is ${WORLD_SIZE},`,
       text,
-      'start the processes with torchrun --no-python or srun, or unset WORLD_SIZE',
+      START,
     );
   };
   const size = integer('WORLD_SIZE', 1);
@@ -42,7 +42,8 @@ export function readLaunch(environment: Environment = process.env): Launch | und
   const port = integer('MASTER_PORT', 1);
   if (port > 65_535)
     throw invalidArgument('the environment variable MASTER_PORT', 'a number of at most 65535', port);
-  if (!MASTER_ADDR) throw invalidArgument('the environment variable MASTER_ADDR', 'a host', MASTER_ADDR);
+  if (!MASTER_ADDR)
+    throw invalidArgument('the environment variable MASTER_ADDR', 'a host', MASTER_ADDR, START);
   return {
     rank,
     size,
@@ -54,9 +55,19 @@ export function readLaunch(environment: Environment = process.env): Launch | und
   };
 }
 
-/** torchrun's names for what other launchers say in theirs. */
+const START =
+  'start the processes with torchrun --no-python or srun, or with WORLD_SIZE, RANK, MASTER_ADDR and MASTER_PORT in each; one alone with none of them';
+
 function withLauncherNames(environment: Environment): Environment {
-  if (environment.WORLD_SIZE !== undefined) return environment;
+  const { WORLD_SIZE, RANK } = environment;
+  const named = inTorchrunNames(environment);
+  // A batch script may export the size for all that srun starts, whose ranks only srun knows.
+  const isOwn = WORLD_SIZE !== undefined && (RANK !== undefined || WORLD_SIZE !== named.WORLD_SIZE);
+  return isOwn ? environment : named;
+}
+
+/** torchrun's names for what other launchers say in theirs. */
+function inTorchrunNames(environment: Environment): Environment {
   // Only srun sets it: in a batch script's own shell SLURM_NTASKS speaks of processes that nobody has started.
   if (environment.SLURM_STEP_NUM_TASKS !== undefined) {
     return {

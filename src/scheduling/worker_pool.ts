@@ -1,8 +1,8 @@
-import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import type { Transferable, Worker } from 'node:worker_threads';
 import { Piscina } from 'piscina';
 import { invalidArgument, XlembedError } from '../errors.js';
+import { processors } from '../processors.js';
 import { type Reply, revived } from './worker.js';
 
 export interface WorkerPoolOptions {
@@ -37,7 +37,7 @@ export class WorkerPool<Task, Result> {
   constructor({
     file,
     workerData,
-    threads = availableParallelism(),
+    threads = processors(),
     maxPending = 2 * threads,
     youngGeneration,
   }: WorkerPoolOptions) {
@@ -45,14 +45,18 @@ export class WorkerPool<Task, Result> {
       throw invalidArgument('threads', 'an integer above 0', threads);
     this.threads = threads;
     this.#maxPending = Math.max(threads, maxPending);
-    this.#pool = new Piscina({
-      filename: fileURLToPath(file),
-      minThreads: threads,
-      maxThreads: threads,
-      idleTimeout: Number.POSITIVE_INFINITY,
-      workerData,
-      ...(youngGeneration ? { resourceLimits: { maxYoungGenerationSizeMb: youngGeneration } } : {}),
-    });
+    try {
+      this.#pool = new Piscina({
+        filename: fileURLToPath(file),
+        minThreads: threads,
+        maxThreads: threads,
+        idleTimeout: Number.POSITIVE_INFINITY,
+        workerData,
+        ...(youngGeneration ? { resourceLimits: { maxYoungGenerationSizeMb: youngGeneration } } : {}),
+      });
+    } catch (cause) {
+      throw workerFailed(cause);
+    }
     this.#pool.on('error', (cause) => {
       this.#lastFailure = cause;
     });
@@ -149,5 +153,7 @@ export class WorkerPool<Task, Result> {
 
 function workerFailed(cause: unknown): XlembedError {
   const text = cause instanceof Error ? cause.message : String(cause ?? 'no reason given');
-  return new XlembedError('WORKER_FAILED', `a worker thread failed: ${text}`, '', { cause });
+  const isForbidden = (cause as NodeJS.ErrnoException | undefined)?.code === 'ERR_ACCESS_DENIED';
+  const hint = isForbidden ? 'start Node with --allow-worker and --allow-addons beside --permission' : '';
+  return new XlembedError('WORKER_FAILED', `a worker thread failed: ${text}`, hint, { cause });
 }

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { checkOptions, requirePath } from '../checked_options.js';
 import { invalidArgument } from '../errors.js';
 import type { PackedSequences } from '../native.js';
+import { processors } from '../processors.js';
 import { WorkerPool } from '../scheduling/worker_pool.js';
 import { loadLaserTokenizer, loadTokenizer } from './load_tokenizer.js';
 import { mayBeCut } from './long_text.js';
@@ -11,7 +12,7 @@ import type { SpecialIds, TokenizedChunk, TokenizerTask, TokenizerWorkerData } f
 export interface TokenizerOptions {
   /** Ids kept of each text, special ones included. */
   maxTokens: number;
-  /** Default: the number of processors. */
+  /** Default: the number of processors, 8 at most. */
   threads?: number | undefined;
   /** Lower-case texts first, whatever the tokenizer does itself. */
   lowerCase?: boolean | undefined;
@@ -42,6 +43,9 @@ const chunkCharacters = { smallest: 8_192, largest: 131_072 };
 const chunksPerThread = 4;
 /** MB: texts and ids live for one task. V8's default grows each thread by several times that. */
 const youngGeneration = 4;
+
+/** XLM-R's vocabulary takes 400 MB in each; eight make millions of ids a second, more than most devices take. */
+const mostThreads = 8;
 
 /** Threads are no garbage: without this those of a tokenizer that was dropped would stay for as long as the process. */
 const dropped = new FinalizationRegistry<WorkerPool<never, unknown>>((pool) => void pool.close());
@@ -107,7 +111,7 @@ export class TokenizerPool implements TokenizerInfo {
       file: new URL('./tokenizer_worker.js', import.meta.url),
       workerData,
       youngGeneration,
-      ...(threads === undefined ? {} : { threads }),
+      threads: threads === undefined ? Math.min(processors(), mostThreads) : threads,
     });
     try {
       const { before, behind } = (await pool.run('special_tokens')) as SpecialIds;

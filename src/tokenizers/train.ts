@@ -7,6 +7,7 @@ import { promisify } from 'node:util';
 import { z } from 'zod';
 import { checkOptions, requirePath } from '../checked_options.js';
 import { invalidArgument, XlembedError } from '../errors.js';
+import { syncFile } from '../files/siblings.js';
 import { parseTokenizerJson, type StageJson, type TokenizerJson } from './tokenizer_json.js';
 import { addedTokens, leadingTokens, maskToken, metaspace, template } from './xlm_roberta.js';
 
@@ -95,8 +96,11 @@ async function trained(lines: readonly string[], pipeline: TokenizerJson): Promi
     return parseTokenizerJson(await readFile(output!, 'utf8'), output!);
   } catch (cause) {
     if (cause instanceof XlembedError) throw cause;
-    const said = (cause as { stderr?: string }).stderr?.trim() || (cause as Error).message;
-    throw new XlembedError('TOKENIZER_FAILED', `training a tokenizer failed: ${said}`, '', { cause });
+    const { code, message, stderr } = cause as NodeJS.ErrnoException & { stderr?: string };
+    const hint =
+      code === 'ERR_ACCESS_DENIED' ? 'start Node with --allow-child-process beside --permission' : '';
+    const said = stderr?.trim() || message;
+    throw new XlembedError('TOKENIZER_FAILED', `training a tokenizer failed: ${said}`, hint, { cause });
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
@@ -137,7 +141,7 @@ async function writeWhole(path: string, text: string): Promise<void> {
   const beside = `${path}.${process.pid}.tmp`;
   try {
     const file = await open(beside, 'w');
-    await file.writeFile(text).finally(() => file.sync().finally(() => file.close()));
+    await file.writeFile(text).finally(() => syncFile(file).finally(() => file.close()));
     await rename(beside, path);
   } catch (cause) {
     await rm(beside, { force: true });

@@ -83,6 +83,32 @@ test('train from scratch, encode, search, evaluate', () => {
   assert.equal(stored.settings.prompts.query, 'Query: ');
 });
 
+test("what Yarn's Plug'n'Play makes of file handles, whose sync() throws there, writes all the same", () => {
+  const preload = `import fs from 'node:fs/promises';
+    import { syncBuiltinESMExports } from 'node:module';
+    const { open } = fs;
+    const sync = () => { throw new Error('Method not implemented.'); };
+    process.versions.pnp = '3';
+    fs.open = async (...given) => Object.assign(await open(...given), { sync });
+    syncBuiltinESMExports();`;
+  process.env.NODE_OPTIONS = `--import=data:text/javascript,${encodeURIComponent(preload)}`;
+  try {
+    const data = ['--data', at('parallel.jsonl')];
+    const trained = xlembed('train', ...FRESH, ...data, ...SMALL, '--output', at('pnp'));
+    assert.equal(trained.status, 0, trained.stderr);
+    const model = ['--model', at('pnp')];
+    for (const format of ['npy', 'safetensors', 'parquet']) {
+      const output = ['--format', format, '--output', at(`pnp-${format}`)];
+      const encoded = xlembed('encode', ...model, '--input', at('corpus.jsonl'), ...output);
+      assert.equal(encoded.status, 0, encoded.stderr);
+    }
+    const mined = xlembed('mine', ...model, '--data', at('parallel.jsonl'), '--output', at('pnp.jsonl'));
+    assert.equal(mined.status, 0, mined.stderr);
+  } finally {
+    delete process.env.NODE_OPTIONS;
+  }
+});
+
 test('the folder of a new model may be given with a slash at its end', () => {
   const args = ['--data', at('parallel.jsonl'), ...SMALL, '--output', `${at('slash')}/`];
   const trained = xlembed('train', ...FRESH, ...args);

@@ -81,6 +81,15 @@ function zstdFrame(
   return Buffer.concat([Buffer.of(...header), content, end]);
 }
 
+test('where addresses are not enough for the decoder of .zst, the remedy is to grant more', async (context) => {
+  const { WebAssembly } = globalThis as unknown as { WebAssembly: { instantiate(): Promise<unknown> } };
+  context.mock.method(WebAssembly, 'instantiate', () => Promise.reject(new RangeError('Out of memory')));
+  await assert.rejects(lines('limited.txt.zst', zstdFrame('one\n')), {
+    code: 'OUT_OF_MEMORY',
+    hint: /ulimit -v/,
+  });
+});
+
 test('.zst is read, several frames too; a damaged or cut one is an error', async () => {
   const bytes = Buffer.concat([zstdFrame('one\ntwo\n'), zstdFrame('three\n')]);
   assert.deepEqual(await lines('a.txt.zst', bytes), ['one', 'two', 'three']);

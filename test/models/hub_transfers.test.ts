@@ -7,12 +7,14 @@ import {
   readFileSync,
   rmSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import fsPromises from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { withLock } from '#xlembed/models/hub/lock.js';
 import { bert, bigModel, blobsOf, cache, hub, resolve, sha256, snapshotsOf, WEIGHTS } from './hub_fixture.js';
 import { putFile, refusalOf } from './support.js';
 
@@ -207,6 +209,22 @@ test('a full disk leaves no lock for the next to wait for', () => {
   const { stdout } = spawnSync('bash', argv, { encoding: 'utf8' });
   assert.equal(stdout.trim(), 'FILE_WRITE_FAILED');
   assert.ok(!existsSync(lock));
+});
+
+test('a lock of another machine that has died is taken over, also where its clock was ahead', async () => {
+  const lock = join(cache, 'ahead.lock');
+  for (const seconds of [-3600, 3600]) {
+    writeFileSync(lock, JSON.stringify({ host: 'another', process: 1 }));
+    const at = Date.now() / 1000 + seconds;
+    utimesSync(lock, at, at);
+    const taken = withLock(
+      lock,
+      () => {},
+      async () => 'taken',
+    );
+    const late = new Promise((resolve) => setTimeout(resolve, 5_000, 'late').unref());
+    assert.equal(await Promise.race([taken, late]), 'taken');
+  }
 });
 
 test('two processes at once, and a killed one whose work is taken up', async () => {

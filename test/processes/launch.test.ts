@@ -49,6 +49,10 @@ test("srun's and mpirun's names serve too", () => {
   assert.equal(readLaunch({ ...step, SLURM_STEP_NUM_TASKS: '1' }), undefined);
   const torchrun = { WORLD_SIZE: '4', RANK: '3', MASTER_ADDR: 'n', MASTER_PORT: '1' };
   assert.equal(readLaunch({ ...step, ...torchrun })?.rank, 3);
+  // A batch script that exports what all processes share.
+  const shared = { WORLD_SIZE: '16', MASTER_ADDR: 'head', MASTER_PORT: '5' };
+  assert.deepEqual(readLaunch({ ...step, ...shared }), { ...expected, host: 'head', port: 5 });
+  assert.throws(() => readLaunch({ ...step, ...shared, WORLD_SIZE: '8' }), { message: /RANK/ });
 
   const mpi = {
     ...{ OMPI_COMM_WORLD_SIZE: '2', OMPI_COMM_WORLD_RANK: '1', OMPI_COMM_WORLD_LOCAL_RANK: '1' },

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { chmodSync, cpSync, existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { temporaryFolder } from './load.js';
@@ -106,4 +106,22 @@ test('a cache that cannot be read is named, and the rest is still said', () => {
   const cache = report.findings.find(({ name }) => name === 'cache');
   assert.match(`${cache?.status}: ${cache?.value}`, /^missing: ENOTDIR/);
   assert.match(cache?.remedy ?? '', /XLEMBED_CACHE/);
+});
+
+test("a dependency that Node finds by Yarn's Plug'n'Play, without a node_modules, is there", (context) => {
+  const folder = unbuiltPackage(context);
+  const description = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
+  description.dependencies.unplugged = '1';
+  writeFileSync(join(folder, 'package.json'), JSON.stringify(description));
+  const preload = join(folder, 'preload.cjs');
+  writeFileSync(
+    preload,
+    `const Module = require('node:module');
+     const resolve = Module._resolveFilename;
+     Module._resolveFilename = (name, ...more) => name === 'unplugged' ? __filename : resolve(name, ...more);`,
+  );
+  const modules = (env: NodeJS.ProcessEnv) =>
+    runDoctor(folder, env).report.findings.find(({ name }) => name === 'npm modules');
+  assert.equal(modules(process.env)?.value, 'not installed: unplugged');
+  assert.equal(modules({ ...process.env, NODE_OPTIONS: `--require=${preload}` })?.status, 'ok');
 });

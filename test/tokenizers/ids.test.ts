@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { syncBuiltinESMExports } from 'node:module';
+import os, { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { after, test } from 'node:test';
+import { processorQuota } from '#xlembed/processors.js';
 import { TokenizerPool } from '#xlembed/tokenizers/tokenizer_pool.js';
 import { folder, goldens, rowsOf } from './goldens.js';
 
@@ -163,4 +165,16 @@ test('texts come back in their order, whatever the threads and chunks', async ()
   const expected = texts.map((_, n) => whole[(n * 37) % goldens.texts.length]!);
   assert.deepEqual(rowsOf(tokens), expected);
   assert.deepEqual([none.inputIds.length, Array.from(none.cumulativeSeqLengths)], [0, [0]]);
+});
+
+test('a machine of many processors does not hold a tokenizer for each of them', async (context) => {
+  const { mock } = context.mock.method(os, 'availableParallelism', () => 64);
+  syncBuiltinESMExports();
+  context.after(() => {
+    mock.restore();
+    syncBuiltinESMExports();
+  });
+  const tokenizer = await TokenizerPool.open(`${folder}/wordpiece`, { maxTokens: 64 });
+  await tokenizer.close();
+  assert.equal(tokenizer.threads, Math.min(8, processorQuota()));
 });

@@ -1,5 +1,6 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import type { TextRecord } from '../../datasets/texts.js';
+import { syncFile } from '../../files/siblings.js';
 
 /** Writes the ids of a shard, one JSON value a line: the id, or `{id, text}`. */
 export class IdLines {
@@ -18,7 +19,7 @@ export class IdLines {
   }
 
   async close(): Promise<void> {
-    await this.file.sync();
+    await syncFile(this.file);
     await this.file.close();
   }
 

@@ -2,6 +2,7 @@ import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { SchemaElement } from 'hyparquet';
 import { ByteWriter, type ColumnSource, ParquetWriter } from 'hyparquet-writer';
+import { syncFile } from '../../files/siblings.js';
 import { type Precision, storedWidth } from './precision.js';
 import type { ShardBlock, ShardLayout, ShardWriter } from './shard_format.js';
 
@@ -75,7 +76,7 @@ export class ParquetShard implements ShardWriter {
     const file = await open(join(this.folder, this.name), 'wx');
     try {
       await file.writeFile(this.#bytes.getBytes());
-      await file.sync();
+      await syncFile(file);
     } finally {
       await file.close();
     }

@@ -1,6 +1,7 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { NpyArray } from '../../datasets/npy.js';
+import { syncFile } from '../../files/siblings.js';
 import { IdLines } from './id_lines.js';
 import { type Precision, storedWidth } from './precision.js';
 import type { ShardBlock, ShardLayout, ShardWriter } from './shard_format.js';
@@ -44,7 +45,7 @@ export class SafetensorsShard implements ShardWriter {
     const embeddingBytes = this.#position - HEADER_BYTES;
     for (const scales of this.#scales) await this.#write(scales);
     await this.file.write(this.#header(embeddingBytes), 0, HEADER_BYTES, 0);
-    await this.file.sync();
+    await syncFile(this.file);
     await this.file.close();
     await this.ids.close();
     return [...this.names];

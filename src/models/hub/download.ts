@@ -5,6 +5,7 @@ import { dirname } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { XlembedError } from '../../errors.js';
+import { syncFile } from '../../files/siblings.js';
 import { cacheError } from './cache.js';
 import type { HubClient } from './client.js';
 import type { RemoteFile } from './files.js';
@@ -93,7 +94,7 @@ export class BlobDownload {
         position += chunk.length;
         this.onBytes(position);
       }
-      await handle.sync();
+      await syncFile(handle);
     } finally {
       await handle.close();
     }

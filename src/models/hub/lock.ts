@@ -52,7 +52,8 @@ async function take(path: string): Promise<boolean> {
 function isAbandoned(path: string): boolean {
   const stats = statSync(path, { throwIfNoEntry: false });
   if (!stats) return false;
-  return Date.now() - stats.mtimeMs > STALE_MS || hasDeadOwner(path);
+  // The owner's clock may have been ahead: a lock of the future would be waited for until then.
+  return Math.abs(Date.now() - stats.mtimeMs) > STALE_MS || hasDeadOwner(path);
 }
 
 function hasDeadOwner(path: string): boolean {
