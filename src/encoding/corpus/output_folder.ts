@@ -70,11 +70,11 @@ export class OutputFolder {
     const entries = await entriesOf(this.folder);
     await this.#lock.requireFree();
     const begun = resume ? await this.#begunWith() : undefined;
+    const replaced = begun ? [] : entries.filter((name) => name !== PROGRESS);
     if (begun) requireSame(this.folder, this.settings, begun);
-    else if (entries.some((name) => name !== PROGRESS) || (entries.length > 0 && !resume)) {
+    else if (replaced.length > 0 || (entries.length > 0 && !resume)) {
       if (!overwrite || !entries.every(isOurs)) throw folderExists(this.folder, entries);
       await this.#requireInputsApart();
-      for (const name of entries) await rm(join(this.folder, name), { recursive: true, force: true });
     }
     const ended = begun && (await this.manifest<{ shards: ShardRecord[] }>());
     if (ended) await requireFiles(this.folder, ended.shards);
@@ -84,6 +84,8 @@ export class OutputFolder {
       if (ended) return rm(this.#progress, { recursive: true, force: true });
       await mkdir(this.#progress, { recursive: true });
       await this.#lock.take();
+      for (const name of replaced) await rm(join(this.folder, name), { recursive: true, force: true });
+      if (!begun) await this.#lock.clear();
       await rm(join(this.folder, INCOMPLETE_MANIFEST), { force: true });
       await removeLeftovers(this.#progress);
       for (const name of await readdir(this.#progress)) {
