@@ -123,7 +123,10 @@ export class ProcessGroup {
     }
   }
 
-  /** Says goodbye; the process that serves the store waits a little until the others have done so. */
+  /**
+   * Says goodbye; the process that serves the store waits a little until the others have done so. All may then join
+   * another group.
+   */
   async leave(): Promise<void> {
     const { rank, size, launcherServes } = this.launch;
     const key = `${this.prefix}/left`;

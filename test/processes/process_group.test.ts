@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { createServer } from 'node:net';
 import { test } from 'node:test';
 import { ProcessGroup } from '#xlembed/processes/process_group.js';
 import { freePort } from '../encoding/corpus/processes.js';
@@ -42,4 +43,45 @@ test('a first process that hangs is lost after the timeout', async () => {
   } finally {
     first.kill('SIGKILL');
   }
+});
+
+test('processes leave a group and join the next one at once', async () => {
+  const port = await freePort();
+  const launch = { size: 2, host: '127.0.0.1', port, launcherServes: false, attempt: 0 };
+  const program = (rank: number) => `
+    import { ProcessGroup } from '#xlembed/processes/process_group.js';
+    for (let n = 0; n < 8; n++) {
+      const group = await ProcessGroup.join({ launch: ${JSON.stringify({ ...launch, rank, localRank: rank })} });
+      await group.agree({ n });
+      await group.leave();
+    }`;
+  const ends = [0, 1].map(async (rank) => {
+    const args = ['--input-type=module', '--eval', program(rank)];
+    const [code] = await once(
+      spawn(process.execPath, args, { stdio: ['ignore', 'inherit', 'inherit'] }),
+      'exit',
+    );
+    return code;
+  });
+  assert.deepEqual(await Promise.all(ends), [0, 0]);
+});
+
+test('a port that another program has is named with the remedy', async () => {
+  const server = createServer().listen(0);
+  await once(server, 'listening');
+  const { port } = server.address() as { port: number };
+  const launch = {
+    rank: 0,
+    localRank: 0,
+    size: 2,
+    host: '127.0.0.1',
+    port,
+    launcherServes: false,
+    attempt: 0,
+  };
+  await assert.rejects(ProcessGroup.join({ launch }), {
+    code: 'PROCESS_LOST',
+    hint: /a MASTER_PORT of its own/,
+  });
+  server.close();
 });
