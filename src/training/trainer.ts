@@ -27,7 +27,7 @@ import type { PreparedBatch } from './prepare.js';
 import { trainingPrompts } from './prompts.js';
 import { RunBatches } from './run_batches.js';
 import { RunIdentity } from './run_identity.js';
-import { type RunOptions, runOptions, type ValidationOptions } from './run_options.js';
+import { meetingPoints, type RunOptions, runOptions, type ValidationOptions } from './run_options.js';
 import { learningRateAt } from './schedule.js';
 import { countsOf, readCounts, type StepEvent, sum, wholeStep } from './step_event.js';
 import { checkSameWatch, Watch, type WatchState } from './watch.js';
@@ -146,7 +146,7 @@ export class Trainer {
    * Trains from the step reached to the last one; leave the loop to stop early. Throws LOSS_NOT_FINITE after three such
    * steps in a row, with the plans of their batches on disk, FILE_WRITE_FAILED where a checkpoint cannot be written:
    * those before it stay, FILE_EXISTS for a folder with checkpoints of later steps, CHECKPOINT_INVALID where the best one
-   * is missing, RESUME_REFUSED when something else is watched than before, and INVALID_ARGUMENT for a wrong option, or
+   * is missing, PROCESSES_DIFFER where those of a group save, evaluate or watch otherwise, RESUME_REFUSED when something else is watched than before, and INVALID_ARGUMENT for a wrong option, or
    * while another loop of this trainer is not left.
    */
   async *run(options: RunOptions = {}): AsyncGenerator<StepEvent, void, undefined> {
@@ -165,6 +165,7 @@ export class Trainer {
 
   async *#run(options: RunOptions): AsyncGenerator<StepEvent, void, undefined> {
     const { steps } = this.options;
+    await this.#group?.agree({ 'the step reached': this.#done, ...meetingPoints(options) });
     const watch = this.#watch(options.validation);
     if (options.checkpoints) requireCheckpointsOf(this.#done, this.best?.step, options.checkpoints.to);
     if (watch?.exhausted) return;
