@@ -194,14 +194,13 @@ class Work {
   static async open(folder: string, fingerprint: string): Promise<Work> {
     const path = join(folder, 'fingerprint');
     const lock = new RunLock(folder, join(folder, 'lock'));
-    await lock.requireFree();
     try {
+      await makeFolder(folder);
+      await lock.take();
       if (!existsSync(path) || readFileSync(path, 'utf8') !== fingerprint) {
-        await rm(folder, { recursive: true, force: true });
-        await makeFolder(folder);
+        await lock.clear();
         await writeFile(path, fingerprint);
       }
-      await lock.take();
     } catch (cause) {
       throw writeError(folder, cause);
     }

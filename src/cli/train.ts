@@ -75,9 +75,7 @@ async function trainTogether(flags: TrainFlags, processGroup: ProcessGroup | und
 
   using interrupt = new Interrupt();
   await fromFirst(async () => {
-    await lock.requireFree();
-    await clearWorking(flags, working);
-    await lock.take();
+    await makeReady(flags, working, lock);
   });
   const checkpoints = await Checkpoints.open(join(working, 'checkpoints'), { keep: flags.keepCheckpoints });
   const latest = await fromFirst(() => checkpoints.latest);
@@ -136,9 +134,11 @@ async function checkFolders({ output, overwrite, resume }: TrainFlags, working: 
   );
 }
 
-async function clearWorking({ resume }: TrainFlags, working: string): Promise<void> {
+async function makeReady({ resume }: TrainFlags, working: string, lock: RunLock): Promise<void> {
   try {
-    if (!resume) await rm(working, { recursive: true, force: true });
+    await makeFolder(working);
+    await lock.take();
+    if (!resume) await lock.clear();
     await rm(join(working, 'model'), { recursive: true, force: true });
     await makeFolder(join(working, 'checkpoints'));
   } catch (cause) {

@@ -1,3 +1,5 @@
+import { accessSync, constants } from 'node:fs';
+import { dirname } from 'node:path';
 import { XlembedError } from '../errors.js';
 
 /** A failed read as FILE_NOT_FOUND or FILE_READ_FAILED, naming the path; coded errors pass as they are. */
@@ -18,13 +20,25 @@ export function fileError(path: string, cause: unknown): XlembedError {
 /** FILE_WRITE_FAILED naming the path; coded errors pass as they are. */
 export function writeError(path: string, cause: unknown): XlembedError {
   if (cause instanceof XlembedError) return cause;
-  const { message } = cause as Error;
   return new XlembedError(
     'FILE_WRITE_FAILED',
-    `${path} cannot be written: ${message}`,
+    `${path} cannot be written: ${reasonOf(cause as NodeJS.ErrnoException)}`,
     'check space and rights',
     {
       cause,
     },
   );
+}
+
+/** Where a file system is read-only, Node's recursive mkdir says that the folder to be made is missing. */
+function reasonOf({ message, code, syscall, path = '/' }: NodeJS.ErrnoException): string {
+  if (code !== 'ENOENT' || syscall !== 'mkdir') return message;
+  for (let parent = dirname(path); ; parent = dirname(parent)) {
+    try {
+      accessSync(parent, constants.W_OK);
+      return message;
+    } catch (denied) {
+      if ((denied as NodeJS.ErrnoException).code !== 'ENOENT') return (denied as Error).message;
+    }
+  }
 }

@@ -29,9 +29,8 @@ const schema = z
   .partial();
 
 const DEFAULT_TIMEOUT_MS = 300_000;
-/** While the first process works for all, it shows that it lives so often; without a sign for so long it is lost. */
+/** While the first process works for all, it shows that it lives so often; without a sign for the timeout it is lost. */
 const BEAT_MS = 1000;
-const LOST_AFTER_MS = 30_000;
 /** The process that serves the store waits so long for the goodbye of the others. */
 const GOODBYE_MS = 10_000;
 
@@ -123,7 +122,10 @@ export class ProcessGroup {
     }
   }
 
-  /** Says goodbye; the process that serves the store waits a little until the others have done so. */
+  /**
+   * Says goodbye; the process that serves the store waits a little until the others have done so. All may then join
+   * another group.
+   */
   async leave(): Promise<void> {
     const { rank, size, launcherServes } = this.launch;
     const key = `${this.prefix}/left`;
@@ -189,9 +191,8 @@ class Board {
     const outcome = await this.#wait<{ value: T; error?: string }>(name, async () => {
       const beat = await this.#add(`${name}/beat`, 0);
       if (beat !== seen.beat) seen = { beat, at: performance.now() };
-      // Before its first sign it may be anywhere in its own work.
-      const limit_ms = beat > 0 ? LOST_AFTER_MS : Math.max(LOST_AFTER_MS, this.timeout_ms);
-      if (performance.now() - seen.at > limit_ms) throw lost('rank 0 gives no sign of life');
+      const silent_ms = performance.now() - seen.at;
+      if (silent_ms > Math.max(this.timeout_ms, 5 * BEAT_MS)) throw lost('rank 0 gives no sign of life');
     });
     if (outcome.error !== undefined) throw lost(`rank 0 has ended: ${outcome.error}`);
     return outcome.value;

@@ -1,8 +1,12 @@
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { XlembedError } from '../errors.js';
+import { siblingOf } from '../files/siblings.js';
+
+const OWNER = 'owner';
 
 /**
- * A file that names the process at work in a folder, and when it began: the number of one that is gone may be given to
+ * A folder with a file that names the process at work, and when it began: the number of one that is gone may be given to
  * another. A process of another machine or container is not seen, and holds nobody up.
  */
 export class RunLock {
@@ -10,37 +14,75 @@ export class RunLock {
 
   constructor(
     private readonly folder: string,
-    /** Of the file. */
+    /** Of the lock's own folder. */
     private readonly path: string,
   ) {}
 
   /** Throws FILE_EXISTS while another run lives. */
   async requireFree(): Promise<void> {
-    const owner = await readFile(this.path, 'utf8').catch(() => '');
+    await this.#deadOwner();
+  }
+
+  /** The folder that the lock lies in is there. Throws FILE_EXISTS when another run was faster. */
+  async take(): Promise<void> {
+    const mine = siblingOf(this.path);
+    try {
+      await mkdir(mine);
+      await writeFile(join(mine, OWNER), await identityOf('self'));
+      // No folder can be renamed over one with content: of several only one gets the name, be it the lock's or that of
+      // a dead run's lock, which stays until the end, so that nobody who has seen it late takes a living one away.
+      while (!(await renamed(mine, this.path, ['ENOTEMPTY', 'EEXIST', 'ENOTDIR']))) {
+        const dead = (await this.#deadOwner()).replace(' ', '-');
+        await renamed(this.path, `${this.path}.${dead}`, ['ENOTEMPTY', 'EEXIST', 'ENOENT']);
+      }
+      this.#held = true;
+    } finally {
+      await rm(mine, { recursive: true, force: true });
+    }
+  }
+
+  /** Removes what else lies where the lock does. */
+  async clear(): Promise<void> {
+    // Others may be about to try theirs.
+    await this.#remove((name) => !name.replace(/^\./, '').startsWith(basename(this.path)));
+  }
+
+  async release(): Promise<void> {
+    if (!this.#held) return;
+    this.#held = false;
+    await this.#remove((name) => name.startsWith(`${basename(this.path)}.`));
+    // Renamed first: one that is half removed could be taken.
+    const leaving = siblingOf(this.path);
+    if (await renamed(this.path, leaving, ['ENOENT'])) await rm(leaving, { recursive: true, force: true });
+  }
+
+  async #remove(which: (name: string) => boolean): Promise<void> {
+    const parent = dirname(this.path);
+    for (const name of (await readdir(parent).catch(() => [])).filter(which))
+      await rm(join(parent, name), { recursive: true, force: true });
+  }
+
+  /** Of the lock that is there, '' where none is known. Throws FILE_EXISTS while it lives. */
+  async #deadOwner(): Promise<string> {
+    const owner = await readFile(join(this.path, OWNER), 'utf8').catch(() => '');
     const pid = owner.split(' ')[0]!;
-    if (owner === '' || owner !== (await identityOf(pid))) return;
+    if (owner === '' || owner !== (await identityOf(pid))) return owner;
     throw new XlembedError(
       'FILE_EXISTS',
       `a run is at work in ${this.folder}: process ${pid}`,
       'wait until it has ended, or choose another folder',
     );
   }
+}
 
-  /** The folder of the file is there. Throws FILE_EXISTS when another run was faster. */
-  async take(): Promise<void> {
-    await this.requireFree();
-    await rm(this.path, { force: true });
-    const mine = await identityOf('self');
-    await writeFile(this.path, mine, { flag: 'wx' }).catch(async (cause) => {
-      await this.requireFree();
-      throw cause;
-    });
-    this.#held = true;
-  }
-
-  async release(): Promise<void> {
-    if (this.#held) await rm(this.path, { force: true });
-    this.#held = false;
+/** False for an error that is expected. */
+async function renamed(from: string, to: string, expected: string[]): Promise<boolean> {
+  try {
+    await rename(from, to);
+    return true;
+  } catch (cause) {
+    if (expected.includes((cause as NodeJS.ErrnoException).code ?? '')) return false;
+    throw cause;
   }
 }
 

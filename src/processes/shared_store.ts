@@ -44,8 +44,9 @@ export class SharedStore implements NativeStore {
     return this.#ask(() => this.native.find(key));
   }
 
+  /** One that this process serves stays: others may still be on their way to it, and to the next job's part of it. */
   dispose(): void {
-    this.native.dispose();
+    if (![...served.values()].includes(this.native)) this.native.dispose();
   }
 
   async #ask<T>(call: () => Promise<T>): Promise<T> {
@@ -57,16 +58,23 @@ export class SharedStore implements NativeStore {
   }
 }
 
+/** By address, until the process ends. */
+const served = new Map<string, NativeStore>();
+
 /** Opens the store of a job, as its server or one of its clients. Throws PROCESS_LOST when nobody serves it. */
 export async function openSharedStore(
   { host, port, rank, launcherServes }: Launch,
   { connect_ms = 300_000, answer_ms = 30_000, onNote }: JoinOptions = {},
 ): Promise<SharedStore> {
   const serve = rank === 0 && !launcherServes;
+  const address = `${host}:${port}`;
+  const own = serve ? served.get(address) : undefined;
+  if (own) return new SharedStore(own, answer_ms);
   if (!serve) await waitForPort(host, port, connect_ms, onNote);
   const opening = nativeCall(() => loadNative().openStore({ host, port, serve, timeout_ms: 30_000 }));
-  const opened = await within(connect_ms, opening);
+  const opened = await within(connect_ms, serve ? opening.catch(withPort(address)) : opening);
   if (!opened) throw silent(connect_ms);
+  if (serve) served.set(address, opened.value);
   return new SharedStore(opened.value, answer_ms);
 }
 
@@ -84,6 +92,12 @@ async function within<T>(limit_ms: number, work: Promise<T>): Promise<{ value: T
     clearTimeout(timer);
   }
 }
+
+/** What keeps a store from being opened is mostly another program, or another job of the same machine. */
+const withPort = (address: string) => (cause: Error) => {
+  const remedy = `where another program listens at ${address}, give the job a MASTER_PORT of its own`;
+  throw new XlembedError('PROCESS_LOST', cause.message, remedy, { cause });
+};
 
 function silent(waited_ms: number): XlembedError {
   return new XlembedError(

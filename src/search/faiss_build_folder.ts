@@ -88,13 +88,14 @@ export class FaissBuildFolder {
         if (!overwrite) throw exists(this.name);
         await requireReplaceable(this.name, INDEX_FOLDER);
       }
+      await mkdir(this.#building, { recursive: true });
+      await this.#lock.take();
       if (resume && (await this.#isOf(this.#building))) await this.#openCheckpoint();
       if (!this.#checkpoint) {
-        await rm(this.#building, { recursive: true, force: true });
+        await this.#lock.clear();
         await mkdir(this.#result, { recursive: true });
         await this.#writeJob(this.#building);
       }
-      await this.#lock.take();
       await truncate(await this.#idsFile(), this.#checkpoint?.idBytes ?? 0);
       return true;
     });

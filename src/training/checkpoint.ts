@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { XlembedError } from '../errors.js';
+import { sha256OfFile } from '../files/sha256.js';
 import { writeFolderBeside } from '../files/write_folder.js';
 import { readSafetensorsHeader } from '../models/safetensors.js';
 import { writeSafetensors } from '../models/safetensors_writer.js';
@@ -10,8 +11,11 @@ import { NATIVE_DTYPES, type StoredTensor } from '../models/stored_tensor.js';
 import { type NativeEncoder, type NativeTrainer, nativeCall, type TensorSource } from '../native.js';
 import type { WatchState } from './watch.js';
 
-/** Grows when the same options and data give other batches, steps or evaluations: half a run of each would be neither. */
-const FORMAT = 2;
+/**
+ * Grows with this layout, and when the same options and data give other batches, steps or evaluations: half a run of each
+ * would be neither.
+ */
+const FORMAT = 3;
 
 /** What a checkpoint says beside its tensors. */
 export interface CheckpointState {
@@ -50,6 +54,8 @@ const schema = z.strictObject({
 const WEIGHTS = 'weights.safetensors';
 const OPTIMIZER = 'optimizer.safetensors';
 const STATE = 'state.json';
+/** Of the three, as sha256sum writes and checks them. */
+const SUMS = 'SHA256SUMS';
 const REMEDY = 'remove this checkpoint; the one before it serves';
 
 /**
@@ -72,6 +78,8 @@ export async function writeCheckpoint(
     );
     const whole: CheckpointState = { format: FORMAT, ...state, counters };
     await writeFile(join(temporary, STATE), `${JSON.stringify(whole, null, 1)}\n`);
+    const sums = await Promise.all([WEIGHTS, OPTIMIZER, STATE].map((name) => sumLine(temporary, name)));
+    await writeFile(join(temporary, SUMS), sums.join(''));
   });
 }
 
@@ -79,11 +87,12 @@ export async function writeCheckpoint(
  * Throws CHECKPOINT_INVALID when the folder is not one that writeCheckpoint has written, RESUME_REFUSED when that of
  * another version has.
  */
-export function readCheckpointState(folder: string): CheckpointState {
+export async function readCheckpointState(folder: string): Promise<CheckpointState> {
   const path = join(folder, STATE);
   try {
     const state = JSON.parse(readFileSync(path, 'utf8'));
     if (Number.isInteger(state?.format) && state.format !== FORMAT) throw ofAnotherVersion(folder);
+    await requireIntact(folder, STATE);
     return schema.parse(state);
   } catch (cause) {
     if (cause instanceof XlembedError) throw cause;
@@ -95,9 +104,24 @@ export function readCheckpointState(folder: string): CheckpointState {
 function ofAnotherVersion(folder: string): XlembedError {
   return new XlembedError(
     'RESUME_REFUSED',
-    `${folder} was written by another version of xlembed, whose batches or steps are not those of this one`,
+    `${folder} was written by another version of xlembed, whose checkpoints, batches or steps are not those of this one`,
     'end the run with the version that began it, or start anew with --overwrite or another output',
   );
+}
+
+async function sumLine(folder: string, name: string): Promise<string> {
+  return `${(await sha256OfFile(join(folder, name))).sha256}  ${name}\n`;
+}
+
+/** A file cut short shows in its header; a bit that flipped, or a file of another checkpoint, here alone. */
+async function requireIntact(folder: string, name: string): Promise<void> {
+  try {
+    if ((await readFile(join(folder, SUMS), 'utf8')).includes(await sumLine(folder, name))) return;
+  } catch (cause) {
+    throw new XlembedError('CHECKPOINT_INVALID', (cause as Error).message, REMEDY, { cause });
+  }
+  const what = `${join(folder, name)} is not what was written: its SHA-256 is not that in ${SUMS}`;
+  throw new XlembedError('CHECKPOINT_INVALID', what, REMEDY);
 }
 
 /** Reads weights and optimizer state back. Throws CHECKPOINT_INVALID, TENSOR_MISSING, TENSOR_SHAPE_MISMATCH. */
@@ -107,11 +131,13 @@ export async function readCheckpointTensors(
   trainer: NativeTrainer,
   { counters }: Pick<CheckpointState, 'counters'>,
 ): Promise<void> {
+  await requireIntact(folder, OPTIMIZER);
   await readCheckpointWeights(folder, encoder);
   await nativeCall(() => trainer.readState(sourcesOf(join(folder, OPTIMIZER)), counters));
 }
 
 export async function readCheckpointWeights(folder: string, encoder: NativeEncoder): Promise<void> {
+  await requireIntact(folder, WEIGHTS);
   await nativeCall(() => encoder.readParameters(sourcesOf(join(folder, WEIGHTS))));
 }
 

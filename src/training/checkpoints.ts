@@ -3,6 +3,7 @@ import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { checkOptions, requirePath } from '../checked_options.js';
+import { XlembedError } from '../errors.js';
 import { makeFolder } from '../files/write_file.js';
 
 export interface CheckpointsOptions {
@@ -69,6 +70,28 @@ export class Checkpoints {
       await rm(leaving, { recursive: true, force: true });
     }
   }
+}
+
+/**
+ * Throws unless these are the checkpoints of a run that has done so many steps: one that is there is not written again,
+ * and the newest ones stay, so those of another run would take the place of its own.
+ */
+export function requireCheckpointsOf(done: number, best: number | undefined, checkpoints: Checkpoints): void {
+  const { folder, steps } = checkpoints;
+  const newest = steps.at(-1) ?? 0;
+  if (newest > done) {
+    throw new XlembedError(
+      'FILE_EXISTS',
+      `${folder} holds a checkpoint of step ${newest}, and this run is at step ${done}`,
+      'resume from the newest checkpoint, or remove those of later steps',
+    );
+  }
+  if (best === undefined || best === done || checkpoints.has(best)) return;
+  throw new XlembedError(
+    'CHECKPOINT_INVALID',
+    `the best model so far is that of step ${best}, and its checkpoint is not in ${folder} any more`,
+    'put it back, or remove those of later steps too: the run then goes on from before it, or begins anew',
+  );
 }
 
 function stepsIn(folder: string): number[] {

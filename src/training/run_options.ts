@@ -42,3 +42,12 @@ export const runOptions = z.strictObject({
     .optional(),
   signal: signalSchema.optional(),
 });
+
+/** What the processes of a group must have alike: at each evaluation and each checkpoint all wait for the first. */
+export function meetingPoints({ validation, checkpoints }: RunOptions): Record<string, string | number> {
+  return {
+    'how often the run is saved': checkpoints?.every ?? 'never',
+    'how often it is evaluated': validation?.every ?? 'never',
+    'the watched measure': JSON.stringify(validation?.watch ?? 'none'),
+  };
+}

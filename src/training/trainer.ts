@@ -19,7 +19,7 @@ import {
   readCheckpointWeights,
   writeCheckpoint,
 } from './checkpoint.js';
-import type { Checkpoints } from './checkpoints.js';
+import { type Checkpoints, requireCheckpointsOf } from './checkpoints.js';
 import { distils } from './labels.js';
 import { createNativeTrainer } from './native_trainer.js';
 import { type GivenTrainingOptions, resolveTrainingOptions, type TrainingOptions } from './options.js';
@@ -27,7 +27,7 @@ import type { PreparedBatch } from './prepare.js';
 import { trainingPrompts } from './prompts.js';
 import { RunBatches } from './run_batches.js';
 import { RunIdentity } from './run_identity.js';
-import { type RunOptions, runOptions, type ValidationOptions } from './run_options.js';
+import { meetingPoints, type RunOptions, runOptions, type ValidationOptions } from './run_options.js';
 import { learningRateAt } from './schedule.js';
 import { countsOf, readCounts, type StepEvent, sum, wholeStep } from './step_event.js';
 import { checkSameWatch, Watch, type WatchState } from './watch.js';
@@ -145,8 +145,9 @@ export class Trainer {
   /**
    * Trains from the step reached to the last one; leave the loop to stop early. Throws LOSS_NOT_FINITE after three such
    * steps in a row, with the plans of their batches on disk, FILE_WRITE_FAILED where a checkpoint cannot be written:
-   * those before it stay, RESUME_REFUSED when something else is watched than before, and INVALID_ARGUMENT for a wrong
-   * option, or while another loop of this trainer is not left.
+   * those before it stay, FILE_EXISTS for a folder with checkpoints of later steps, CHECKPOINT_INVALID where the best one
+   * is missing, PROCESSES_DIFFER where those of a group save, evaluate or watch otherwise, RESUME_REFUSED when something else is watched than before, and INVALID_ARGUMENT for a wrong option, or
+   * while another loop of this trainer is not left.
    */
   async *run(options: RunOptions = {}): AsyncGenerator<StepEvent, void, undefined> {
     checkOptions(runOptions, options);
@@ -164,7 +165,9 @@ export class Trainer {
 
   async *#run(options: RunOptions): AsyncGenerator<StepEvent, void, undefined> {
     const { steps } = this.options;
+    await this.#group?.agree({ 'the step reached': this.#done, ...meetingPoints(options) });
     const watch = this.#watch(options.validation);
+    if (options.checkpoints) requireCheckpointsOf(this.#done, this.best?.step, options.checkpoints.to);
     if (watch?.exhausted) return;
     const prepare = (step: number) => this.#batches.ofStep(step);
     let waitingSince = performance.now();
@@ -196,7 +199,7 @@ export class Trainer {
    */
   async resume(checkpoint: string): Promise<string[]> {
     requirePath('checkpoint', checkpoint);
-    const state = readCheckpointState(checkpoint);
+    const state = await readCheckpointState(checkpoint);
     const differences = await this.#identity.compare(checkpoint, state);
     await readCheckpointTensors(checkpoint, this.#encoder.native, this.#native, state);
     this.#done = state.step;
@@ -214,9 +217,10 @@ export class Trainer {
     if (this.best && this.best.step !== this.#done) {
       const folder = checkpoints.folderOf(this.best.step);
       // Adapters lie with the trainer's state.
-      if (this.options.lora)
-        await readCheckpointTensors(folder, this.#encoder.native, this.#native, readCheckpointState(folder));
-      else await readCheckpointWeights(folder, this.#encoder.native);
+      if (this.options.lora) {
+        const state = await readCheckpointState(folder);
+        await readCheckpointTensors(folder, this.#encoder.native, this.#native, state);
+      } else await readCheckpointWeights(folder, this.#encoder.native);
     }
   }
 

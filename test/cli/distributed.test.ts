@@ -31,8 +31,8 @@ interface Process {
   ended: Promise<{ status: number | null; stdout: string; stderr: string }>;
 }
 
-/** The processes of one job, as a launcher starts them. */
-async function start(size: number, args: string[]): Promise<[Process, ...Process[]]> {
+/** The processes of one job, as a launcher starts them; the last one may have more arguments. */
+async function start(size: number, args: string[], ofLast: string[] = []): Promise<[Process, ...Process[]]> {
   const port = String(await freePort());
   const ranks = Array.from({ length: size }, (_, rank) => rank);
   const processes = ranks.map((rank) => {
@@ -42,10 +42,14 @@ async function start(size: number, args: string[]): Promise<[Process, ...Process
       MASTER_ADDR: '127.0.0.1',
       MASTER_PORT: port,
     };
-    const child = spawn(process.execPath, ['dist/cli/main.js', ...args], {
-      env: { ...process.env, ...launch, OMP_NUM_THREADS: '1' },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
+    const child = spawn(
+      process.execPath,
+      ['dist/cli/main.js', ...args, ...(rank === size - 1 ? ofLast : [])],
+      {
+        env: { ...process.env, ...launch, OMP_NUM_THREADS: '1' },
+        stdio: ['ignore', 'pipe', 'pipe'],
+      },
+    );
     let [stdout, stderr] = ['', ''];
     child.stdout!.on('data', (text) => {
       stdout += text;
@@ -139,6 +143,17 @@ test('after all that a resume ends with the log and the bits of a run that nobod
   await run(2, command(disturbed, '--resume'));
   assert.ok(weights(disturbed).equals(weights(whole)));
   assert.deepEqual(log(disturbed), log(whole));
+});
+
+test('processes that save, evaluate or watch otherwise end before the first step', async () => {
+  for (const [ofLast, says] of [
+    [['--checkpoint-every', '8'], /PROCESSES_DIFFER: rank 1 and rank 0 differ in how often the run is saved/],
+    [['--eval-every', '50'], /PROCESSES_DIFFER: .* in how often it is evaluated/],
+    [['--watch', 'accuracy'], /PROCESSES_DIFFER: .* in the watched measure/],
+  ] as const) {
+    await end(await start(2, command(at('differing'), '--overwrite'), [...ofLast]), 1, says);
+    assert.equal(loggedSteps(at('differing')), 0);
+  }
 });
 
 test('a stuck process ends the others with PROCESS_LOST after the timeout, and itself once it runs again', async () => {

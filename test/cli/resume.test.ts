@@ -204,6 +204,19 @@ test('an output that cannot be written is a coded error', () => {
   assert.match(stderr, /FILE_WRITE_FAILED: .*pairs\.jsonl/);
 });
 
+test('a read-only file system is named as that', (t) => {
+  const script = `mount -t tmpfs none "$0" && mount -o remount,ro "$0" && exec "$@"`;
+  mkdirSync(at('mounted'));
+  const inside = (args: string[]) =>
+    spawnSync('unshare', ['-rm', 'sh', '-c', script, at('mounted'), process.execPath, ...args], {
+      encoding: 'utf8',
+    });
+  if (inside(['--version']).status !== 0) return t.skip('no mounts of its own here');
+  const { status, stderr } = inside(['dist/cli/main.js', ...command(at('mounted/models/one'))]);
+  assert.equal(status, 1);
+  assert.match(stderr, /FILE_WRITE_FAILED: .*one\.partial cannot be written: EROFS/);
+});
+
 test('a link that leads nowhere is refused as an output before the first step', () => {
   symlinkSync('nowhere', at('link'));
   for (const more of [[], ['--overwrite']]) {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -113,7 +114,7 @@ test('a folder that is no checkpoint is refused', async () => {
   await train(checkpoints, { until: 4 });
   const state = join(checkpoints.latest!, 'state.json');
   const kept = readFileSync(state, 'utf8');
-  for (const text of ['', '{"format":2}', kept.slice(0, -40)]) {
+  for (const text of ['', '{"format":3}', kept.slice(0, -40), kept.replace('"step": 4', '"step": 2')]) {
     writeFileSync(state, text);
     await assert.rejects(train(checkpoints), { code: 'CHECKPOINT_INVALID', message: /state\.json/ });
   }
@@ -123,6 +124,54 @@ test('a folder that is no checkpoint is refused', async () => {
   await assert.rejects(train(checkpoints), { code: 'CHECKPOINT_INVALID', hint: /the one before/ });
 });
 
+test('a checkpoint with a bit that flipped, or a file that is missing or of another checkpoint, is refused', async () => {
+  const checkpoints = await fresh();
+  await train(checkpoints, { until: 8 });
+  const path = (step: number, name: string) => join(checkpoints.folderOf(step), name);
+  for (const name of ['weights.safetensors', 'optimizer.safetensors', 'state.json', 'SHA256SUMS']) {
+    const kept = readFileSync(path(8, name));
+    const refused = () =>
+      assert.rejects(train(checkpoints), { code: 'CHECKPOINT_INVALID', hint: /the one before/ }, name);
+    copyFileSync(path(4, name), path(8, name));
+    await refused();
+    const flipped = Buffer.from(kept);
+    flipped[flipped.length - 12]! ^= 4;
+    writeFileSync(path(8, name), flipped);
+    await refused();
+    rmSync(path(8, name));
+    await refused();
+    writeFileSync(path(8, name), kept);
+  }
+  const sums = spawnSync('sha256sum', ['-c', 'SHA256SUMS'], { cwd: checkpoints.latest, encoding: 'utf8' });
+  assert.equal(sums.stdout, 'weights.safetensors: OK\noptimizer.safetensors: OK\nstate.json: OK\n');
+  rmSync(checkpoints.folderOf(8), { recursive: true });
+  assert.equal((await train(checkpoints)).hash, (await train(undefined)).hash);
+});
+
+test('a folder with checkpoints of later steps, or without that of the best, is refused before the first step', async () => {
+  const checkpoints = await fresh();
+  await train(checkpoints, { until: 8 });
+  const encoder = await Encoder.fresh(MODEL, 1);
+  const trainer = await Trainer.create(encoder, RECORDS, OPTIONS);
+  const run = { checkpoints: { to: checkpoints, every: 4 } };
+  const message = /holds a checkpoint of step 8, and this run is at step/;
+  await assert.rejects(trainer.run(run).next(), { code: 'FILE_EXISTS', message });
+  await trainer.resume(checkpoints.folderOf(4));
+  await assert.rejects(trainer.run(run).next(), { code: 'FILE_EXISTS', message });
+  await encoder.dispose();
+
+  const watched = await fresh(1);
+  const measure = async (step: number) => ({ loss: Math.abs(step - 2) });
+  const validation = { every: 2, measure, watch: { measure: 'loss' } };
+  await train(watched, { until: 8, run: { validation } });
+  assert.deepEqual(watched.steps, [2, 8]);
+  rmSync(watched.folderOf(2), { recursive: true });
+  await assert.rejects(train(watched, { run: { validation } }), {
+    code: 'CHECKPOINT_INVALID',
+    message: /best model so far is that of step 2/,
+  });
+});
+
 test('the checkpoint of a version that draws other batches is refused as that, not as damaged', async () => {
   const checkpoints = await fresh();
   await train(checkpoints, { until: 4 });
@@ -130,7 +179,7 @@ test('the checkpoint of a version that draws other batches is refused as that, n
   const { format, ...rest } = JSON.parse(readFileSync(state, 'utf8'));
   for (const other of [format - 1, format + 1]) {
     writeFileSync(state, JSON.stringify({ ...rest, format: other }));
-    const message = /written by another version of xlembed, whose batches/;
+    const message = /written by another version of xlembed, whose checkpoints, batches or steps/;
     await assert.rejects(train(checkpoints), { code: 'RESUME_REFUSED', message });
   }
 });

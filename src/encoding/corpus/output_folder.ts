@@ -1,10 +1,10 @@
-import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { STDIN } from '../../datasets/bytes.js';
 import { invalidArgument, XlembedError } from '../../errors.js';
 import { fileError, writeError } from '../../files/file_error.js';
+import { sha256OfFile } from '../../files/sha256.js';
 import { syncPath } from '../../files/siblings.js';
 import { writeFileBeside } from '../../files/write_file.js';
 import { isWithin, removeLeftovers } from '../../files/write_folder.js';
@@ -70,11 +70,11 @@ export class OutputFolder {
     const entries = await entriesOf(this.folder);
     await this.#lock.requireFree();
     const begun = resume ? await this.#begunWith() : undefined;
+    const replaced = begun ? [] : entries.filter((name) => name !== PROGRESS);
     if (begun) requireSame(this.folder, this.settings, begun);
-    else if (entries.some((name) => name !== PROGRESS) || (entries.length > 0 && !resume)) {
+    else if (replaced.length > 0 || (entries.length > 0 && !resume)) {
       if (!overwrite || !entries.every(isOurs)) throw folderExists(this.folder, entries);
       await this.#requireInputsApart();
-      for (const name of entries) await rm(join(this.folder, name), { recursive: true, force: true });
     }
     const ended = begun && (await this.manifest<{ shards: ShardRecord[] }>());
     if (ended) await requireFiles(this.folder, ended.shards);
@@ -84,6 +84,8 @@ export class OutputFolder {
       if (ended) return rm(this.#progress, { recursive: true, force: true });
       await mkdir(this.#progress, { recursive: true });
       await this.#lock.take();
+      for (const name of replaced) await rm(join(this.folder, name), { recursive: true, force: true });
+      if (!begun) await this.#lock.clear();
       await rm(join(this.folder, INCOMPLETE_MANIFEST), { force: true });
       await removeLeftovers(this.#progress);
       for (const name of await readdir(this.#progress)) {
@@ -178,7 +180,7 @@ export class OutputFolder {
     await this.#writing(async () => {
       const names = await part.writer.close();
       const files: StoredFile[] = [];
-      for (const name of names) files.push(await describeFile(part.staging, name));
+      for (const name of names) files.push({ name, ...(await sha256OfFile(join(part.staging, name))) });
       const hashes = join(part.staging, 'hashes');
       await writeFile(hashes, hashedIds(part.ids), { flush: true } as never);
       await rename(hashes, this.hashesPath(part.shard));
@@ -276,25 +278,6 @@ export class ShardInProgress {
   async abort(): Promise<void> {
     await this.writer.abort();
     await rm(this.staging, { recursive: true, force: true });
-  }
-}
-
-async function describeFile(folder: string, name: string): Promise<StoredFile> {
-  const path = join(folder, name);
-  const hash = createHash('sha256');
-  // One buffer for all: a stream leaves a new one behind for every piece, until they are collected.
-  const buffer = Buffer.allocUnsafe(2 ** 18);
-  const file = await open(path, 'r');
-  try {
-    let bytes = 0;
-    for (;;) {
-      const { bytesRead } = await file.read(buffer, 0, buffer.length, bytes);
-      if (bytesRead === 0) return { name, bytes, sha256: hash.digest('hex') };
-      hash.update(buffer.subarray(0, bytesRead));
-      bytes += bytesRead;
-    }
-  } finally {
-    await file.close();
   }
 }
 

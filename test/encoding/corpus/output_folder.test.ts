@@ -206,8 +206,8 @@ test('a second run in one folder is refused while the first works, and not for a
     assert.match(reason.message, new RegExp(`at work .*process ${process.pid}$`));
   }
   const left = newOutput();
-  await mkdir(join(left, '.progress'), { recursive: true });
-  await writeFile(join(left, '.progress', 'lock'), `${process.pid} 1`);
+  await mkdir(join(left, '.progress', 'lock'), { recursive: true });
+  await writeFile(join(left, '.progress', 'lock', 'owner'), `${process.pid} 1`);
   assert.equal((await run(left, { resume: true })).rows, COUNT);
 });
 
