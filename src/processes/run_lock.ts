@@ -1,9 +1,11 @@
-import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, unlink, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { XlembedError } from '../errors.js';
 import { siblingOf } from '../files/siblings.js';
 
 const OWNER = 'owner';
+/** Each is lost to another process that is about to take the lock. */
+const MOST_TRIES = 1000;
 
 /**
  * A folder with a file that names the process at work, and when it began: the number of one that is gone may be given to
@@ -31,9 +33,17 @@ export class RunLock {
       await writeFile(join(mine, OWNER), await identityOf('self'));
       // No folder can be renamed over one with content: of several only one gets the name, be it the lock's or that of
       // a dead run's lock, which stays until the end, so that nobody who has seen it late takes a living one away.
-      while (!(await renamed(mine, this.path, ['ENOTEMPTY', 'EEXIST', 'ENOTDIR']))) {
-        const dead = (await this.#deadOwner()).replace(' ', '-');
-        await renamed(this.path, `${this.path}.${dead}`, ['ENOTEMPTY', 'EEXIST', 'ENOENT']);
+      for (let tries = 0; !(await renamed(mine, this.path, ['ENOTEMPTY', 'EEXIST', 'ENOTDIR'])); tries++) {
+        if (tries === MOST_TRIES) throw new Error(`${this.path} names no process; remove it`);
+        const dead = await this.#deadOwner();
+        // Unread, it is another one by now, perhaps a living one; or a file, as versions before made it.
+        if (dead === undefined) await unlink(this.path).catch(() => {});
+        else
+          await renamed(this.path, `${this.path}.${dead.replace(' ', '-')}`, [
+            'ENOTEMPTY',
+            'EEXIST',
+            'ENOENT',
+          ]);
       }
       this.#held = true;
     } finally {
@@ -62,9 +72,13 @@ export class RunLock {
       await rm(join(parent, name), { recursive: true, force: true });
   }
 
-  /** Of the lock that is there, '' where none is known. Throws FILE_EXISTS while it lives. */
-  async #deadOwner(): Promise<string> {
-    const owner = await readFile(join(this.path, OWNER), 'utf8').catch(() => '');
+  /** Of the lock that is there; undefined where none can be read. Throws FILE_EXISTS while the owner lives. */
+  async #deadOwner(): Promise<string | undefined> {
+    const owner = await readFile(join(this.path, OWNER), 'utf8').catch((cause: NodeJS.ErrnoException) => {
+      if (cause.code === 'ENOENT' || cause.code === 'ENOTDIR') return undefined;
+      throw cause;
+    });
+    if (owner === undefined) return undefined;
     const pid = owner.split(' ')[0]!;
     if (owner === '' || owner !== (await identityOf(pid))) return owner;
     throw new XlembedError(

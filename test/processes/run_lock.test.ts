@@ -55,3 +55,13 @@ test('a lock that is released leaves nothing, and one that is refused leaves tha
   assert.deepEqual(readdirSync(path), []);
   await other!.take();
 });
+
+test('a lock of a version before, a file, is taken over, and a folder that names nobody is an error', async () => {
+  const path = round(101, false);
+  writeFileSync(join(path, 'lock'), `${process.pid} 1`);
+  const lock = new RunLock(path, join(path, 'lock'));
+  await lock.take();
+  await lock.release();
+  mkdirSync(join(path, 'lock', 'something'), { recursive: true });
+  await assert.rejects(lock.take(), /lock names no process; remove it/);
+});
