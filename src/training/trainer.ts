@@ -146,8 +146,9 @@ export class Trainer {
    * Trains from the step reached to the last one; leave the loop to stop early. Throws LOSS_NOT_FINITE after three such
    * steps in a row, with the plans of their batches on disk, FILE_WRITE_FAILED where a checkpoint cannot be written:
    * those before it stay, FILE_EXISTS for a folder with checkpoints of later steps, CHECKPOINT_INVALID where the best one
-   * is missing, PROCESSES_DIFFER where those of a group save, evaluate or watch otherwise, RESUME_REFUSED when something else is watched than before, and INVALID_ARGUMENT for a wrong option, or
-   * while another loop of this trainer is not left.
+   * is missing, PROCESSES_DIFFER where those of a group save, evaluate or watch otherwise, RESUME_REFUSED when something
+   * else is watched than before, and INVALID_ARGUMENT for a wrong option, or while another loop of this trainer is not
+   * left.
    */
   async *run(options: RunOptions = {}): AsyncGenerator<StepEvent, void, undefined> {
     checkOptions(runOptions, options);
