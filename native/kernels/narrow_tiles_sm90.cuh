@@ -22,15 +22,13 @@ constexpr int64_t tiled_query_bytes(int64_t queries, int64_t width) {
 
 // 192 rows x 256 queries at a time, 64 rows to each group of four warps, four stages of 64 dimensions. One
 // block stays on each multiprocessor and goes from tile to tile: what the next one needs is copied while this
-// one's scores are taken. No larger tile has room in registers. Two blocks have the same queries beside each
-// other, and each brings half of them to both: what comes from the second cache level is a third less.
+// one's scores are taken. No larger tile has room in registers.
 constexpr int group_threads = 128;
 constexpr int groups = 3;
 constexpr int wide_threads = groups * group_threads;
 constexpr int wide_rows = groups * 64;
 constexpr int wide_queries = 256;
 constexpr int wide_stages = 4;
-constexpr int wide_cluster = 2;
 static_assert(narrow_tile_rows % wide_rows == 0);
 constexpr int pieces_of_row = depth / chunk;
 constexpr int rows_at_once = wide_threads / pieces_of_row;  // that the threads copy together
@@ -59,23 +57,12 @@ __global__ void __launch_bounds__(plain_threads)
   store_vector(&tiled[stage][query][place_of_piece(query, piece)], values);
 }
 
-// The first row of this block's part of a tile of the cluster: perhaps behind the last row.
-__device__ int64_t first_row_of(const NarrowRows& rows, int tile, int query_tiles) {
-  const int64_t of_cluster = static_cast<int64_t>(tile / query_tiles) * wide_cluster;
-  return rows.first + (of_cluster + rank_in_cluster()) * wide_rows;
-}
-
-struct StageArrivals {
-  Arrivals queries[wide_stages];
-  Arrivals copiers;  // the threads that bring queries, one of each block
-};
-
 // Brings the stages of a block's tiles to shared memory, one after the other: each thread one piece of every
-// 48th row, one thread the block's share of the queries.
+// 48th row, one thread the queries.
 class StageCopies {
  public:
   __device__ StageCopies(const NarrowRows& rows, const QueryStage* queries, int query_tiles, int tiles,
-                         WideStage* stages, StageArrivals* arrivals)
+                         WideStage* stages, Arrivals* arrivals)
       : rows_(rows),
         queries_(queries),
         query_tiles_(query_tiles),
@@ -86,7 +73,7 @@ class StageCopies {
         row_(static_cast<int>(threadIdx.x) / pieces_of_row),
         column_(static_cast<int>(threadIdx.x) % pieces_of_row * chunk),
         place_(place_of_piece(row_, static_cast<int>(threadIdx.x) % pieces_of_row)),
-        tile_(static_cast<int>(blockIdx.x) / wide_cluster) {
+        tile_(static_cast<int>(blockIdx.x)) {
     begin_tile();
   }
 
@@ -95,16 +82,8 @@ class StageCopies {
     if (tile_ < tiles_) {
       WideStage& stage = stages_[count % wide_stages];
       if (threadIdx.x == 0) {
-        constexpr int share = wide_queries / wide_cluster;
-        const int first = static_cast<int>(rank_in_cluster()) * share;
-        Arrivals* const arrivals = &arrivals_->queries[count % wide_stages];
-        // Every block of the cluster has done with what this copy takes the place of.
-#pragma unroll
-        for (unsigned rank = 0; rank < wide_cluster; ++rank) arrive_in_cluster(&arrivals_->copiers, rank);
-        wait_for_arrivals(&arrivals_->copiers, count % 2);
-        expect_bytes(arrivals, sizeof(QueryStage));
-        copy_to_cluster<wide_cluster>(stage.queries[first], queries_[query_stage_ + step_][first],
-                                      sizeof(QueryStage) / wide_cluster, arrivals);
+        copy_whole(stage.queries, queries_[query_stage_ + step_], sizeof(QueryStage),
+                   &arrivals_[count % wide_stages]);
       }
       const bool inside = step_ * depth + column_ < rows_.width;
 #pragma unroll
@@ -113,7 +92,7 @@ class StageCopies {
       }
       x_ += depth;
       if (++step_ == steps_) {
-        tile_ += static_cast<int>(gridDim.x) / wide_cluster;
+        tile_ += static_cast<int>(gridDim.x);
         begin_tile();
       }
     }
@@ -124,9 +103,9 @@ class StageCopies {
   __device__ void begin_tile() {
     step_ = 0;
     if (tile_ >= tiles_) return;
-    const int64_t first = first_row_of(rows_, tile_, query_tiles_);
+    const int64_t first = rows_.first + static_cast<int64_t>(tile_ / query_tiles_) * wide_rows;
     held_ = static_cast<int>(min(rows_.end - first, static_cast<int64_t>(wide_rows)));
-    if (held_ > 0) x_ = rows_.at(first) + row_ * rows_.width + column_;  // the last block may have none
+    x_ = rows_.at(first) + row_ * rows_.width + column_;
     query_stage_ = tile_ % query_tiles_ * steps_;
   }
 
@@ -139,7 +118,7 @@ class StageCopies {
   const QueryStage* queries_;
   int query_tiles_, tiles_, steps_;
   WideStage* stages_;
-  StageArrivals* arrivals_;
+  Arrivals* arrivals_;
   int row_, column_, place_;
   int tile_, held_ = 0, step_ = 0, query_stage_ = 0;
   const bfloat16* x_ = nullptr;
@@ -148,7 +127,7 @@ class StageCopies {
 __global__ void __launch_bounds__(wide_threads, 1)
     score_wide_tiles(NarrowRows rows, const QueryStage* queries, int query_tiles, int tiles, Collect sink) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
-  __shared__ StageArrivals arrivals;
+  __shared__ Arrivals arrivals[wide_stages];
   const auto start = reinterpret_cast<uintptr_t>(dynamic_shared<char>());
   auto* const stages = reinterpret_cast<WideStage*>((start + 1023) / 1024 * 1024);
   const int group = static_cast<int>(threadIdx.x) / group_threads;
@@ -157,25 +136,22 @@ __global__ void __launch_bounds__(wide_threads, 1)
   const int steps = static_cast<int>((rows.width + depth - 1) / depth);
   const auto end = static_cast<int>(rows.end);
   if (threadIdx.x == 0) {
-    for (Arrivals& of_stage : arrivals.queries) begin_arrivals(&of_stage, 1);
-    begin_arrivals(&arrivals.copiers, wide_cluster);
+    for (Arrivals& of_stage : arrivals) begin_arrivals(&of_stage);
   }
-  arrive_at_cluster();
-  wait_for_cluster();
-  StageCopies copies(rows, queries, query_tiles, tiles, stages, &arrivals);
+  __syncthreads();
+  StageCopies copies(rows, queries, query_tiles, tiles, stages, arrivals);
   copies.next(0);
   copies.next(1);
   unsigned count = 0;  // of stages that were multiplied
   // CUDA 12's assembler gives sums without a value one while products are under way, and makes each wait.
   float sums[wide_queries / 2] = {};
-  const int stride = static_cast<int>(gridDim.x) / wide_cluster;
-  for (int which = static_cast<int>(blockIdx.x) / wide_cluster; which < tiles; which += stride) {
+  for (int which = static_cast<int>(blockIdx.x); which < tiles; which += static_cast<int>(gridDim.x)) {
     for (int step = 0; step < steps; ++step) {
       __pipeline_wait_prior(1);
       show_to_products();
       __syncthreads();  // the rows are here, and nobody reads the stage before the last any more
       const unsigned at = count % wide_stages;
-      wait_for_arrivals(&arrivals.queries[at], count / wide_stages % 2);
+      wait_for_arrivals(&arrivals[at], count / wide_stages % 2);
       begin_products();
       const uint64_t a = matrix_descriptor(stages[at].rows[group * 64]);
       const uint64_t b = matrix_descriptor(stages[at].queries);
@@ -188,7 +164,7 @@ __global__ void __launch_bounds__(wide_threads, 1)
     }
     wait_for_products<0>(sums);
     // Of the tile's rows and queries, what this thread has the sums of.
-    const int row = static_cast<int>(first_row_of(rows, which, query_tiles)) + warp * 16 + lane / 4;
+    const int row = static_cast<int>(rows.first) + which / query_tiles * wide_rows + warp * 16 + lane / 4;
     const int query = which % query_tiles * wide_queries + lane % 4 * 2;
     // Seldom does a score reach its threshold: sixteen are looked at before one is looked at alone.
 #pragma unroll
@@ -220,16 +196,12 @@ __global__ void __launch_bounds__(wide_threads, 1)
     }
   }
   __pipeline_wait_prior(0);
-  // No block ends while another still brings queries to it.
-  arrive_at_cluster();
-  wait_for_cluster();
 #endif
 }
 
-// How many of the padded queries score_by_warpgroups() takes on this device: the first ones. None where the
-// driver runs the code for older devices, in which the kernel does nothing (CUDA_FORCE_PTX_JIT=1).
+// How many of the padded queries score_by_warpgroups() takes on this device: the first ones.
 int64_t queries_by_warpgroups(int64_t padded) {
-  return has_warpgroups() && has_clusters(score_wide_tiles) ? padded / wide_queries * wide_queries : 0;
+  return has_warpgroups(score_wide_tiles) ? padded / wide_queries * wide_queries : 0;
 }
 
 // Queries (query_count, width) as score_by_warpgroups() wants them: tiled_query_bytes() from `tiled` on.
@@ -245,13 +217,10 @@ void score_by_warpgroups(const NarrowRows& rows, const void* tiled, int64_t quer
   constexpr size_t bytes = wide_stages * sizeof(WideStage) + 1024;
   allow_shared_bytes(score_wide_tiles, bytes);
   const auto query_tiles = static_cast<int>(query_count / wide_queries);
-  constexpr int64_t rows_of_cluster = wide_rows * wide_cluster;
-  const auto tiles =
-      static_cast<int>((rows.end - rows.first + rows_of_cluster - 1) / rows_of_cluster) * query_tiles;
-  const int clusters = std::min(tiles, std::max(multiprocessors() / wide_cluster, 1));
-  launch_clusters(score_wide_tiles, wide_cluster, static_cast<unsigned>(clusters * wide_cluster),
-                  wide_threads, bytes, stream, rows, static_cast<const QueryStage*>(tiled), query_tiles,
-                  tiles, sink);
+  const auto tiles = static_cast<int>((rows.end - rows.first + wide_rows - 1) / wide_rows) * query_tiles;
+  const auto blocks = static_cast<unsigned>(std::min(tiles, multiprocessors()));
+  launch(score_wide_tiles, blocks, wide_threads, bytes, stream, rows, static_cast<const QueryStage*>(tiled),
+         query_tiles, tiles, sink);
 }
 
 #else

@@ -8,13 +8,14 @@
 
 namespace xlembed::kernels::cuda {
 
-// Whether the current device has these instructions.
-inline bool has_warpgroups() {
-  int device = 0, major = 0, minor = 0;
-  check(cudaGetDevice(&device));
-  check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
-  check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device));
-  return major == 9 && minor == 0;
+// Whether the current device has these instructions, and the kernel's code for it: the driver may be told to
+// run that for older devices (CUDA_FORCE_PTX_JIT=1).
+template <typename... Parameters>
+bool has_warpgroups(void (*kernel)(Parameters...)) {
+  cudaFuncAttributes code = {};
+  check(cudaFuncGetAttributes(&code, reinterpret_cast<const void*>(kernel)));
+  return device_attribute(cudaDevAttrComputeCapabilityMajor) == 9 &&
+         device_attribute(cudaDevAttrComputeCapabilityMinor) == 0 && code.ptxVersion >= 90;
 }
 
 // Rows of 64 bfloat16 (128 bytes) in shared memory from a multiple of 1,024 bytes on, the 16-byte pieces of

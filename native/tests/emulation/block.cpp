@@ -7,7 +7,6 @@ namespace emulation {
 namespace {
 
 constexpr size_t stack_bytes = size_t{128} << 10;
-constexpr size_t dynamic_alignment = 1024;  // the largest that kernels make for themselves
 
 Block* block_that_runs = nullptr;
 thread_local char in_shared_memory;
@@ -36,8 +35,7 @@ void Block::begin(const Launch& launch, dim3 index, unsigned rank, const std::ve
   count_ = launch.block.x * launch.block.y * launch.block.z;
   ended_ = passes_ = 0;
   const races::Unwatched poison;
-  // NaN for whoever reads before anybody wrote.
-  dynamic_.assign(launch.shared_bytes + 2 * dynamic_alignment, 0xFF);
+  dynamic_.assign(launch.shared_bytes + 16, 0xFF);  // NaN for whoever reads before anybody wrote
   warps_.resize((count_ + lanes - 1) / lanes);
   for (Warp& warp : warps_) {
     for (Meeting& meeting : warp.meetings) meeting.arrived = 0;
@@ -57,7 +55,7 @@ bool Block::advance() {
       ended_ += fibers_[t]->state == State::ended;
     }
     moved_ever |= moved;
-    if (ended() || (!moved && (waits_for_cluster() || waits_for_arrivals()))) return moved_ever;
+    if (ended() || (!moved && waits_for_cluster())) return moved_ever;
     if (moved) continue;
     for (unsigned t = 0; t < count_; ++t) {
       current_ = t;
@@ -77,17 +75,9 @@ bool Block::waits_for_cluster() const {
   return true;
 }
 
-bool Block::waits_for_arrivals() const {
-  for (unsigned t = 0; t < count_; ++t) {
-    if (fibers_[t]->state == State::at_arrivals) return true;
-  }
-  return false;
-}
-
 bool Block::can_run(const Fiber& fiber) const {
   if (fiber.state == State::at_meeting) return fiber.meeting->held > fiber.awaited;
   if (fiber.state == State::at_cluster) return clusters_passed_ > fiber.awaited;
-  if (fiber.state == State::at_arrivals) return (*fiber.arrived)();
   return fiber.state == State::ready;
 }
 
@@ -157,26 +147,14 @@ void Block::wait_for_cluster() {
   words.take_word();
 }
 
-void Block::wait_until(const std::function<bool()>& done) {
-  if (done()) return;
-  fibers_[current_]->arrived = &done;
-  leave(State::at_arrivals);
-}
-
-// Aligned to no more than 16 bytes, in every block alike.
-void* Block::dynamic_shared_memory() const {
-  const auto memory = reinterpret_cast<uintptr_t>(dynamic_.data());
-  return const_cast<unsigned char*>(dynamic_.data()) + (dynamic_alignment - memory % dynamic_alignment) + 16;
+void* Block::dynamic_shared_memory() {
+  void* memory = dynamic_.data();
+  size_t space = dynamic_.size();
+  return std::align(16, space - 16, memory, space);
 }
 
 void* Block::shared_memory_of(unsigned rank, void* place) const {
-  const Block& other = *cluster_[rank];
-  auto* const own = static_cast<unsigned char*>(place);
-  if (own >= dynamic_.data() && own < dynamic_.data() + dynamic_.size()) {
-    auto* const memory = static_cast<unsigned char*>(dynamic_shared_memory());
-    return own - memory + static_cast<unsigned char*>(other.dynamic_shared_memory());
-  }
-  return static_cast<char*>(place) - shared_ + other.shared_;
+  return static_cast<char*>(place) - shared_ + cluster_[rank]->shared_;
 }
 
 Block::Meeting& Block::meeting_of(unsigned mask) {

@@ -30,7 +30,6 @@ class Block {
   bool advance();
   bool ended() const { return ended_ == count_; }
   bool waits_for_cluster() const;
-  bool waits_for_arrivals() const;
   void release_cluster() { ++clusters_passed_; }
   // What the host did until now comes before the blocks that begin here; what these did, before what it does
   // next.
@@ -42,13 +41,11 @@ class Block {
   void wait_for_block();
   void arrive_at_cluster();
   void wait_for_cluster();
-  // Until it is so, by what other threads of the cluster do.
-  void wait_until(const std::function<bool()>& done);
   const unsigned char* exchange(unsigned mask, const void* value, size_t bytes);
   void wait_for_lanes(unsigned mask);
   unsigned thread() const { return current_; }
   unsigned rank() const { return rank_; }
-  void* dynamic_shared_memory() const;
+  void* dynamic_shared_memory();
   void* shared_memory_of(unsigned rank, void* place) const;
   [[noreturn]] void fail(const char* message) const;
 
@@ -67,7 +64,7 @@ class Block {
     Meeting meetings[lanes];
   };
 
-  enum class State { ready, at_barrier, at_meeting, at_cluster, at_arrivals, ended };
+  enum class State { ready, at_barrier, at_meeting, at_cluster, ended };
 
   // A context is made once and then left and entered by jumps, which need no system call.
   struct Fiber {
@@ -77,7 +74,6 @@ class Block {
     bool begun = false;
     State state = State::ready;
     const Meeting* meeting = nullptr;
-    const std::function<bool()>* arrived = nullptr;
     uint64_t awaited = 0;  // meetings, or the cluster's barriers, that are over when it goes on
     races::Thread watched;
   };

@@ -11,7 +11,10 @@
 
 namespace xlembed::kernels::cuda {
 
-inline bool has_warpgroups() { return true; }
+template <typename... Parameters>
+bool has_warpgroups(void (*)(Parameters...)) {
+  return true;
+}
 
 // An address in units of 16 bytes, as in the instructions' descriptors.
 inline uint64_t matrix_descriptor(const void* rows) {
