@@ -20,7 +20,6 @@ import {
   type NativeEncoderOptions,
   nativeCall,
 } from '../native.js';
-import { processors } from '../processors.js';
 import { mapAhead } from '../scheduling/read_ahead.js';
 import { copiedTexts, TokenizerPool } from '../tokenizers/tokenizer_pool.js';
 import { type CorpusManifest, type CorpusOptions, encodeCorpus } from './corpus/encode_corpus.js';
@@ -32,7 +31,7 @@ export interface EncoderOptions {
   device?: string | undefined;
   /** Of weights and arithmetic; default float32. int8 is for the CPU. Embeddings are float32 in any case. */
   dtype?: EncoderDtype | undefined;
-  /** Tokenizer threads; default: one for each processor, 8 at most where the model runs on the CPU. */
+  /** Tokenizer threads; default: one for each processor, 8 at most. */
   tokenizerThreads?: number | undefined;
   /** Tokens kept of each text, special tokens included; default and upper limit: the model's own. */
   maxTokens?: number | undefined;
@@ -158,8 +157,7 @@ export class Encoder {
     const maxTokens = Math.min(model.maxTokens, options.maxTokens ?? model.maxTokens);
     const tokenizer = await TokenizerPool.open(model.tokenizerPath, {
       maxTokens,
-      // A GPU takes what all of them make, and more.
-      threads: options.tokenizerThreads ?? (device === 'cpu' ? undefined : processors()),
+      threads: options.tokenizerThreads,
       lowerCase: model.lowerCase,
       laserDictionary: model.dictionary,
     });
