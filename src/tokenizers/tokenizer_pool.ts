@@ -44,7 +44,7 @@ const chunksPerThread = 4;
 /** MB: texts and ids live for one task. V8's default grows each thread by several times that. */
 const youngGeneration = 4;
 
-/** XLM-R's vocabulary takes some 400 MB in each, and eight keep up with most devices. */
+/** XLM-R's vocabulary takes some 400 MB in each; sixteen were no faster on sixteen processors. */
 const mostThreads = 8;
 
 /** Threads are no garbage: without this those of a tokenizer that was dropped would stay for as long as the process. */

@@ -87,7 +87,7 @@ test("what Yarn's Plug'n'Play makes of file handles, whose sync() throws there, 
   const preload = `import fs from 'node:fs/promises';
     import { syncBuiltinESMExports } from 'node:module';
     const { open } = fs;
-    const sync = () => { throw new Error('Method not implemented.'); };
+    const sync = () => { throw new Error('no handle of Yarn can do this'); };
     process.versions.pnp = '3';
     fs.open = async (...given) => Object.assign(await open(...given), { sync });
     syncBuiltinESMExports();`;

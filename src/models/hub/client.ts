@@ -26,7 +26,7 @@ export class HubClient {
     this.#settings = settings;
   }
 
-  /** The commit that the revision stands for now. */
+  /** The commit that the revision names at present. */
   async commit(): Promise<string> {
     const { modelInfo } = await import('@huggingface/hub');
     const { repository: name, revision } = this.name;
