@@ -220,12 +220,12 @@ class Blocks {
     if (!narrow_products_) {
       kernels::multiply_float32(matrix<float>(a), matrix<float>(b), shape, c, out.stride(0), add, memory);
     } else if (b.scalar_type() == at::kFloat) {
-      kernels::multiply_fixed16(matrix<float>(a), matrix<float>(b), shape, c, out.stride(0), add, memory);
+      kernels::multiply_narrow(matrix<float>(a), matrix<float>(b), shape, c, out.stride(0), add, memory);
     } else if (a.scalar_type() == at::kFloat) {
-      kernels::multiply_fixed16(matrix<float>(a), matrix<at::BFloat16>(b), shape, c, out.stride(0), add,
+      kernels::multiply_narrow(matrix<float>(a), matrix<at::BFloat16>(b), shape, c, out.stride(0), add,
                                 memory);
     } else {
-      kernels::multiply_fixed16(matrix<at::BFloat16>(a), matrix<at::BFloat16>(b), shape, c, out.stride(0),
+      kernels::multiply_narrow(matrix<at::BFloat16>(a), matrix<at::BFloat16>(b), shape, c, out.stride(0),
                                 add, memory);
     }
   }

@@ -3,25 +3,12 @@
 // Intel Software Developer's Manual, volume 2, TDPBF16PS and TDPBSUD.
 #pragma once
 
+#include "kernels/matrix_unit.h"
 #include "kernels/panels.h"
 
-#if defined(__AMX_TILE__) && defined(__AMX_BF16__) && defined(__AMX_INT8__) && defined(__AVX512F__)
-#define XLEMBED_AMX 1
-
-#include <immintrin.h>
-#include <sys/syscall.h>
-#include <unistd.h>
+#if defined(XLEMBED_AMX)
 
 namespace xlembed::kernels {
-
-inline constexpr int64_t kTileWords = 16;
-
-// The system grants the tile registers to a process that asks for them.
-inline bool amx_granted() {
-  constexpr int kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
-  static const bool granted = syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
-  return granted;
-}
 
 struct Bfloat16Tiles {
   using Sum = float;
@@ -55,14 +42,7 @@ class AmxKernel {
   int64_t first(int64_t group) const { return group * kGroupQueries; }
   int64_t size(int64_t group) const { return std::min(kGroupQueries, count_ - first(group)); }
 
-  void begin_thread() const {
-    struct alignas(64) {
-      uint8_t palette = 1, start_row = 0, reserved[14] = {};
-      uint16_t bytes_per_row[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-      uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
-    } config;
-    _tile_loadconfig(&config);
-  }
+  void begin_thread() const { _tile_loadconfig(&kWholeTiles); }
   void end_thread() const { _tile_release(); }
 
   void score(const uint32_t* panel, const uint32_t* next, int64_t group, Sum* sums) const {

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 
+#include "kernels/product_bfloat16.h"
 #include "kernels/product_packing.h"
 
 namespace xlembed::kernels {
@@ -304,11 +305,23 @@ void multiply_fixed16(const Matrix<Left>& a, const Matrix<Right>& b, ProductShap
   Product<Fixed16, Left, Right>(a, b, shape, c, stride, add).run(memory);
 }
 
-template void multiply_fixed16(const Matrix<float>&, const Matrix<float>&, ProductShape, float*, int64_t,
-                               bool, ProductMemory&);
-template void multiply_fixed16(const Matrix<bfloat16>&, const Matrix<bfloat16>&, ProductShape, float*,
-                               int64_t, bool, ProductMemory&);
-template void multiply_fixed16(const Matrix<float>&, const Matrix<bfloat16>&, ProductShape, float*, int64_t,
-                               bool, ProductMemory&);
+template <typename Left, typename Right>
+void multiply_narrow(const Matrix<Left>& a, const Matrix<Right>& b, ProductShape shape, float* c,
+                     int64_t stride, bool add, ProductMemory& memory) {
+#if defined(XLEMBED_AMX)
+  if (amx_granted()) return multiply_bfloat16(a, b, shape, c, stride, add, memory);
+#endif
+  multiply_fixed16(a, b, shape, c, stride, add, memory);
+}
+
+#define XLEMBED_INSTANTIATE(multiply, Left, Right)                                                     \
+  template void multiply(const Matrix<Left>&, const Matrix<Right>&, ProductShape, float*, int64_t, bool, \
+                         ProductMemory&);
+XLEMBED_INSTANTIATE(multiply_fixed16, float, float)
+XLEMBED_INSTANTIATE(multiply_fixed16, bfloat16, bfloat16)
+XLEMBED_INSTANTIATE(multiply_fixed16, float, bfloat16)
+XLEMBED_INSTANTIATE(multiply_narrow, float, float)
+XLEMBED_INSTANTIATE(multiply_narrow, bfloat16, bfloat16)
+XLEMBED_INSTANTIATE(multiply_narrow, float, bfloat16)
 
 }  // namespace xlembed::kernels

@@ -2,6 +2,7 @@
 //   float32:  as every BLAS computes it
 //   fixed16:  the operands become integers of 16 bits (fixed16.h) with a step for each row of A and column of
 //   B and every 384 values of their depth
+//   narrow:   in bfloat16 by a matrix unit (product_bfloat16.h) where the processor has one, else fixed16
 // Every element is summed in the same order whatever the number of threads. The scheme is K. Goto's and R.
 // van de Geijn's (Anatomy of high-performance matrix multiplication, 2008): packed panels, sums in registers.
 #pragma once
@@ -43,5 +44,9 @@ void multiply_float32(const Matrix<float>& a, const Matrix<float>& b, ProductSha
 template <typename Left, typename Right>
 void multiply_fixed16(const Matrix<Left>& a, const Matrix<Right>& b, ProductShape shape, float* c,
                       int64_t stride, bool add, ProductMemory& memory);
+
+template <typename Left, typename Right>
+void multiply_narrow(const Matrix<Left>& a, const Matrix<Right>& b, ProductShape shape, float* c,
+                     int64_t stride, bool add, ProductMemory& memory);
 
 }  // namespace xlembed::kernels
