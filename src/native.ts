@@ -29,6 +29,7 @@ export interface NativeInfo {
   cuda: boolean;
   cudaDevices: number;
   threads: number;
+  /** libtorch's, and the processor's matrix unit where it is used: 'AVX512, AMX'. */
   cpuCapability: string;
   compiler: string;
   /** Version of FAISS; empty in a build without it. */

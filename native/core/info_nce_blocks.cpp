@@ -223,10 +223,10 @@ class Blocks {
       kernels::multiply_narrow(matrix<float>(a), matrix<float>(b), shape, c, out.stride(0), add, memory);
     } else if (a.scalar_type() == at::kFloat) {
       kernels::multiply_narrow(matrix<float>(a), matrix<at::BFloat16>(b), shape, c, out.stride(0), add,
-                                memory);
+                               memory);
     } else {
-      kernels::multiply_narrow(matrix<at::BFloat16>(a), matrix<at::BFloat16>(b), shape, c, out.stride(0),
-                                add, memory);
+      kernels::multiply_narrow(matrix<at::BFloat16>(a), matrix<at::BFloat16>(b), shape, c, out.stride(0), add,
+                               memory);
     }
   }
 

@@ -29,8 +29,8 @@ struct alignas(64) TileConfiguration {
   uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
 };
 
-// A constant: GCC tells its optimiser that the instruction reads the first bytes alone, so what is written into a
-// variable before it may be left out.
+// A constant: GCC tells its optimiser that the instruction reads the first bytes alone, so what is written
+// into a variable before it may be left out.
 inline constexpr TileConfiguration kWholeTiles{};
 
 // While it lives, its thread's registers are whole tiles.
@@ -44,3 +44,15 @@ class WholeTiles {
 
 }  // namespace xlembed::kernels
 #endif
+
+namespace xlembed::kernels {
+
+inline bool has_matrix_unit() {
+#if defined(XLEMBED_AMX)
+  return amx_granted();
+#else
+  return false;
+#endif
+}
+
+}  // namespace xlembed::kernels

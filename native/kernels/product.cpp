@@ -309,12 +309,12 @@ template <typename Left, typename Right>
 void multiply_narrow(const Matrix<Left>& a, const Matrix<Right>& b, ProductShape shape, float* c,
                      int64_t stride, bool add, ProductMemory& memory) {
 #if defined(XLEMBED_AMX)
-  if (amx_granted()) return multiply_bfloat16(a, b, shape, c, stride, add, memory);
+  if (has_matrix_unit()) return multiply_bfloat16(a, b, shape, c, stride, add, memory);
 #endif
   multiply_fixed16(a, b, shape, c, stride, add, memory);
 }
 
-#define XLEMBED_INSTANTIATE(multiply, Left, Right)                                                     \
+#define XLEMBED_INSTANTIATE(multiply, Left, Right)                                                       \
   template void multiply(const Matrix<Left>&, const Matrix<Right>&, ProductShape, float*, int64_t, bool, \
                          ProductMemory&);
 XLEMBED_INSTANTIATE(multiply_fixed16, float, float)

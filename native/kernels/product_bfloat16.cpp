@@ -104,7 +104,8 @@ inline void multiply_square(const uint32_t* left, int64_t left_apart, const uint
 }
 
 // to (rows, columns), `stride` apart, = or += sums (rows, 32)
-inline void write_sums(const float* sums, int64_t rows, int64_t columns, float* to, int64_t stride, bool add) {
+inline void write_sums(const float* sums, int64_t rows, int64_t columns, float* to, int64_t stride,
+                       bool add) {
   const auto low = static_cast<__mmask16>(first_lanes(columns)),
              high = static_cast<__mmask16>(first_lanes(columns - kVectors));
   for (int64_t r = 0; r < rows; ++r, sums += kSquare, to += stride) {

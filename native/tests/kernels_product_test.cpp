@@ -192,7 +192,8 @@ void not_finite_stays_in_its_row() {
   for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
     Values<float> a(shape.rows, shape.depth, false, 1), b(shape.depth, shape.columns, false, 2);
     a.values[3 * a.stride + 16] = bad;
-    for (const auto multiply : {multiply_float32, multiply_fixed16<float, float>, multiply_narrow<float, float>}) {
+    for (const auto multiply :
+         {multiply_float32, multiply_fixed16<float, float>, multiply_narrow<float, float>}) {
       std::vector<float> c(shape.rows * shape.columns);
       multiply(a.matrix(), b.matrix(), shape, c.data(), shape.columns, false, memory);
       for (int64_t i = 0; i < shape.rows; ++i) {

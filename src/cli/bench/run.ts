@@ -86,7 +86,7 @@ export async function measureBounds(
   return boundsOf(results);
 }
 
-/** The name of the GPU, or of the processor. */
+/** The name of the GPU, or of the processor, which virtual machines often give without its model. */
 export async function machineName({ cases, rotatedBytes }: Plan, device: string): Promise<string> {
   const smallest: KernelCase = { ...cases[0]!, op: 'matmul', shape: { size: 1 } };
   const native = await nativeCall(() =>
@@ -94,7 +94,8 @@ export async function machineName({ cases, rotatedBytes }: Plan, device: string)
   );
   const name = native.deviceName;
   native.dispose();
-  return name || (cpus()[0]?.model.trim() ?? 'unknown processor');
+  const processor = cpus()[0]?.model.trim() ?? 'unknown processor';
+  return name || (loadNative().info().cpuCapability.includes('AMX') ? `${processor} with AMX` : processor);
 }
 
 /** A bug is no result: only coded errors are recorded. */
