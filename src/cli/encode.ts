@@ -91,7 +91,7 @@ export function addEncode(program: Command): void {
     .option('--prompt <text>', 'put before each text instead')
     .option('--max-tokens <n>', 'tokens kept of each text (default: what the model takes)', positiveInteger)
     .option('--token-budget <n>', 'tokens in one batch (default: 8192, on a GPU 32768)', positiveInteger)
-    .option('--tokenizer-threads <n>', 'default: one for each processor, 8 at most', positiveInteger)
+    .option('--tokenizer-threads <n>', 'default: one for each processor', positiveInteger)
     .option('--device <name>', 'cpu, cuda or cuda:N', 'cpu')
     .addOption(dtypeOption())
     .option(

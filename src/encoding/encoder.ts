@@ -31,7 +31,7 @@ export interface EncoderOptions {
   device?: string | undefined;
   /** Of weights and arithmetic; default float32. int8 is for the CPU. Embeddings are float32 in any case. */
   dtype?: EncoderDtype | undefined;
-  /** Tokenizer threads; default: one for each processor, 8 at most. */
+  /** Texts tokenised at a time; default: the number of processors. The first tokenizer of a process decides for all. */
   tokenizerThreads?: number | undefined;
   /** Tokens kept of each text, special tokens included; default and upper limit: the model's own. */
   maxTokens?: number | undefined;

@@ -12,7 +12,10 @@ import type { SpecialIds, TokenizedChunk, TokenizerTask, TokenizerWorkerData } f
 export interface TokenizerOptions {
   /** Ids kept of each text, special ones included. */
   maxTokens: number;
-  /** Default: the number of processors, 8 at most. */
+  /**
+   * Texts that are worked on at a time. Default: the number of processors. They are threads of the tokenizers library,
+   * which a process has once: the first tokenizer's number holds (RAYON_NUM_THREADS, unless it is set).
+   */
   threads?: number | undefined;
   /** Lower-case texts first, whatever the tokenizer does itself. */
   lowerCase?: boolean | undefined;
@@ -22,8 +25,7 @@ export interface TokenizerOptions {
 
 const schema = z.strictObject({
   maxTokens: z.int(),
-  // Checked by the pool of workers.
-  threads: z.unknown().optional(),
+  threads: z.int().min(1).optional(),
   lowerCase: z.boolean().optional(),
   laserDictionary: z.custom((value) => value instanceof Map, 'a map').nullish(),
 });
@@ -44,20 +46,29 @@ const chunksPerThread = 4;
 /** MB: texts and ids live for one task. V8's default grows each thread by several times that. */
 const youngGeneration = 4;
 
-/** XLM-R's vocabulary takes some 400 MB in each; sixteen were no faster on sixteen processors. */
-const mostThreads = 8;
+/**
+ * Worker threads for so many threads of the library. Each holds the tokenizer, XLM-R's some 400 MB, and hands over lists of
+ * texts to the library, which shares them out: what a worker does itself (texts in, ids out) is a twentieth of the work.
+ * Not one for each processor, since calls of the library run on libuv's four threads: with as many, nothing else of Node
+ * that is asynchronous would run beside them.
+ */
+function copiesFor(threads: number, isLaser: boolean): number {
+  // LASER-2's preparation of texts is a good part of the work.
+  return isLaser ? Math.min(threads, 8) : Math.min(Math.ceil(threads / 4), 3);
+}
 
 /** Threads are no garbage: without this those of a tokenizer that was dropped would stay for as long as the process. */
 const dropped = new FinalizationRegistry<WorkerPool<never, unknown>>((pool) => void pool.close());
 
 /**
- * A tokenizer in worker threads; each holds its own copy. Ids are those of Hugging Face's tokenizers library, which
- * does the work.
+ * A tokenizer in worker threads. Ids are those of Hugging Face's tokenizers library, which does the work.
  */
 export class TokenizerPool implements TokenizerInfo {
   readonly path: string;
   readonly maxTokens: number;
   readonly threads: number;
+  /** Worker threads, each with the tokenizer in its memory. */
+  readonly copies: number;
   readonly modelType: string;
   readonly vocabularySize: number;
   readonly padId: number | undefined;
@@ -71,16 +82,18 @@ export class TokenizerPool implements TokenizerInfo {
     pool: WorkerPool<TokenizerTask, TokenizedChunk | SpecialIds>,
     {
       path,
+      threads,
       maxTokens,
       specialTokens,
       info,
-    }: { path: string; maxTokens: number; specialTokens: number; info: TokenizerInfo },
+    }: { path: string; threads: number; maxTokens: number; specialTokens: number; info: TokenizerInfo },
   ) {
     this.#pool = pool;
     this.path = path;
     this.maxTokens = maxTokens;
     this.specialTokens = specialTokens;
-    this.threads = pool.threads;
+    this.threads = threads;
+    this.copies = pool.threads;
     this.modelType = info.modelType;
     this.vocabularySize = info.vocabularySize;
     this.padId = info.padId;
@@ -97,13 +110,13 @@ export class TokenizerPool implements TokenizerInfo {
   static async open(path: string, options: TokenizerOptions): Promise<TokenizerPool> {
     requirePath('path', path);
     checkOptions(schema, options);
-    const { maxTokens, threads, lowerCase, laserDictionary } = options;
+    const { maxTokens, threads = processors(), lowerCase, laserDictionary } = options;
     const loaded = laserDictionary
       ? await loadLaserTokenizer(path, laserDictionary)
       : await loadTokenizer(path, lowerCase);
     const { json, text, path: file, laser, info } = loaded;
-    // Each thread of ours does one text after the other; the library would start threads of its own beside them.
-    process.env.TOKENIZERS_PARALLELISM ??= 'false';
+    process.env.TOKENIZERS_PARALLELISM ??= 'true';
+    process.env.RAYON_NUM_THREADS ??= String(threads);
     // LASER's preparation looks across words: its texts stay whole.
     const cut = laser === null && mayBeCut(json);
     const workerData: TokenizerWorkerData = { text, path: file, maxTokens, mayBeCut: cut, laser };
@@ -111,13 +124,13 @@ export class TokenizerPool implements TokenizerInfo {
       file: new URL('./tokenizer_worker.js', import.meta.url),
       workerData,
       youngGeneration,
-      threads: threads === undefined ? Math.min(processors(), mostThreads) : threads,
+      threads: copiesFor(threads, laser !== null),
     });
     try {
       const { before, behind } = (await pool.run('special_tokens')) as SpecialIds;
       const specialTokens = before.length + behind.length;
       if (maxTokens <= specialTokens) throw tooFewTokens(maxTokens, specialTokens);
-      return new TokenizerPool(pool, { path: file, maxTokens, specialTokens, info });
+      return new TokenizerPool(pool, { path: file, threads, maxTokens, specialTokens, info });
     } catch (error) {
       await pool.close();
       throw error;
@@ -130,7 +143,7 @@ export class TokenizerPool implements TokenizerInfo {
    */
   async tokenize(texts: readonly string[]): Promise<TokenizedTexts> {
     const own = copiedTexts(texts);
-    const chunks = splitByCharacters(own, this.threads).map((chunk) => this.#pool.run({ texts: chunk }));
+    const chunks = splitByCharacters(own, this.copies).map((chunk) => this.#pool.run({ texts: chunk }));
     return merge((await Promise.all(chunks)) as TokenizedChunk[], own.length);
   }
 

@@ -38,7 +38,7 @@ export interface SpecialIds {
 }
 
 const { text, path, maxTokens, mayBeCut, laser } = workerData as TokenizerWorkerData;
-/** Characters that nearly always suffice for one id; a shorter front part is tried again, twice as long. */
+/** Characters that mostly suffice for one id; where they did not, a longer front part is tried. */
 const charactersPerToken = 6;
 const loneSurrogate = /\p{Surrogate}/gu;
 
@@ -108,23 +108,27 @@ async function tokenizeChunk(given: string[]): Promise<TokenizedChunk> {
 /** Ids without special ones: all of them, or more than `kept` where a text was cut. */
 async function encodeAll(texts: string[], kept: number): Promise<number[][]> {
   const cut = await cutter;
+  if (!cut) return encode(texts);
   const length = charactersPerToken * (kept + 1);
-  const fronts = cut
-    ? texts.map((each) => (each.length > 2 * length ? cut.front(each, length) : each))
-    : texts;
+  const fronts = texts.map((each) => (each.length > 2 * length ? cut.front(each, length) : each));
   const sequences = await encode(fronts);
-  for (const [n, front] of fronts.entries()) {
-    if (sequences[n]!.length > kept || front.length === texts[n]!.length) continue;
-    sequences[n] = await encodeFront(cut!, texts[n]!, 2 * front.length, kept);
+  for (;;) {
+    const short = [...texts.keys()].filter(
+      (n) => sequences[n]!.length <= kept && fronts[n]!.length < texts[n]!.length,
+    );
+    if (short.length === 0) return sequences;
+    for (const n of short) {
+      fronts[n] = cut.front(texts[n]!, longer(fronts[n]!.length, sequences[n]!.length, kept));
+    }
+    const again = await encode(short.map((n) => fronts[n]!));
+    for (const [i, n] of short.entries()) sequences[n] = again[i]!;
   }
-  return sequences;
 }
 
-async function encodeFront(cut: TextCutter, whole: string, length: number, kept: number): Promise<number[]> {
-  const front = cut.front(whole, length);
-  const [ids] = await encode([front]);
-  if (ids!.length > kept || front.length === whole.length) return ids!;
-  return encodeFront(cut, whole, 2 * length, kept);
+/** Characters that should give more than `kept` ids, where `length` gave so many; twice as many at most. */
+function longer(length: number, ids: number, kept: number): number {
+  const wanted = Math.ceil((1.2 * (kept + 1) * length) / Math.max(ids, 1));
+  return Math.max(length + 1, Math.min(wanted, 2 * length));
 }
 
 function prepare(each: string): string {

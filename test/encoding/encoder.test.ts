@@ -189,7 +189,7 @@ test('a tokenizer with more ids than the model has embeddings is refused', async
 test('an encoder that nobody refers to any more ends its threads', async () => {
   const threads = () => readdirSync('/proc/self/task').length;
   const threadsWithAnother = async (disposes: boolean) => {
-    const encoder = await Encoder.load(folderOf('bert'), { tokenizerThreads: 3 });
+    const encoder = await Encoder.load(folderOf('bert'), { tokenizerThreads: 12 }); // three workers
     await encoder.encode(['a b']);
     if (disposes) await encoder.dispose();
     return threads();
