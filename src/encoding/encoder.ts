@@ -25,6 +25,7 @@ import { copiedTexts, TokenizerPool } from '../tokenizers/tokenizer_pool.js';
 import { type CorpusManifest, type CorpusOptions, encodeCorpus } from './corpus/encode_corpus.js';
 import { shortened } from './corpus/precision.js';
 import { defaultTokenBudget, encodeSequences, TokenBudget } from './encode_sequences.js';
+import { windowsOf } from './windows.js';
 
 export interface EncoderOptions {
   /** `cpu` (default), `cuda` or `cuda:N`. */
@@ -95,8 +96,8 @@ export interface Embeddings extends TextCounts {
   tokens: number;
 }
 
-/** Texts tokenised and sorted by length together: long enough to fill batches evenly, short enough for memory. */
-const WINDOW = 4096;
+/** Where texts are counted in characters: what lies behind the tokens that are kept is cut off early. */
+const CHARACTERS_PER_TOKEN = 6;
 
 /**
  * A model on a device, with its tokenizer. Texts in, embeddings out; the heavy work runs on native threads, the
@@ -201,7 +202,7 @@ export class Encoder {
     };
     // The next window is tokenised while this one is encoded.
     const windows = mapAhead(
-      windowsOf(own),
+      windowsOf(own, CHARACTERS_PER_TOKEN * this.tokenizer.maxTokens),
       async (window) => ({
         first: window.first,
         tokens: await this.tokenizer.tokenize(
@@ -263,12 +264,6 @@ export class Encoder {
     this.#isDisposed = true;
     this.native.dispose();
     await this.tokenizer.close();
-  }
-}
-
-function* windowsOf(texts: readonly string[]): Generator<{ first: number; texts: readonly string[] }> {
-  for (let first = 0; first < texts.length; first += WINDOW) {
-    yield { first, texts: texts.slice(first, first + WINDOW) };
   }
 }
 
