@@ -3,7 +3,7 @@
 
 #include "core/launch.h"
 #include "core/torch.h"
-#include "kernels/arithmetic.h"
+#include "kernels/bfloat16.h"
 #include "kernels/linear.h"
 #include "kernels/linear_bfloat16.h"
 #include "kernels/linear_int16.h"
@@ -11,28 +11,30 @@
 
 namespace xlembed {
 
-// What activations are stored as between layers (Wide: those between the two of a feed-forward block), and
-// what they are brought to before a linear layer. Beside integers, attention multiplies bfloat16 where that
-// is faster than float32.
-using NarrowActivation = std::conditional_t<kernels::kBfloat16Products, kernels::bfloat16, float>;
+// What activations are stored as where attention takes them, and between the two layers of a feed-forward
+// block; and what they are brought to before a linear layer. Narrow is bfloat16 or float, whichever attention
+// is faster in.
 struct Float32Layers {
   using Activation = float;
   using Wide = float;
   using Input = float;
 };
+template <typename Narrow>
 struct Bfloat16Layers {
-  using Activation = NarrowActivation;
+  using Activation = Narrow;
   using Wide = kernels::bfloat16;
   using Input = kernels::bfloat16;
 };
+template <typename Narrow>
 struct Int16Layers {
-  using Activation = NarrowActivation;
-  using Wide = NarrowActivation;
+  using Activation = Narrow;
+  using Wide = Narrow;
   using Input = int16_t;
 };
+template <typename Narrow>
 struct Int8Layers {
-  using Activation = NarrowActivation;
-  using Wide = NarrowActivation;
+  using Activation = Narrow;
+  using Wide = Narrow;
   using Input = int8_t;
 };
 

@@ -212,24 +212,33 @@ bool fits(const TransformerConfig& config, InferenceArithmetic arithmetic) {
   return config.hidden_size % values == 0 && config.intermediate_size % values == 0 && width % 2 == 0;
 }
 
+template <typename Layers>
+std::unique_ptr<TransformerInference> make(const Transformer& transformer, const Parameters& parameters) {
+  return std::make_unique<Inference<Layers>>(transformer, parameters,
+                                             *find_activation(transformer.config().activation));
+}
+
+// With attention in Narrow, but for float32.
+template <typename Narrow>
+std::unique_ptr<TransformerInference> make_narrow(const Transformer& transformer,
+                                                  const Parameters& parameters,
+                                                  InferenceArithmetic arithmetic) {
+  if (arithmetic == InferenceArithmetic::int8) return make<Int8Layers<Narrow>>(transformer, parameters);
+  if (kernels::amx_granted()) return make<Bfloat16Layers<Narrow>>(transformer, parameters);
+  return make<Int16Layers<Narrow>>(transformer, parameters);
+}
+
 }  // namespace
 
 std::unique_ptr<TransformerInference> make_transformer_inference(const Transformer& transformer,
                                                                  const Parameters& parameters,
                                                                  InferenceArithmetic arithmetic) {
-  const auto activation = find_activation(transformer.config().activation);
-  if (!activation || !fits(transformer.config(), arithmetic)) return nullptr;
-  switch (arithmetic) {
-    case InferenceArithmetic::float32:
-      return std::make_unique<Inference<Float32Layers>>(transformer, parameters, *activation);
-    case InferenceArithmetic::bfloat16:
-      if (kernels::amx_granted())
-        return std::make_unique<Inference<Bfloat16Layers>>(transformer, parameters, *activation);
-      return std::make_unique<Inference<Int16Layers>>(transformer, parameters, *activation);
-    case InferenceArithmetic::int8:
-      return std::make_unique<Inference<Int8Layers>>(transformer, parameters, *activation);
-  }
-  return nullptr;
+  const TransformerConfig& config = transformer.config();
+  if (!find_activation(config.activation) || !fits(config, arithmetic)) return nullptr;
+  if (arithmetic == InferenceArithmetic::float32) return make<Float32Layers>(transformer, parameters);
+  if (kernels::bfloat16_attention_is_faster(config.hidden_size / config.heads))
+    return make_narrow<kernels::bfloat16>(transformer, parameters, arithmetic);
+  return make_narrow<float>(transformer, parameters, arithmetic);
 }
 
 }  // namespace xlembed

@@ -1,13 +1,15 @@
-// A tile of a linear layer by the matrix unit (amx.h): up to 32 rows against two panels of 16 columns.
+// Up to 32 rows times two panels of 16 columns by the matrix unit (amx.h).
 #pragma once
 
-#include "kernels/linear_tiles.h"
+#include <algorithm>
+
+#include "kernels/amx.h"
 
 #if defined(XLEMBED_AMX)
 
 namespace xlembed::kernels {
 
-using AmxTile = TileSize<32, 32>;
+inline constexpr int64_t kAmxRows = 32, kAmxColumns = 32;
 
 // The tile registers of a thread, in sizes for tiles of one height: 0-3 hold sums (2 x 2), 4 and 5 the first
 // 16 rows and the others, 6 and 7 a panel each.
@@ -35,25 +37,34 @@ class AmxTileRegisters {
   int64_t height_ = 0;
 };
 
-// sums (height, 32), a half's columns for each panel, = x (height, words), `stride` words apart, times panels
-// (words, 16); words a multiple of kTileWords.
+// sums (32, 32), the lower half of the rows where has_high, the second panel's columns where has_right, = x
+// (32, words) times panels (words, 16), from `start` (32) on or from zero where it is null; strides in
+// elements, words a multiple of kTileWords. The registers fit that height.
 template <typename Arithmetic, bool has_high, bool has_right>
 void multiply_amx(const uint32_t* x, int64_t stride, const uint32_t* panels, int64_t words,
-                  typename Arithmetic::Sum* sums) {
-  constexpr int64_t kLine = kTileWords * 4, kSumsRow = AmxTile::kColumns * 4;
-  const uint32_t *low = x, *high = x + 16 * stride, *left = panels, *right = panels + words * kLanes;
-  const int64_t row = stride * 4;
+                  const typename Arithmetic::Sum* start, typename Arithmetic::Sum* sums,
+                  int64_t sums_stride) {
+  constexpr int64_t kLine = kTileWords * 4;
+  const uint32_t *low = x, *high = x + 16 * stride, *left = panels, *right = panels + words * kTileWords;
+  const int64_t row = stride * 4, sums_row = sums_stride * 4;
   finish_writes();
-  _tile_zero(0);
-  if constexpr (has_right) _tile_zero(1);
-  if constexpr (has_high) _tile_zero(2);
-  if constexpr (has_high && has_right) _tile_zero(3);
+  if (start != nullptr) {
+    _tile_loadd(0, start, 0);
+    if constexpr (has_right) _tile_loadd(1, start + 16, 0);
+    if constexpr (has_high) _tile_loadd(2, start, 0);
+    if constexpr (has_high && has_right) _tile_loadd(3, start + 16, 0);
+  } else {
+    _tile_zero(0);
+    if constexpr (has_right) _tile_zero(1);
+    if constexpr (has_high) _tile_zero(2);
+    if constexpr (has_high && has_right) _tile_zero(3);
+  }
   for (int64_t w = 0; w < words; w += kTileWords) {
-    _tile_loadd(6, left + w * kLanes, kLine);
+    _tile_loadd(6, left + w * kTileWords, kLine);
     _tile_loadd(4, low + w, row);
     XLEMBED_MULTIPLY_TILES(0, 4, 6);
     if constexpr (has_right) {
-      _tile_loadd(7, right + w * kLanes, kLine);
+      _tile_loadd(7, right + w * kTileWords, kLine);
       XLEMBED_MULTIPLY_TILES(1, 4, 7);
     }
     if constexpr (has_high) {
@@ -64,24 +75,20 @@ void multiply_amx(const uint32_t* x, int64_t stride, const uint32_t* panels, int
       }
     }
   }
-  _tile_stored(0, sums, kSumsRow);
-  if constexpr (has_right) _tile_stored(1, sums + 16, kSumsRow);
-  if constexpr (has_high) _tile_stored(2, sums + 16 * AmxTile::kColumns, kSumsRow);
-  if constexpr (has_high && has_right) _tile_stored(3, sums + 16 * AmxTile::kColumns + 16, kSumsRow);
+  _tile_stored(0, sums, sums_row);
+  if constexpr (has_right) _tile_stored(1, sums + 16, sums_row);
+  if constexpr (has_high) _tile_stored(2, sums + 16 * sums_stride, sums_row);
+  if constexpr (has_high && has_right) _tile_stored(3, sums + 16 * sums_stride + 16, sums_row);
 }
 
-// The same for a tile of any size.
 template <typename Arithmetic>
-void multiply_amx_tile(AmxTileRegisters& registers, const uint32_t* x, int64_t stride, const uint32_t* panels,
-                       int64_t words, const Tile& tile, typename Arithmetic::Sum* sums) {
-  registers.fit(tile.height);
-  using Multiply = decltype(&multiply_amx<Arithmetic, true, true>);
-  constexpr Multiply kBySize[2][2] = {
-      {multiply_amx<Arithmetic, false, false>, multiply_amx<Arithmetic, false, true>},
-      {multiply_amx<Arithmetic, true, false>, multiply_amx<Arithmetic, true, true>}};
-  const Multiply multiply = kBySize[tile.height > 16][tile.panels > 1];
-  multiply(x, stride, panels, words, sums);
-}
+using MultiplyAmx = decltype(&multiply_amx<Arithmetic, true, true>);
+
+// By rows (more than 16 or not), then by panels - 1.
+template <typename Arithmetic>
+inline constexpr MultiplyAmx<Arithmetic> kMultiplyAmx[2][2] = {
+    {multiply_amx<Arithmetic, false, false>, multiply_amx<Arithmetic, false, true>},
+    {multiply_amx<Arithmetic, true, false>, multiply_amx<Arithmetic, true, true>}};
 
 }  // namespace xlembed::kernels
 #endif

@@ -1,6 +1,5 @@
 #include "kernels/linear_bfloat16.h"
 
-#include "kernels/amx_tile.h"
 #include "kernels/linear_tiles.h"
 
 namespace xlembed::kernels {
@@ -8,28 +7,68 @@ namespace {
 
 int64_t words_of(int64_t dimensions) { return whole_steps((dimensions + 1) / 2); }
 
-// multiply(registers, rows, words, panels, tile, sums) computes a tile; Registers are what it needs for all
-// tiles above one another.
-template <typename Size, typename Registers, typename Out, typename Multiply>
+// A tile's sums, and where they go.
+struct Sums {
+  const float* biases;  // what they start from
+  float* values;
+  int64_t stride;
+};
+
+#if defined(XLEMBED_AMX)
+class AmxMultiplier {
+ public:
+  using Size = AmxTile;
+  void operator()(const uint32_t* rows, int64_t words, const uint32_t* panels, const Tile& tile, Sums sums) {
+    registers_.fit(tile.height);
+    kMultiplyAmx<Bfloat16Tiles>[tile.height > 16][tile.panels - 1](rows, words, panels, words, sums.biases,
+                                                                   sums.values, sums.stride);
+  }
+
+ private:
+  AmxTileRegisters registers_;
+};
+#endif
+
+struct VectorMultiplier {
+  using Size = RegisterTile;
+  void operator()(const uint32_t* rows, int64_t words, const uint32_t* panels, const Tile& tile,
+                  Sums sums) const {
+    kMultiplyTile<Bfloat16Pairs>[tile.panels - 1][tile.height - 1](rows, words, panels, words, sums.values,
+                                                                   sums.stride);
+    for (int64_t r = 0; r < tile.height; ++r) {
+      float* row = sums.values + r * sums.stride;
+#pragma omp simd
+      for (int64_t n = 0; n < kTileColumns; ++n) row[n] += sums.biases[n];
+    }
+  }
+};
+
+// A Multiplier serves the tiles above one another.
+template <typename Multiplier, typename Out>
 void linear_in_tiles(const bfloat16* x, const bfloat16* packed_weight, const float* bias, LinearShape shape,
-                     Activation activation, Out* y, const Multiply& multiply_tile) {
+                     Activation activation, Out* y) {
+  using Size = typename Multiplier::Size;
   const int64_t words = words_of(shape.in);
   struct Columns {
     TileColumnValues<Size> biases;
-    mutable Registers registers;
+    mutable Multiplier multiply;
   };
   const auto columns_of = [&](const Tile& tile) { return Columns{{bias, tile}, {}}; };
+  // Whole sums that nothing is done to need no other place than y.
+  const auto is_final = [&](const Tile& tile) {
+    return std::is_same_v<Out, float> && activation == Activation::none && tile.width == Size::kColumns;
+  };
   const auto multiply = [&](const Tile& tile, const Columns& columns, float* sums) {
     const auto* rows = reinterpret_cast<const uint32_t*>(x) + tile.row * words;
     const auto* panels = reinterpret_cast<const uint32_t*>(packed_weight) + tile.column * words;
-    multiply_tile(columns.registers, rows, words, panels, tile, sums);
-  };
-  const auto finish = [&](const Tile& tile, const Columns& columns, float* sums) {
-    for (int64_t r = 0; r < tile.height; ++r) {
-#pragma omp simd
-      for (int64_t n = 0; n < Size::kColumns; ++n) sums[r * Size::kColumns + n] += columns.biases.values[n];
+    Sums to{columns.biases.values, sums, Size::kColumns};
+    if constexpr (std::is_same_v<Out, float>) {
+      if (is_final(tile)) to = {to.biases, y + tile.row * shape.out + tile.column, shape.out};
     }
-    write_tile<Size>(sums, tile, activation, shape.out, y);
+    columns.multiply(rows, words, panels, tile, to);
+  };
+  const auto finish = [&](const Tile& tile, const Columns&, float* sums) {
+    if (!is_final(tile)) write_tile<Size>(sums, tile, activation, shape.out, y);
   };
   for_each_tile<Size, float>(shape, y, columns_of, multiply, finish);
 }
@@ -67,21 +106,9 @@ template <typename Out>
 void linear_bfloat16(const bfloat16* x, const bfloat16* packed_weight, const float* bias, LinearShape shape,
                      Activation activation, Out* y) {
 #if defined(XLEMBED_AMX)
-  if (amx_granted()) {
-    const auto multiply = [](AmxTileRegisters& registers, const uint32_t* rows, int64_t words,
-                             const uint32_t* panels, const Tile& tile, float* sums) {
-      multiply_amx_tile<Bfloat16Tiles>(registers, rows, words, panels, words, tile, sums);
-    };
-    return linear_in_tiles<AmxTile, AmxTileRegisters>(x, packed_weight, bias, shape, activation, y, multiply);
-  }
+  if (amx_granted()) return linear_in_tiles<AmxMultiplier>(x, packed_weight, bias, shape, activation, y);
 #endif
-  struct None {};
-  const auto multiply = [](None&, const uint32_t* rows, int64_t words, const uint32_t* panels,
-                           const Tile& tile, float* sums) {
-    kMultiplyTile<Bfloat16Pairs>[tile.panels - 1][tile.height - 1](rows, words, panels, words, sums,
-                                                                   kTileColumns);
-  };
-  linear_in_tiles<RegisterTile, None>(x, packed_weight, bias, shape, activation, y, multiply);
+  linear_in_tiles<VectorMultiplier>(x, packed_weight, bias, shape, activation, y);
 }
 
 template void round_rows(const float*, int64_t, int64_t, bfloat16*);

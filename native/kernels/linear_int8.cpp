@@ -6,7 +6,6 @@
 #include <limits>
 #include <type_traits>
 
-#include "kernels/amx_tile.h"
 #include "kernels/byte_pieces.h"
 #include "kernels/linear_tiles.h"
 
@@ -312,7 +311,9 @@ class AmxMultiplier {
       : quantized_(quantized), words_(words_of(in)) {}
 
   void operator()(const uint32_t* rows, const uint32_t* panels, const Tile& tile, int32_t* sums) {
-    multiply_amx_tile<Int8Tiles>(registers_, rows, words_, panels, words_, tile, sums);
+    registers_.fit(tile.height);
+    kMultiplyAmx<Int8Tiles>[tile.height > 16][tile.panels - 1](rows, words_, panels, words_, nullptr, sums,
+                                                               AmxTile::kColumns);
     correct<AmxTile>(quantized_, tile, sums);
   }
 

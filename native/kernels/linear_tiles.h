@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "kernels/amx.h"
+#include "kernels/amx_tile.h"
 #include "kernels/linear.h"
 #include "kernels/row_tile.h"
 #include "kernels/store_rows.h"
@@ -19,6 +19,9 @@ struct TileSize {
                            kRowBlock = 16 * rows;
 };
 using RegisterTile = TileSize<kTileRows, kTileColumns>;
+#if defined(XLEMBED_AMX)
+using AmxTile = TileSize<kAmxRows, kAmxColumns>;
+#endif
 
 // Columns of tiles.
 template <typename Size = RegisterTile>
