@@ -4,6 +4,7 @@
 #include "addon/benchmark_case.h"
 #include "core/error.h"
 #include "core/packed_linear.h"
+#include "kernels/amx.h"
 
 namespace xlembed::addon {
 namespace {
@@ -26,19 +27,28 @@ Work float32_work(const Layer& layer) {
   };
 }
 
-// fix(x, rows, integers, scales) makes rows of integers, of `row_size` each.
-template <typename Input, typename Fix>
-Work integer_work(const Layer& layer, at::ScalarType type, int64_t row_size, const Fix& fix) {
+// convert(x, rows, narrow, scales) makes narrow rows, of `row_size` each.
+template <typename Input, typename Convert>
+Work narrow_work(const Layer& layer, at::ScalarType type, int64_t row_size, const Convert& convert) {
   const auto linear = std::make_shared<PackedLinear<Input>>(layer.weight, layer.bias);
   const int64_t rows = layer.x.size(0);
   const at::Tensor x = at::empty({rows, row_size}, type), y = empty_output(layer);
   const auto scales = std::make_shared<std::vector<typename RowScaleOf<Input>::type>>(rows);
-  fix(layer.x.const_data_ptr<float>(), rows, x.mutable_data_ptr<Input>(), scales->data());
+  auto* const narrow = static_cast<Input*>(x.mutable_data_ptr());
+  convert(layer.x.const_data_ptr<float>(), rows, narrow, scales->data());
   return [=](int64_t) -> std::vector<at::Tensor> {
-    (*linear)({x.const_data_ptr<Input>(), scales->data(), rows}, kernels::Activation::none,
-              y.mutable_data_ptr<float>());
+    (*linear)({static_cast<const Input*>(x.const_data_ptr()), scales->data(), rows},
+              kernels::Activation::none, y.mutable_data_ptr<float>());
     return {y};
   };
+}
+
+Work bfloat16_work(const Layer& layer) {
+  const int64_t in = layer.x.size(1);
+  const auto round = [in](const float* x, int64_t rows, kernels::bfloat16* out, float*) {
+    kernels::round_rows(x, rows, in, out);
+  };
+  return narrow_work<kernels::bfloat16>(layer, at::kBFloat16, kernels::bfloat16_row_size(in), round);
 }
 
 Work int16_work(const Layer& layer) {
@@ -46,7 +56,7 @@ Work int16_work(const Layer& layer) {
   const auto fix = [in](const float* x, int64_t rows, int16_t* out, float* steps) {
     kernels::fix_rows(x, rows, in, out, steps);
   };
-  return integer_work<int16_t>(layer, at::kShort, in, fix);
+  return narrow_work<int16_t>(layer, at::kShort, in, fix);
 }
 
 Work int8_work(const Layer& layer) {
@@ -54,7 +64,7 @@ Work int8_work(const Layer& layer) {
   const auto quantize = [in](const float* x, int64_t rows, int8_t* out, kernels::QuantizedRow* scales) {
     kernels::quantize_rows(x, rows, in, out, scales);
   };
-  return integer_work<int8_t>(layer, at::kChar, kernels::quantized_row_size(in), quantize);
+  return narrow_work<int8_t>(layer, at::kChar, kernels::quantized_row_size(in), quantize);
 }
 
 Work libtorch_work(const Layer& layer) {
@@ -83,10 +93,16 @@ std::vector<Implementation> linear_case(const BenchmarkOptions& options) {
     return {{"libtorch", size * (rows * in + weights + 1.0 * rows * out), operations,
              dtype_name(options.dtype), [=] { return libtorch_work(layer); }}};
   }
-  return {{"xlembed", bytes(4), operations, "float32", [=] { return float32_work(layer); }},
-          {"libtorch", bytes(4), operations, "float32", [=] { return libtorch_work(layer); }},
-          {"xlembed, int16", bytes(2), operations, "int16", [=] { return int16_work(layer); }},
-          {"xlembed, int8", bytes(1), operations, "int8", [=] { return int8_work(layer); }}};
+  std::vector<Implementation> all = {
+      {"xlembed", bytes(4), operations, "float32", [=] { return float32_work(layer); }},
+      {"libtorch", bytes(4), operations, "float32", [=] { return libtorch_work(layer); }},
+      {"xlembed, int16", bytes(2), operations, "int16", [=] { return int16_work(layer); }},
+      {"xlembed, int8", bytes(1), operations, "int8", [=] { return int8_work(layer); }}};
+  // Where encoders take it in place of int16.
+  if (kernels::amx_granted())
+    all.push_back(
+        {"xlembed, bfloat16", bytes(2), operations, "bfloat16", [=] { return bfloat16_work(layer); }});
+  return all;
 }
 
 }  // namespace xlembed::addon

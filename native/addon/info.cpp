@@ -10,7 +10,7 @@
 #include "addon/task.h"
 #include "core/faiss_index.h"
 #include "core/memory.h"
-#include "kernels/matrix_unit.h"
+#include "kernels/amx.h"
 
 namespace xlembed::addon {
 namespace {
@@ -24,7 +24,7 @@ Napi::Value info(const Napi::CallbackInfo& call) {
   object.Set("cuda", at::hasCUDA());
   object.Set("cudaDevices", at::hasCUDA() ? at::detail::getCUDAHooks().deviceCount() : 0);
   object.Set("threads", chosen_threads > 0 ? chosen_threads.load() : at::get_num_threads());
-  object.Set("cpuCapability", at::get_cpu_capability() + (kernels::has_matrix_unit() ? ", AMX" : ""));
+  object.Set("cpuCapability", at::get_cpu_capability() + (kernels::amx_granted() ? ", AMX" : ""));
   object.Set("compiler", "g++ " __VERSION__);
   object.Set("faiss", FaissIndex::version());
   return object;

@@ -3,6 +3,8 @@
 #include <optional>
 
 #include "core/packed_linear.h"
+#include "kernels/aligned_vector.h"
+#include "kernels/amx.h"
 #include "kernels/attention.h"
 #include "kernels/layer_norm.h"
 #include "kernels/parallel.h"
@@ -45,8 +47,9 @@ std::vector<Chunk> cut_into_chunks(const PackedBatch& batch, int threads) {
 template <typename Layers>
 class Inference final : public TransformerInference {
   using Activation = typename Layers::Activation;
+  using Wide = typename Layers::Wide;
   using Input = typename Layers::Input;
-  static constexpr bool kIntegers = !std::is_same_v<Input, float>;
+  static constexpr bool kConverts = !std::is_same_v<Input, float>;
 
  public:
   Inference(const Transformer& transformer, const Parameters& parameters, kernels::Activation activation)
@@ -79,9 +82,9 @@ class Inference final : public TransformerInference {
   struct Workspace {
     std::vector<Activation> query_key_value;               // (T, 3H)
     std::vector<Activation> narrow;                        // (T, H): attention's output
-    std::vector<Activation> wide;                          // (T, F)
+    kernels::AlignedVector<Wide> wide;                     // (T, F)
     std::vector<float> added;                              // (T, H): what a block adds to the residual stream
-    std::vector<Input> integers;                           // (T, row_size(max(H, F)))
+    kernels::AlignedVector<Input> inputs;                  // (T, row_size(max(H, F)))
     std::vector<typename RowScaleOf<Input>::type> scales;  // (T)
   };
 
@@ -138,7 +141,9 @@ class Inference final : public TransformerInference {
   }
 
   static int64_t row_size(int64_t dimensions) {
-    return std::is_same_v<Input, int8_t> ? kernels::quantized_row_size(dimensions) : dimensions;
+    if constexpr (std::is_same_v<Input, int8_t>) return kernels::quantized_row_size(dimensions);
+    if constexpr (std::is_same_v<Input, kernels::bfloat16>) return kernels::bfloat16_row_size(dimensions);
+    return dimensions;
   }
 
   void grow(Workspace& workspace, int64_t tokens) const {
@@ -150,8 +155,8 @@ class Inference final : public TransformerInference {
     at_least(workspace.narrow, tokens * size);
     at_least(workspace.wide, tokens * wide);
     at_least(workspace.added, tokens * size);
-    if constexpr (kIntegers) {
-      at_least(workspace.integers, tokens * row_size(std::max(size, wide)));
+    if constexpr (kConverts) {
+      at_least(workspace.inputs, tokens * row_size(std::max(size, wide)));
       at_least(workspace.scales, tokens);
     }
   }
@@ -175,17 +180,18 @@ class Inference final : public TransformerInference {
   // (rows, columns) as a linear layer takes it.
   template <typename T>
   LinearRows<Input> input(const T* values, int64_t rows, int64_t columns, Workspace& workspace) const {
-    if constexpr (!kIntegers) {
-      return {values, nullptr, rows};
-    } else {
-      Input* integers = workspace.integers.data();
-      if constexpr (std::is_same_v<Input, int8_t>) {
-        kernels::quantize_rows(values, rows, columns, integers, workspace.scales.data());
-      } else {
-        kernels::fix_rows(values, rows, columns, integers, workspace.scales.data());
-      }
-      return {integers, workspace.scales.data(), rows};
+    Input* inputs = workspace.inputs.data();
+    if constexpr (std::is_same_v<T, Input>) {
+      if (row_size(columns) == columns) return {values, nullptr, rows};
     }
+    if constexpr (std::is_same_v<Input, int8_t>) {
+      kernels::quantize_rows(values, rows, columns, inputs, workspace.scales.data());
+    } else if constexpr (std::is_same_v<Input, int16_t>) {
+      kernels::fix_rows(values, rows, columns, inputs, workspace.scales.data());
+    } else if constexpr (std::is_same_v<Input, kernels::bfloat16>) {
+      kernels::round_rows(values, rows, columns, inputs);
+    }
+    return {inputs, workspace.scales.data(), rows};
   }
 
   const Transformer& transformer_;
@@ -206,22 +212,33 @@ bool fits(const TransformerConfig& config, InferenceArithmetic arithmetic) {
   return config.hidden_size % values == 0 && config.intermediate_size % values == 0 && width % 2 == 0;
 }
 
+template <typename Layers>
+std::unique_ptr<TransformerInference> make(const Transformer& transformer, const Parameters& parameters) {
+  return std::make_unique<Inference<Layers>>(transformer, parameters,
+                                             *find_activation(transformer.config().activation));
+}
+
+// With attention in Narrow, but for float32.
+template <typename Narrow>
+std::unique_ptr<TransformerInference> make_narrow(const Transformer& transformer,
+                                                  const Parameters& parameters,
+                                                  InferenceArithmetic arithmetic) {
+  if (arithmetic == InferenceArithmetic::int8) return make<Int8Layers<Narrow>>(transformer, parameters);
+  if (kernels::amx_granted()) return make<Bfloat16Layers<Narrow>>(transformer, parameters);
+  return make<Int16Layers<Narrow>>(transformer, parameters);
+}
+
 }  // namespace
 
 std::unique_ptr<TransformerInference> make_transformer_inference(const Transformer& transformer,
                                                                  const Parameters& parameters,
                                                                  InferenceArithmetic arithmetic) {
-  const auto activation = find_activation(transformer.config().activation);
-  if (!activation || !fits(transformer.config(), arithmetic)) return nullptr;
-  switch (arithmetic) {
-    case InferenceArithmetic::float32:
-      return std::make_unique<Inference<Float32Layers>>(transformer, parameters, *activation);
-    case InferenceArithmetic::bfloat16:
-      return std::make_unique<Inference<Int16Layers>>(transformer, parameters, *activation);
-    case InferenceArithmetic::int8:
-      return std::make_unique<Inference<Int8Layers>>(transformer, parameters, *activation);
-  }
-  return nullptr;
+  const TransformerConfig& config = transformer.config();
+  if (!find_activation(config.activation) || !fits(config, arithmetic)) return nullptr;
+  if (arithmetic == InferenceArithmetic::float32) return make<Float32Layers>(transformer, parameters);
+  if (kernels::bfloat16_attention_is_faster(config.hidden_size / config.heads))
+    return make_narrow<kernels::bfloat16>(transformer, parameters, arithmetic);
+  return make_narrow<float>(transformer, parameters, arithmetic);
 }
 
 }  // namespace xlembed

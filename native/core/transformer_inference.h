@@ -9,10 +9,11 @@
 
 namespace xlembed {
 
-// float32: weights and activations. bfloat16: weights rounded to it; linear layers in integers of 16 bits
-// (linear_int16.h). int8: linear layers in integers of 8, weights with one scale for each output, activations
-// with one for each token. Beside integers, attention is in bfloat16 where the processor multiplies that
-// faster than float32 (kBfloat16Products). The residual stream is float32 always.
+// float32: weights and activations. bfloat16: weights rounded to it; linear layers in bfloat16 where the
+// processor has a matrix unit (linear_bfloat16.h), else in integers of 16 bits (linear_int16.h). int8: linear
+// layers in integers of 8, weights with one scale for each output, activations with one for each token. In
+// both, attention is in bfloat16 where that is faster than float32 (bfloat16_attention_is_faster). The
+// residual stream is float32 always.
 enum class InferenceArithmetic { float32, bfloat16, int8 };
 
 class TransformerInference {

@@ -1,31 +1,15 @@
-// Panels scored by the matrix unit of newer Xeon processors (AMX): 32 queries against 48 rows in six tile
-// registers of 16 x 16 sums. A panel (W, 48) is already what the unit wants as its second operand. Source:
-// Intel Software Developer's Manual, volume 2, TDPBF16PS and TDPBSUD.
+// Panels scored by the matrix unit (amx.h): 32 queries against 48 rows in six tile registers of 16 x 16 sums.
+// A panel (W, 48) is already what the unit wants as its second operand.
 #pragma once
 
-#include "kernels/matrix_unit.h"
+#include "kernels/amx.h"
 #include "kernels/panels.h"
 
 #if defined(XLEMBED_AMX)
 
 namespace xlembed::kernels {
 
-struct Bfloat16Tiles {
-  using Sum = float;
-};
-struct Int8Tiles {
-  using Sum = int32_t;
-};
-
-// Tile registers 0-5 hold sums (2 groups of 16 queries x 3 groups of 16 rows), 6 queries, 7 rows: numbers
-// must be literal in these instructions.
-#define XLEMBED_MULTIPLY(sums)                           \
-  if constexpr (std::is_same_v<Arithmetic, Int8Tiles>) { \
-    _tile_dpbsud(sums, 6, 7);                            \
-  } else {                                               \
-    _tile_dpbf16ps(sums, 6, 7);                          \
-  }
-
+// Tile registers 0-5 hold sums (2 groups of 16 queries x 3 groups of 16 rows), 6 queries, 7 rows.
 template <typename Arithmetic>
 class AmxKernel {
  public:
@@ -42,7 +26,7 @@ class AmxKernel {
   int64_t first(int64_t group) const { return group * kGroupQueries; }
   int64_t size(int64_t group) const { return std::min(kGroupQueries, count_ - first(group)); }
 
-  void begin_thread() const { _tile_loadconfig(&kWholeTiles); }
+  void begin_thread() const { configure_tiles(TileSizes()); }
   void end_thread() const { _tile_release(); }
 
   void score(const uint32_t* panel, const uint32_t* next, int64_t group, Sum* sums) const {
@@ -51,6 +35,7 @@ class AmxKernel {
     const int64_t query_stride = words_ * 4, row_stride = kPanelRows * 4;
     const int64_t lines = (3 * kTileWords + groups() - 1) / groups();  // of `next`, at each step
     const uint32_t* ahead = next + group * lines * (words_ / kTileWords) * kWordsPerCacheLine;
+    finish_writes();
     _tile_zero(0);
     _tile_zero(1);
     _tile_zero(2);
@@ -63,17 +48,17 @@ class AmxKernel {
         __builtin_prefetch(ahead, 0, 2);
       _tile_loadd(7, x, row_stride);
       _tile_loadd(6, low + w, query_stride);
-      XLEMBED_MULTIPLY(0);
+      XLEMBED_MULTIPLY_TILES(0, 6, 7);
       _tile_loadd(6, high + w, query_stride);
-      XLEMBED_MULTIPLY(1);
+      XLEMBED_MULTIPLY_TILES(1, 6, 7);
       _tile_loadd(7, x + 16, row_stride);
-      XLEMBED_MULTIPLY(3);
+      XLEMBED_MULTIPLY_TILES(3, 6, 7);
       _tile_loadd(6, low + w, query_stride);
-      XLEMBED_MULTIPLY(2);
+      XLEMBED_MULTIPLY_TILES(2, 6, 7);
       _tile_loadd(7, x + 32, row_stride);
-      XLEMBED_MULTIPLY(4);
+      XLEMBED_MULTIPLY_TILES(4, 6, 7);
       _tile_loadd(6, high + w, query_stride);
-      XLEMBED_MULTIPLY(5);
+      XLEMBED_MULTIPLY_TILES(5, 6, 7);
     }
     _tile_stored(0, sums, row_stride);
     _tile_stored(2, sums + 16, row_stride);
@@ -88,8 +73,6 @@ class AmxKernel {
   int64_t words_;
   std::vector<uint32_t> values_;
 };
-
-#undef XLEMBED_MULTIPLY
 
 }  // namespace xlembed::kernels
 #endif

@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include "kernels/aligned_vector.h"
+#include "kernels/amx_tile.h"
 #include "kernels/row_tile.h"
 #include "kernels/store_rows.h"
 #include "kernels/transpose.h"
@@ -15,28 +16,72 @@
 namespace xlembed::kernels {
 namespace {
 
-// One head of one sequence of L tokens. The panels of keys have a column for each token and sum over the
-// width; those of values have a column for each dimension and sum over the tokens.
+// What multiplies: out (rows, columns) = x (rows, words), `stride` words apart, times panels (columns,
+// words). A product takes kRows at most; words and columns are multiples of kWordStep and kColumnStep.
 template <typename T>
-class Head {
+struct VectorProducts {
   using Arithmetic = typename ArithmeticOf<T>::type;
   using Word = typename Arithmetic::Word;
+  static constexpr int64_t kRows = kTileRows, kWordStep = 1, kColumnStep = kLanes;
+  static constexpr bool kReadsAllRows = false;
+
+  void multiply(const Word* x, int64_t stride, int64_t words, const Word* panels, int64_t rows, float* out,
+                int64_t columns) const {
+    for (int64_t first = 0; first < columns; first += kTileColumns) {
+      const int64_t vectors = std::min(kTileColumns, columns - first) / kLanes;
+      kMultiplyTile<Arithmetic>[vectors - 1][rows - 1](x, stride, panels + first* words, words, out + first,
+                                                       columns);
+    }
+  }
+};
+
+#if defined(XLEMBED_AMX)
+// Tiles of one size alone, as setting others for each head would take longer than multiplying.
+class AmxProducts {
+ public:
+  using Word = uint32_t;
+  static constexpr int64_t kRows = kAmxRows, kWordStep = kTileWords, kColumnStep = kAmxColumns;
+  static constexpr bool kReadsAllRows = true;
+
+  void multiply(const Word* x, int64_t stride, int64_t words, const Word* panels, int64_t rows, float* out,
+                int64_t columns) {
+    registers_.fit(kRows);
+    const auto multiply = kMultiplyAmx<Bfloat16Tiles>[rows > 16][1];
+    for (int64_t first = 0; first < columns; first += kAmxColumns)
+      multiply(x, stride, panels + first * words, words, nullptr, out + first, columns);
+  }
+
+ private:
+  AmxTileRegisters registers_;
+};
+#endif
+
+int64_t round_up(int64_t count, int64_t step) { return (count + step - 1) / step * step; }
+
+// One head of one sequence of L tokens. The panels of keys have a column for each token and sum over the
+// width; those of values have a column for each dimension and sum over the tokens.
+template <typename T, typename Products>
+class Head {
+  using Word = typename Products::Word;
+  static constexpr int64_t kRows = Products::kRows;
   static constexpr int64_t kValues = 4 / sizeof(T);
   static constexpr bool kRounds = !std::is_same_v<T, float>;  // weights and results
 
  public:
-  void attend(const T* query, int64_t stride, int64_t length, int64_t width, int64_t hidden, T* output) {
+  void attend(Products& products, const T* query, int64_t stride, int64_t length, int64_t width,
+              int64_t hidden, T* output) {
     resize(length, width);
     const auto* queries = reinterpret_cast<const Word*>(query);
     pack_keys(queries + hidden / kValues, stride / kValues);
     pack_values(query + 2 * hidden, stride);
-    for (int64_t first = 0; first < length; first += kTileRows) {
-      const int64_t rows = std::min<int64_t>(kTileRows, length - first);
-      multiply(queries + first * (stride / kValues), stride / kValues, width_words_, keys_.data(), rows,
-               scores_.data(), padded_length_);
+    for (int64_t first = 0; first < length; first += kRows) {
+      const int64_t rows = std::min<int64_t>(kRows, length - first);
+      const Rows some = query_rows(queries + first * (stride / kValues), stride / kValues, rows);
+      products.multiply(some.values, some.stride, width_words_, keys_.data(), rows, scores_.data(),
+                        padded_length_);
       for (int64_t r = 0; r < rows; ++r) softmax(r);
-      multiply(weights(), padded_length_ / kValues, length_words_, values_.data(), rows, sums_.data(),
-               padded_width_);
+      products.multiply(weights(), padded_length_ / kValues, length_words_, values_.data(), rows,
+                        sums_.data(), padded_width_);
       for (int64_t r = 0; r < rows; ++r) write(r, output + (first + r) * hidden);
     }
   }
@@ -45,18 +90,31 @@ class Head {
   void resize(int64_t length, int64_t width) {
     length_ = length;
     width_ = width;
-    length_words_ = (length + kValues - 1) / kValues;
+    length_words_ = round_up((length + kValues - 1) / kValues, Products::kWordStep);
     width_words_ = width / kValues;
-    padded_length_ = panels_of(length) * kLanes;
-    padded_width_ = panels_of(width) * kLanes;
+    padded_length_ = round_up(length, Products::kColumnStep);
+    padded_width_ = round_up(width, Products::kColumnStep);
     const auto grow = [](auto& values, int64_t count) {
       if (static_cast<int64_t>(values.size()) < count) values.resize(count);
     };
     grow(keys_, padded_length_ * width_words_);
     grow(values_, padded_width_ * length_words_);
-    if (kRounds) grow(rounded_, kTileRows * padded_length_ / kValues);
-    grow(scores_, kTileRows * padded_length_);
-    grow(sums_, kTileRows * padded_width_);
+    if (kRounds) grow(rounded_, kRows * padded_length_ / kValues);
+    if (Products::kReadsAllRows) grow(queries_, kRows * width_words_);
+    grow(scores_, kRows * padded_length_);
+    grow(sums_, kRows * padded_width_);
+  }
+
+  struct Rows {
+    const Word* values;
+    int64_t stride;
+  };
+  // Where they are, or copied to where as many can be read as a product takes.
+  Rows query_rows(const Word* queries, int64_t stride, int64_t count) {
+    if (!Products::kReadsAllRows) return {queries, stride};
+    for (int64_t r = 0; r < count; ++r)
+      std::copy_n(queries + r * stride, width_words_, &queries_[r * width_words_]);
+    return {queries_.data(), width_words_};
   }
 
   void pack_keys(const Word* key, int64_t stride) {
@@ -76,28 +134,35 @@ class Head {
     }
   }
 
+  // Zeros beyond the last token and the last dimension.
   void pack_values(const T* value, int64_t stride) {
     for (int64_t w = 0; w < length_words_; ++w) {
-      for (int64_t part = 0; part < kValues; ++part) {
-        const int64_t token = w * kValues + part;
-        const T* row = value + token * stride;
-        for (int64_t panel = 0; panel < padded_width_; panel += kLanes) {
-          T* columns = reinterpret_cast<T*>(&values_[panel * length_words_ + w * kLanes]);
-          const int64_t count = token < length_ ? std::min<int64_t>(kLanes, width_ - panel) : 0;
-          for (int64_t lane = 0; lane < count; ++lane) columns[lane * kValues + part] = row[panel + lane];
-          for (int64_t lane = count; lane < kLanes; ++lane) columns[lane * kValues + part] = T{};
+      const int64_t token = w * kValues;
+      const T* row = value + token * stride;
+      for (int64_t panel = 0; panel < padded_width_; panel += kLanes) {
+        Word* words = &values_[panel * length_words_ + w * kLanes];
+        if (token + kValues <= length_ && panel + kLanes <= width_) {
+          interleave(row + panel, stride, words);
+          continue;
+        }
+        T* columns = reinterpret_cast<T*>(words);
+        std::fill_n(columns, kLanes * kValues, T{});
+        for (int64_t part = 0; part < kValues && token + part < length_; ++part) {
+          for (int64_t lane = 0; lane < kLanes && panel + lane < width_; ++lane)
+            columns[lane * kValues + part] = row[part * stride + panel + lane];
         }
       }
     }
   }
 
-  // out (rows, columns) = x (rows, words) times panels (columns, words); columns a multiple of kLanes
-  static void multiply(const Word* x, int64_t stride, int64_t words, const Word* panels, int64_t rows,
-                       float* out, int64_t columns) {
-    for (int64_t first = 0; first < columns; first += kTileColumns) {
-      const int64_t vectors = std::min(kTileColumns, columns - first) / kLanes;
-      kMultiplyTile<Arithmetic>[vectors - 1][rows - 1](x, stride, panels + first* words, words, out + first,
-                                                       columns);
+  // Of kValues rows, kLanes columns each.
+  static void interleave(const T* row, int64_t stride, Word* columns) {
+    if constexpr (kValues == 1) {
+      std::copy_n(row, kLanes, columns);
+    } else {
+#pragma omp simd
+      for (int64_t lane = 0; lane < kLanes; ++lane)
+        columns[lane] = row[lane].bits | static_cast<Word>(row[stride + lane].bits) << 16;
     }
   }
 
@@ -122,7 +187,7 @@ class Head {
     inverses_[row] = 1.0f / sum;
   }
 
-  // (kTileRows, padded length)
+  // (kRows, padded length)
   const Word* weights() const {
     if constexpr (kRounds) {
       return rounded_.data();
@@ -141,25 +206,44 @@ class Head {
   }
 
   int64_t length_ = 0, width_ = 0, length_words_ = 0, width_words_ = 0, padded_length_ = 0, padded_width_ = 0;
-  AlignedVector<Word> keys_, values_, rounded_;
+  AlignedVector<Word> queries_, keys_, values_, rounded_;
   AlignedVector<float> scores_, sums_;
-  float inverses_[kTileRows] = {};
+  float inverses_[kRows] = {};
 };
+
+template <typename T, typename Products>
+void attend_all(const T* query_key_value, const int32_t* cumulative, AttentionShape shape, T* output) {
+  const int64_t hidden = shape.heads * shape.width, stride = 3 * hidden;
+#pragma omp parallel if (!omp_in_parallel())
+  {
+    Products products;
+#pragma omp for collapse(2) schedule(dynamic)
+    for (int64_t sequence = 0; sequence < shape.sequences; ++sequence) {
+      for (int64_t head = 0; head < shape.heads; ++head) {
+        thread_local Head<T, Products> workspace;
+        const int64_t first = cumulative[sequence], length = cumulative[sequence + 1] - first;
+        workspace.attend(products, query_key_value + first * stride + head * shape.width, stride, length,
+                         shape.width, hidden, output + first * hidden + head * shape.width);
+      }
+    }
+  }
+}
+
+// Rows of whole tile registers.
+bool takes_amx(int64_t width) { return amx_granted() && width % (2 * kTileWords) == 0; }
 
 }  // namespace
 
+bool bfloat16_attention_is_faster(int64_t width) { return kBfloat16Products || takes_amx(width); }
+
 template <typename T>
 void attention(const T* query_key_value, const int32_t* cumulative, AttentionShape shape, T* output) {
-  const int64_t hidden = shape.heads * shape.width, stride = 3 * hidden;
-#pragma omp parallel for collapse(2) schedule(dynamic) if (!omp_in_parallel())
-  for (int64_t sequence = 0; sequence < shape.sequences; ++sequence) {
-    for (int64_t head = 0; head < shape.heads; ++head) {
-      thread_local Head<T> workspace;
-      const int64_t first = cumulative[sequence], length = cumulative[sequence + 1] - first;
-      workspace.attend(query_key_value + first * stride + head * shape.width, stride, length, shape.width,
-                       hidden, output + first * hidden + head * shape.width);
-    }
+#if defined(XLEMBED_AMX)
+  if constexpr (std::is_same_v<T, bfloat16>) {
+    if (takes_amx(shape.width)) return attend_all<T, AmxProducts>(query_key_value, cumulative, shape, output);
   }
+#endif
+  attend_all<T, VectorProducts<T>>(query_key_value, cumulative, shape, output);
 }
 
 template void attention(const float*, const int32_t*, AttentionShape, float*);

@@ -22,7 +22,7 @@ void pack_weight_int16(const float* weight, int64_t out, int64_t in, int16_t* pa
     found[n] = fixed16_step_of(weight + n * in, in);
     steps[n] = found[n].step;
   }
-  pack_panels(out, in, packed, [&](int64_t n, int64_t k) {
+  pack_panels(out, in, in, packed, [&](int64_t n, int64_t k) {
     return static_cast<int16_t>(fixed16(weight[n * in + k], found[n].factor));
   });
 }
@@ -32,11 +32,9 @@ void linear_int16(const int16_t* x, const float* steps, const Int16Weight& weigh
                   LinearShape shape, Activation activation, Out* y) {
   const int64_t words = shape.in / 2;
   struct Columns {
-    TileColumnValues biases, steps;
+    TileColumnValues<RegisterTile> biases, steps;
   };
-  const auto columns_of = [&](const Tile& tile) {
-    return Columns{TileColumnValues(bias, tile), TileColumnValues(weight.steps, tile)};
-  };
+  const auto columns_of = [&](const Tile& tile) { return Columns{{bias, tile}, {weight.steps, tile}}; };
   const auto multiply = [&](const Tile& tile, const Columns&, int32_t* sums) {
     const auto* rows = reinterpret_cast<const uint32_t*>(x) + tile.row * words;
     const auto* panels = reinterpret_cast<const uint32_t*>(weight.packed) + tile.column * words;
@@ -45,10 +43,10 @@ void linear_int16(const int16_t* x, const float* steps, const Int16Weight& weigh
   };
   const auto finish = [&](const Tile& tile, const Columns& columns, const int32_t* sums) {
     const auto scale_of = [&](int64_t row) { return steps[row]; };
-    write_integers(sums, tile, scale_of, columns.steps.values, columns.biases.values, activation, shape.out,
-                   y);
+    write_integers<RegisterTile>(sums, tile, scale_of, columns.steps.values, columns.biases.values,
+                                 activation, shape.out, y);
   };
-  for_each_tile<int32_t>(shape, y, columns_of, multiply, finish);
+  for_each_tile<RegisterTile, int32_t>(shape, y, columns_of, multiply, finish);
 }
 
 template void fix_rows(const float*, int64_t, int64_t, int16_t*, float*);

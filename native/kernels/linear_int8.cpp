@@ -18,6 +18,11 @@ constexpr int32_t kWeightZero = kHasBytePieces ? 64 : 128;
 constexpr int32_t kLargestWeight = kWeightZero - 1;
 using Arithmetic = std::conditional_t<kHasBytePieces, Int7Quads, Int8Quads>;
 
+// Words of a row or of an output's weights.
+int64_t words_of(int64_t dimensions) { return whole_steps(dimensions / 4); }
+// Where there are pieces, rows are not padded.
+static_assert(!kHasBytePieces || kWordStep == 1);
+
 // Places for the terms of a row's pieces, and as many for their lengths: whole registers.
 int64_t piece_places(int64_t dimensions) {
   return kHasBytePieces ? panels_of(pieces_of(dimensions / 4)) * kLanes : 0;
@@ -167,9 +172,15 @@ RowSums quantize_pieces(const T* x, float inverse, int64_t dimensions, int8_t* q
 
 }  // namespace
 
-int64_t quantized_row_size(int64_t dimensions) { return dimensions + 8 * piece_places(dimensions); }
+int64_t quantized_row_size(int64_t dimensions) {
+  return 4 * words_of(dimensions) + 8 * piece_places(dimensions);
+}
 
-int64_t int8_lengths_size(int64_t out, int64_t in) { return tile_groups(out) * piece_places(in); }
+int64_t int8_weight_size(int64_t out, int64_t in) { return packed_weight_size(out, 4 * words_of(in)); }
+
+int64_t int8_lengths_size(int64_t out, int64_t in) {
+  return tile_groups<RegisterTile>(out) * piece_places(in);
+}
 
 template <typename T>
 void quantize_rows(const T* input, int64_t rows, int64_t dimensions, int8_t* output,
@@ -189,6 +200,7 @@ void quantize_rows(const T* input, int64_t rows, int64_t dimensions, int8_t* out
     const float inverse = scale > 0 ? 1.0f / scale : 0.0f;
     const RowSums sums = kHasBytePieces ? quantize_pieces(x, inverse, dimensions, q)
                                         : quantize_plain(x, inverse, dimensions, q);
+    if (kWordStep > 1) std::fill(q + dimensions, q + quantized_row_size(dimensions), int8_t{0});
     quantized[r] = {scale, -kWeightZero * sums.sum, sums.longest};
   }
 }
@@ -202,7 +214,7 @@ void pack_weight_int8(const float* weight, int64_t out, int64_t in, uint8_t* pac
   const auto integer = [&](int64_t n, int64_t k) {
     return scales[n] > 0 ? static_cast<int32_t>(std::nearbyint(weight[n * in + k] / scales[n])) : 0;
   };
-  pack_panels(out, in, packed,
+  pack_panels(out, in, 4 * words_of(in), packed,
               [&](int64_t n, int64_t k) { return static_cast<uint8_t>(kWeightZero + integer(n, k)); });
   std::fill_n(lengths, int8_lengths_size(out, in), 0.0f);
   if (!kHasBytePieces) return;
@@ -217,52 +229,111 @@ void pack_weight_int8(const float* weight, int64_t out, int64_t in, uint8_t* pac
   }
 }
 
-template <typename Out>
-void linear_int8(const int8_t* x, const QuantizedRow* quantized, const Int8Weight& weight, const float* bias,
-                 LinearShape shape, Activation activation, Out* y) {
-  const int64_t words = shape.in / 4, places = piece_places(shape.in),
-                stride = quantized_row_size(shape.in) / 4;
+namespace {
+
+// From sums of q w to those of q (w - z).
+template <typename Size>
+void correct(const QuantizedRow* quantized, const Tile& tile, int32_t* sums) {
+  for (int64_t r = 0; r < tile.height; ++r) {
+    const int32_t correction = quantized[tile.row + r].correction;
+#pragma omp simd
+    for (int64_t n = 0; n < Size::kColumns; ++n) sums[r * Size::kColumns + n] += correction;
+  }
+}
+
+// The layer in tiles of one size; Multiplier(layer, tile) serves the tiles above one another, and its
+// operator()(rows, panels, tile, sums) computes sums of q (w - z).
+template <typename Size, typename Multiplier, typename Out>
+void linear_in_tiles(const int8_t* x, const QuantizedRow* quantized, const Int8Weight& weight,
+                     const float* bias, LinearShape shape, Activation activation, Out* y) {
+  const int64_t words = words_of(shape.in), stride = quantized_row_size(shape.in) / 4;
   struct Columns {
-    TileColumnValues biases, scales;
-    const float* piece_lengths;
-    float longest;
+    TileColumnValues<Size> biases, scales;
+    mutable Multiplier multiply;
   };
   const auto columns_of = [&](const Tile& tile) {
-    const float* lengths = weight.piece_lengths + tile.column / kTileColumns * places;
-    const float longest = places == 0 ? 0 : *std::max_element(lengths, lengths + places);
-    return Columns{TileColumnValues(bias, tile), TileColumnValues(weight.scales, tile), lengths, longest};
+    return Columns{{bias, tile}, {weight.scales, tile}, {quantized, weight, shape.in, tile}};
   };
-  // sums of q (w - z)
-  const auto multiply = [&](const Tile& tile, [[maybe_unused]] const Columns& columns, int32_t* sums) {
+  const auto multiply = [&](const Tile& tile, const Columns& columns, int32_t* sums) {
     const auto* rows = reinterpret_cast<const uint32_t*>(x) + tile.row * stride;
     const auto* panels = reinterpret_cast<const uint32_t*>(weight.packed) + tile.column * words;
-#if defined(XLEMBED_BYTE_PIECES)
-    float longest = 0;
-    for (int64_t r = 0; r < tile.height; ++r) longest = std::max(longest, quantized[tile.row + r].longest);
-    int64_t at_once = pieces_at_once(longest * columns.longest);
-    if (at_once == 0) {
-      const auto* lengths = reinterpret_cast<const float*>(rows + words + places);
-      at_once = pieces_at_once(longest_product(lengths, tile.height, stride, columns.piece_lengths, places));
-    }
-    if (at_once > 0) {
-      kTilesBySize<PieceTiles>[tile.panels - 1][tile.height - 1](rows, stride, panels, words, at_once, sums);
-      return;
-    }
-#endif
-    kMultiplyTile<Arithmetic>[tile.panels - 1][tile.height - 1](rows, stride, panels, words, sums,
-                                                                kTileColumns);
-    for (int64_t r = 0; r < tile.height; ++r) {
-      const int32_t correction = quantized[tile.row + r].correction;
-#pragma omp simd
-      for (int64_t n = 0; n < kTileColumns; ++n) sums[r * kTileColumns + n] += correction;
-    }
+    columns.multiply(rows, panels, tile, sums);
   };
   const auto finish = [&](const Tile& tile, const Columns& columns, const int32_t* sums) {
     const auto scale_of = [&](int64_t row) { return quantized[row].scale; };
-    write_integers(sums, tile, scale_of, columns.scales.values, columns.biases.values, activation, shape.out,
-                   y);
+    write_integers<Size>(sums, tile, scale_of, columns.scales.values, columns.biases.values, activation,
+                         shape.out, y);
   };
-  for_each_tile<int32_t>(shape, y, columns_of, multiply, finish);
+  for_each_tile<Size, int32_t>(shape, y, columns_of, multiply, finish);
+}
+
+class VectorMultiplier {
+ public:
+  VectorMultiplier(const QuantizedRow* quantized, const Int8Weight& weight, int64_t in, const Tile& tile)
+      : quantized_(quantized),
+        words_(words_of(in)),
+        stride_(quantized_row_size(in) / 4),
+        places_(piece_places(in)),
+        lengths_(weight.piece_lengths + tile.column / kTileColumns * places_),
+        longest_(places_ == 0 ? 0 : *std::max_element(lengths_, lengths_ + places_)) {}
+
+  void operator()(const uint32_t* rows, const uint32_t* panels, const Tile& tile, int32_t* sums) const {
+#if defined(XLEMBED_BYTE_PIECES)
+    float longest = 0;
+    for (int64_t r = 0; r < tile.height; ++r) longest = std::max(longest, quantized_[tile.row + r].longest);
+    int64_t at_once = pieces_at_once(longest * longest_);
+    if (at_once == 0) {
+      const auto* lengths = reinterpret_cast<const float*>(rows + words_ + places_);
+      at_once = pieces_at_once(longest_product(lengths, tile.height, stride_, lengths_, places_));
+    }
+    if (at_once > 0) {
+      kTilesBySize<PieceTiles>[tile.panels - 1][tile.height - 1](rows, stride_, panels, words_, at_once,
+                                                                 sums);
+      return;
+    }
+#endif
+    kMultiplyTile<Arithmetic>[tile.panels - 1][tile.height - 1](rows, stride_, panels, words_, sums,
+                                                                kTileColumns);
+    correct<RegisterTile>(quantized_, tile, sums);
+  }
+
+ private:
+  const QuantizedRow* quantized_;
+  int64_t words_, stride_, places_;
+  const float* lengths_;
+  [[maybe_unused]] float longest_;
+};
+
+#if defined(XLEMBED_AMX)
+class AmxMultiplier {
+ public:
+  AmxMultiplier(const QuantizedRow* quantized, const Int8Weight&, int64_t in, const Tile&)
+      : quantized_(quantized), words_(words_of(in)) {}
+
+  void operator()(const uint32_t* rows, const uint32_t* panels, const Tile& tile, int32_t* sums) {
+    registers_.fit(tile.height);
+    kMultiplyAmx<Int8Tiles>[tile.height > 16][tile.panels - 1](rows, words_, panels, words_, nullptr, sums,
+                                                               AmxTile::kColumns);
+    correct<AmxTile>(quantized_, tile, sums);
+  }
+
+ private:
+  const QuantizedRow* quantized_;
+  int64_t words_;
+  AmxTileRegisters registers_;
+};
+#endif
+
+}  // namespace
+
+template <typename Out>
+void linear_int8(const int8_t* x, const QuantizedRow* quantized, const Int8Weight& weight, const float* bias,
+                 LinearShape shape, Activation activation, Out* y) {
+#if defined(XLEMBED_AMX)
+  if (amx_granted())
+    return linear_in_tiles<AmxTile, AmxMultiplier>(x, quantized, weight, bias, shape, activation, y);
+#endif
+  linear_in_tiles<RegisterTile, VectorMultiplier>(x, quantized, weight, bias, shape, activation, y);
 }
 
 template void quantize_rows(const float*, int64_t, int64_t, int8_t*, QuantizedRow*);

@@ -5,24 +5,14 @@
 #include <cmath>
 #include <vector>
 
-#include "kernels/amx_kernel.h"
+#include "kernels/amx.h"
 #include "kernels/panels.h"
 
 namespace xlembed::kernels {
-namespace {
-
-#if defined(XLEMBED_AMX)
-constexpr int64_t kWordStep = kTileWords;
-#else
-constexpr int64_t kWordStep = 1;
-#endif
-
-}  // namespace
 
 int64_t value_words(Narrow type, int64_t dimensions) {
   const int64_t per_word = type == Narrow::bfloat16 ? 2 : 4;
-  const int64_t words = (dimensions + per_word - 1) / per_word;
-  return (words + kWordStep - 1) / kWordStep * kWordStep;
+  return whole_steps((dimensions + per_word - 1) / per_word);
 }
 
 Distance encode_bfloat16(const float* x, int64_t dimensions, uint32_t* words, int64_t count) {

@@ -309,7 +309,7 @@ template <typename Left, typename Right>
 void multiply_narrow(const Matrix<Left>& a, const Matrix<Right>& b, ProductShape shape, float* c,
                      int64_t stride, bool add, ProductMemory& memory) {
 #if defined(XLEMBED_AMX)
-  if (has_matrix_unit()) return multiply_bfloat16(a, b, shape, c, stride, add, memory);
+  if (amx_granted()) return multiply_bfloat16(a, b, shape, c, stride, add, memory);
 #endif
   multiply_fixed16(a, b, shape, c, stride, add, memory);
 }

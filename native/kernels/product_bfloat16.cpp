@@ -75,6 +75,7 @@ void pack_tiles(const T* x, int64_t apart, int64_t along, int64_t count, int64_t
 inline void multiply_square(const uint32_t* left, int64_t left_apart, const uint32_t* right,
                             int64_t right_apart, int64_t tiles, float* sums, bool add) {
   constexpr int64_t kBytes = kSquare * sizeof(float), kHalf = kSquare / 2;
+  finish_writes();
   float *const beside = sums + kHalf, *const below = sums + kHalf * kSquare, *const across = below + kHalf;
   if (add) {
     _tile_loadd(0, sums, kBytes);
@@ -138,7 +139,7 @@ class TileProduct {
     packed_b_ = reserve(memory.right, columns / kVectors * tiles * kTileSize);
 #pragma omp parallel
     {
-      const WholeTiles registers;
+      configure_tiles(TileSizes{});
       uint32_t* const own = packed_a + omp_get_thread_num() * a_words;
       for (int64_t column = 0; column < shape_.columns; column += chunk_columns) {
         for (int64_t value = 0; value < shape_.depth; value += kChunkValues) {
@@ -151,6 +152,7 @@ class TileProduct {
           multiply(part, own);
         }
       }
+      _tile_release();
     }
   }
 

@@ -2,7 +2,7 @@
 // Numbers below 2^-126 count as zero.
 #pragma once
 
-#include "kernels/matrix_unit.h"
+#include "kernels/amx.h"
 #include "kernels/product.h"
 
 #if defined(XLEMBED_AMX)

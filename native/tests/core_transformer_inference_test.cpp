@@ -118,12 +118,17 @@ void changed_weights_count() {
   CHECK_CLOSE(distance(after, encoder.embed(encoder.pack(batch.ids, batch.cumulative))), 0, 1e-11, 0);
 }
 
+std::vector<EncoderOptions> in_every_arithmetic(const EncoderOptions& options) {
+  std::vector<EncoderOptions> all(3, options);
+  all[1].dtype = at::kBFloat16;
+  all[2].int8_layers = true;
+  return all;
+}
+
 // Fewer runs than threads, as many, more: the threads share the work in different ways.
 void bits_do_not_depend_on_threads() {
   const Batch batch = batch_of({3, 250, 17, 300, 1, 200, 511, 64});
-  for (const bool int8 : {false, true}) {
-    EncoderOptions chosen = options(4, 32, 64);
-    chosen.int8_layers = int8;
+  for (const EncoderOptions& chosen : in_every_arithmetic(options(4, 32, 64))) {
     Encoder encoder(chosen);
     at::set_num_threads(1);
     const std::vector<float> expected = encoder.encode(batch.ids, batch.cumulative);
@@ -136,13 +141,15 @@ void bits_do_not_depend_on_threads() {
 
 void bits_do_not_depend_on_what_is_beside() {
   const Batch batch = batch_of({3, 250, 17, 1, 64, 40, 40});
-  Encoder encoder(with_dense(options(4, 32, 64), 128));
-  const std::vector<float> together = encoder.encode(batch.ids, batch.cumulative);
-  for (size_t b = 0; b + 1 < batch.cumulative.size(); ++b) {
-    const int32_t first = batch.cumulative[b], length = batch.cumulative[b + 1] - first;
-    const std::vector<int32_t> ids(batch.ids.begin() + first, batch.ids.begin() + first + length);
-    const std::vector<float> alone = encoder.encode(ids, std::vector<int32_t>{0, length});
-    CHECK(std::equal(alone.begin(), alone.end(), together.begin() + b * 100));
+  for (const EncoderOptions& chosen : in_every_arithmetic(with_dense(options(4, 32, 64), 128))) {
+    Encoder encoder(chosen);
+    const std::vector<float> together = encoder.encode(batch.ids, batch.cumulative);
+    for (size_t b = 0; b + 1 < batch.cumulative.size(); ++b) {
+      const int32_t first = batch.cumulative[b], length = batch.cumulative[b + 1] - first;
+      const std::vector<int32_t> ids(batch.ids.begin() + first, batch.ids.begin() + first + length);
+      const std::vector<float> alone = encoder.encode(ids, std::vector<int32_t>{0, length});
+      CHECK(std::equal(alone.begin(), alone.end(), together.begin() + b * 100));
+    }
   }
 }
 

@@ -1,9 +1,13 @@
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <cmath>
 
 #include "check.h"
 #include "device.h"
+#include "kernels/aligned_vector.h"
 #include "kernels/linear.h"
+#include "kernels/linear_bfloat16.h"
 #include "kernels/linear_int16.h"
 #include "kernels/linear_int8.h"
 
@@ -30,23 +34,31 @@ double activated(double x, Activation activation) {
   return NAN;
 }
 
+// What a layer makes of a value before it multiplies: the reference takes the same.
+template <typename Input>
+float as_multiplied(float value) {
+  if constexpr (std::is_same_v<Input, bfloat16>) return to_float(round_to_bfloat16(value));
+  return value;
+}
+
 // sum_k x_k w_k in float64, and of the sizes of its terms: what rounding errors are measured by.
 struct Sum {
   double value = 0, size = 0;
 };
 
-template <typename T>
-Sum product(const T* x, const T* w, int64_t count, double start) {
+template <typename Input = float>
+Sum product(const float* x, const float* w, int64_t count, double start) {
   Sum sum{start, std::fabs(start)};
   for (int64_t k = 0; k < count; ++k) {
-    const double term = static_cast<double>(to_float(x[k])) * to_float(w[k]);
+    const double term = static_cast<double>(as_multiplied<Input>(x[k])) * as_multiplied<Input>(w[k]);
     sum.value += term;
     sum.size += std::fabs(term);
   }
   return sum;
 }
 
-// A layer and its input in one arithmetic: float or int16_t. linear_int8 has checks of its own below.
+// A layer and its input in one arithmetic: float, bfloat16 or int16_t. linear_int8 has checks of its own
+// below.
 template <typename Input>
 struct Case {
   Case(LinearShape shape)
@@ -54,10 +66,13 @@ struct Case {
         x(random<float>(shape.rows * shape.in, 1)),
         w(random<float>(shape.out * shape.in, 2)),
         bias(random<float>(shape.out, 3)),
-        packed(packed_weight_size(shape.out, shape.in)),
+        packed(std::is_same_v<Input, bfloat16> ? bfloat16_weight_size(shape.out, shape.in)
+                                               : packed_weight_size(shape.out, shape.in)),
         weight_steps(shape.out) {
     if constexpr (std::is_same_v<Input, float>) {
       pack_weight(w.data(), shape.out, shape.in, packed.data());
+    } else if constexpr (std::is_same_v<Input, bfloat16>) {
+      pack_weight_bfloat16(w.data(), shape.out, shape.in, packed.data());
     } else {
       pack_weight_int16(w.data(), shape.out, shape.in, packed.data(), weight_steps.data());
     }
@@ -69,6 +84,10 @@ struct Case {
     const float* from = x.data() + first * shape.in;
     if constexpr (std::is_same_v<Input, float>) {
       linear(from, packed.data(), bias.data(), part, activation, y);
+    } else if constexpr (std::is_same_v<Input, bfloat16>) {
+      AlignedVector<bfloat16> rounded(rows * bfloat16_row_size(shape.in), bfloat16{0x7FC0});
+      round_rows(from, rows, shape.in, rounded.data());
+      linear_bfloat16(rounded.data(), packed.data(), bias.data(), part, activation, y);
     } else {
       std::vector<int16_t> integers(rows * shape.in);
       std::vector<float> steps(rows);
@@ -79,7 +98,7 @@ struct Case {
   }
   LinearShape shape;
   std::vector<float> x, w, bias;
-  std::vector<Input> packed;
+  AlignedVector<Input> packed;
   std::vector<float> weight_steps;
 };
 
@@ -97,10 +116,10 @@ void matches_float64(LinearShape shape, Activation activation) {
   for (int64_t t = 0; t < shape.rows; ++t) {
     for (int64_t n = 0; n < shape.out; ++n) {
       const float *x = &layer.x[t * shape.in], *w = &layer.w[n * shape.in];
-      const Sum sum = product(x, w, shape.in, layer.bias[n]);
+      const Sum sum = product<Input>(x, w, shape.in, layer.bias[n]);
       // Half a step for each factor, at worst all in one direction: for random ones far less.
       const double lengths = length(x, shape.in) * length(w, shape.in);
-      const double steps = std::is_same_v<Input, float> ? 0 : 8e-5 * lengths;
+      const double steps = std::is_same_v<Input, int16_t> ? 8e-5 * lengths : 0;
       CHECK_CLOSE(to_float(y[t * shape.out + n]), activated(sum.value, activation),
                   4e-7 * sum.size + 4e-7 + steps, rounding<Out>);
     }
@@ -114,6 +133,8 @@ void every_shape() {
         matches_float64<float, float>({rows, in, out}, Activation::none);
         matches_float64<int16_t, float>({rows, in, out}, Activation::none);
         matches_float64<int16_t, bfloat16>({rows, in, out}, Activation::none);
+        matches_float64<bfloat16, float>({rows, in, out}, Activation::none);
+        matches_float64<bfloat16, bfloat16>({rows, in, out}, Activation::none);
       }
     }
   }
@@ -121,12 +142,18 @@ void every_shape() {
   matches_float64<int16_t, float>({3, 6, 20}, Activation::none);
   matches_float64<float, float>({33, 384, 100}, Activation::none);
   matches_float64<int16_t, float>({33, 4096, 100}, Activation::none);
+  for (const int64_t rows : {15, 16, 17, 31, 32, 33, 520}) {
+    for (const int64_t in : {7, 32, 33, 384})
+      matches_float64<bfloat16, float>({rows, in, 81}, Activation::none);
+  }
+  matches_float64<bfloat16, float>({33, 4096, 100}, Activation::none);
 }
 
 void every_activation() {
   for (const Activation activation : kActivations) {
     matches_float64<float, float>({33, 12, 50}, activation);
     matches_float64<int16_t, bfloat16>({33, 12, 50}, activation);
+    matches_float64<bfloat16, bfloat16>({33, 12, 50}, activation);
   }
 }
 
@@ -148,12 +175,12 @@ void activations_over_their_whole_range() {
 }
 
 struct Int8Layer {
-  std::vector<uint8_t> packed;
+  AlignedVector<uint8_t> packed;
   std::vector<float> scales, piece_lengths;
 };
 
 Int8Layer pack(const std::vector<float>& w, int64_t out, int64_t in) {
-  Int8Layer layer{std::vector<uint8_t>(packed_weight_size(out, in)), std::vector<float>(out),
+  Int8Layer layer{AlignedVector<uint8_t>(int8_weight_size(out, in)), std::vector<float>(out),
                   std::vector<float>(int8_lengths_size(out, in))};
   pack_weight_int8(w.data(), out, in, layer.packed.data(), layer.scales.data(), layer.piece_lengths.data());
   return layer;
@@ -198,16 +225,24 @@ void check_integers(const std::vector<float>& x, const std::vector<float>& w, Li
                    0.26 * scale * step;
       }
       CHECK_CLOSE(y[t * shape.out + n], exact.value, allowed, 0);
-      // The sum of integers itself is exact.
-      const double product = sum * scale * step;
-      CHECK_CLOSE(y[t * shape.out + n], product + bias[n], 1e-6 * (std::fabs(product) + std::fabs(bias[n])),
-                  0);
+      // The sum of integers itself is exact, by whichever unit: multiplied and added with one rounding or
+      // two.
+      const float integer = static_cast<float>(sum), factor = quantized.rows[t].scale * layer.scales[n];
+      const float result = y[t * shape.out + n];
+      const float twice = static_cast<float>(static_cast<double>(integer) * factor);
+      CHECK(result == std::fma(integer, factor, bias[n]) || result == twice + bias[n]);
     }
   }
 }
 
 void integers_within_their_steps() {
-  for (const LinearShape shape : {LinearShape{1, 4, 1}, {9, 36, 50}, {130, 384, 100}}) {
+  for (const LinearShape shape : {LinearShape{1, 4, 1},
+                                  {9, 36, 50},
+                                  {16, 60, 17},
+                                  {31, 64, 33},
+                                  {33, 68, 31},
+                                  {130, 384, 100},
+                                  {520, 132, 20}}) {
     check_integers(random<float>(shape.rows * shape.in, 4), random<float>(shape.out * shape.in, 5), shape);
   }
 }
@@ -275,6 +310,69 @@ void what_is_not_finite_stays_seen() {
   }
 }
 
+// In bfloat16 what is not finite goes through the products as in float32.
+void bfloat16_that_is_not_finite() {
+  for (const float bad : {NAN, INFINITY, -INFINITY}) {
+    Case<bfloat16> layer({9, 76, 50});
+    const LinearShape& shape = layer.shape;
+    layer.x[4 * shape.in + 70] = bad;
+    layer.w[20 * shape.in + 3] = bad;
+    pack_weight_bfloat16(layer.w.data(), shape.out, shape.in, layer.packed.data());
+    std::vector<float> y(shape.rows * shape.out);
+    layer.run(0, shape.rows, Activation::none, y.data());
+    for (int64_t t = 0; t < shape.rows; ++t) {
+      for (int64_t n = 0; n < shape.out; ++n)
+        CHECK(std::isfinite(y[t * shape.out + n]) == (t != 4 && n != 20));
+    }
+  }
+}
+
+// A copy of values that ends where memory that nobody may read begins.
+template <typename T>
+class AtTheEdge {
+ public:
+  explicit AtTheEdge(const std::vector<T>& values) : bytes_(values.size() * sizeof(T)) {
+    whole_ = (bytes_ + kPage - 1) / kPage * kPage + kPage;
+    base_ =
+        static_cast<char*>(mmap(nullptr, whole_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    CHECK(base_ != MAP_FAILED);
+    CHECK(mprotect(base_ + whole_ - kPage, kPage, PROT_NONE) == 0);
+    std::copy(values.begin(), values.end(), data());
+  }
+  AtTheEdge(const AtTheEdge&) = delete;
+  AtTheEdge& operator=(const AtTheEdge&) = delete;
+  ~AtTheEdge() { munmap(base_, whole_); }
+  T* data() const { return reinterpret_cast<T*>(base_ + whole_ - kPage - bytes_); }
+
+ private:
+  static constexpr size_t kPage = 4096;
+  size_t bytes_, whole_;
+  char* base_;
+};
+
+// Instructions that read sixteen rows at once must not read those that are not there.
+void reads_its_rows_alone() {
+  const int64_t in = 52, out = 20;
+  const Int8Layer layer = pack(random<float>(out * in, 5), out, in);
+  const auto bias = random<float>(out, 6);
+  const Case<bfloat16> narrow({33, in, out});
+  for (const int64_t rows : {1, 5, 15, 17, 33}) {
+    const auto x = random<float>(rows * in, 4);
+    const Int8Rows quantized = quantize(x, rows, in);
+    const AtTheEdge<int8_t> edge(quantized.values);
+    std::vector<float> y(rows * out);
+    linear_int8(edge.data(), quantized.rows.data(),
+                {layer.packed.data(), layer.scales.data(), layer.piece_lengths.data()}, bias.data(),
+                {rows, in, out}, Activation::none, y.data());
+    CHECK(y == linear_of(quantized, layer, bias, {rows, in, out}));
+    const AtTheEdge<bfloat16> rounded(std::vector<bfloat16>(rows * bfloat16_row_size(in)));
+    round_rows(x.data(), rows, in, rounded.data());
+    linear_bfloat16(rounded.data(), narrow.packed.data(), bias.data(), {rows, in, out}, Activation::none,
+                    y.data());
+    for (const float value : y) CHECK(std::isfinite(value));
+  }
+}
+
 // The same row has the same bits in every batch.
 template <typename Input>
 void row_alone() {
@@ -290,6 +388,7 @@ void row_alone() {
 
 void bits_do_not_depend_on_the_batch() {
   row_alone<float>();
+  row_alone<bfloat16>();
   row_alone<int16_t>();
 }
 
@@ -304,5 +403,7 @@ int main() {
                      {"integers at the limit of 16 bits", integers_at_the_limit_of_16_bits},
                      {"quantizes awkward rows", quantizes_awkward_rows},
                      {"what is not finite stays seen", what_is_not_finite_stays_seen},
+                     {"bfloat16 that is not finite", bfloat16_that_is_not_finite},
+                     {"reads its rows alone", reads_its_rows_alone},
                      {"bits do not depend on the batch", bits_do_not_depend_on_the_batch}});
 }

@@ -38,9 +38,9 @@ export class ProductsAlone {
     for (const [inputs, outputs] of linearLayers(shape)) {
       const benchmark = await benchmarkOf('linear', { rows, in: inputs, out: outputs }, dtype, device);
       const all = benchmark.implementations;
-      // On the CPU layers of bfloat16 multiply integers of 16 bits.
-      const wanted = dtype === 'bfloat16' && device === 'cpu' ? 'int16' : dtype;
-      const usable = all.filter(({ arithmetic }) => arithmetic === wanted);
+      // On a CPU without a matrix unit layers of bfloat16 multiply integers of 16 bits.
+      const wanted: string[] = dtype === 'bfloat16' ? ['bfloat16', 'int16'] : [dtype];
+      const usable = all.filter(({ arithmetic }) => wanted.includes(arithmetic));
       layers.push({ benchmark, names: usable.map(({ name }) => name) });
       for (const { name } of usable) await nativeCall(() => benchmark.run(name, 1));
     }
