@@ -81,7 +81,7 @@ class Inference final : public TransformerInference {
   // One thread's activations between two layers, for the longest run so far.
   struct Workspace {
     std::vector<Activation> query_key_value;               // (T, 3H)
-    std::vector<Activation> narrow;                        // (T, H): attention's output
+    kernels::AlignedVector<Activation> narrow;             // (T, H): attention's output
     kernels::AlignedVector<Wide> wide;                     // (T, F)
     std::vector<float> added;                              // (T, H): what a block adds to the residual stream
     kernels::AlignedVector<Input> inputs;                  // (T, row_size(max(H, F)))

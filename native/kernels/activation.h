@@ -27,7 +27,23 @@ inline float vector_erf(float u) {
 // x Phi(x) (Hendrycks and Gimpel 2016)
 inline float vector_gelu(float x) { return 0.5f * x * (1.0f + vector_erf(x * 0.70710678118654752f)); }
 
-// The same with tanh for erf: x sigmoid(2 sqrt(2 / pi) (x + 0.044715 x^3))
+// For results that bfloat16 keeps: off by at most 3.5e-5 |x|, at half the work. erf(x / sqrt(2)) = x q(x^2)
+// for |x| <= 4.1, a least-maximum fit that is 1 at the end.
+inline float vector_gelu_coarse(float x) {
+  constexpr float kCoefficients[] = {
+      0.7976148128509521f,    -0.13213811814785004f,    0.019170280545949936f,   -0.002044565277174115f,
+      0.0001527964195702225f, -7.4565427894413006e-06f, 2.1058455956790567e-07f, -2.5868553965580077e-09f};
+  constexpr float limit = 4.1012193308819755f;
+  const float low = x < -limit ? -limit : x, clamped = low > limit ? limit : low;
+  const float square = clamped * clamped;
+  float q = kCoefficients[7];
+#pragma GCC unroll 7
+  for (int k = 6; k >= 0; --k) q = q * square + kCoefficients[k];
+  const float half = 0.5f * x;
+  return half + half * (clamped * q);
+}
+
+// With tanh for erf: x sigmoid(2 sqrt(2 / pi) (x + 0.044715 x^3))
 inline float vector_gelu_tanh(float x) {
   const float twice = 1.5957691216057308f * (x + 0.044715f * x * x * x);
   const float exponent = twice < -80.0f ? 80.0f : -twice;

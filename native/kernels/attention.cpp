@@ -178,7 +178,8 @@ class Head {
     float sum = 0;
 #pragma omp simd reduction(+ : sum)
     for (int64_t j = 0; j < count; ++j) {
-      scores[j] = vector_exp((scores[j] - largest) * scale);
+      const float difference = (scores[j] - largest) * scale;
+      scores[j] = kRounds ? vector_exp_coarse(difference) : vector_exp(difference);
       sum += scores[j];
     }
     if constexpr (kRounds) {

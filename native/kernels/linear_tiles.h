@@ -46,7 +46,9 @@ void pack_panels(int64_t out, int64_t in, int64_t depth, T* packed, const Value&
   }
 }
 
-inline void activate(float* values, int64_t count, Activation activation) {
+// For results that are stored as Out.
+template <typename Out>
+void activate(float* values, int64_t count, Activation activation) {
   const auto apply = [&](auto function) {
 #pragma omp simd
     for (int64_t n = 0; n < count; ++n) values[n] = function(values[n]);
@@ -55,7 +57,8 @@ inline void activate(float* values, int64_t count, Activation activation) {
     case Activation::none:
       return;
     case Activation::gelu:
-      return apply([](float x) { return vector_gelu(x); });
+      return apply(
+          [](float x) { return std::is_same_v<Out, float> ? vector_gelu(x) : vector_gelu_coarse(x); });
     case Activation::gelu_tanh:
       return apply([](float x) { return vector_gelu_tanh(x); });
     case Activation::relu:
@@ -101,7 +104,7 @@ void for_each_tile(LinearShape shape, Out* y, const ColumnsOf& columns_of, const
 // values (height, Size::kColumns), activated, become the tile of y (rows, out).
 template <typename Size, typename Out>
 void write_tile(float* values, const Tile& tile, Activation activation, int64_t out, Out* y) {
-  activate(values, tile.height * Size::kColumns, activation);
+  activate<Out>(values, tile.height * Size::kColumns, activation);
   for (int64_t r = 0; r < tile.height; ++r) {
     Out* to = y + (tile.row + r) * out + tile.column;
     if (tile.width == Size::kColumns) {

@@ -30,4 +30,20 @@ inline float vector_exp(float x) {
   return std::bit_cast<float>(std::bit_cast<uint32_t>(result) & kept);
 }
 
+// For results that bfloat16 keeps: relative error at most 1.1e-4 for -87 <= x <= 0, at two thirds of the
+// work; below, about 1e-38.
+inline float vector_exp_coarse(float x) {
+  constexpr float lowest = -126.0f;
+  constexpr float rounder = 12582912.0f;  // as above
+  const float power = x * 1.44269504088896341f, clamped = power < lowest ? lowest : power;
+  const float shifted = clamped + rounder;
+  const float r = clamped - (shifted - rounder);
+  float p = 0.05600584298372269f;  // a least-maximum fit of 2^r
+  p = p * r + 0.24263997375965118f;
+  p = p * r + 0.6931053400039673f;
+  p = p * r + 0.9999244809150696f;
+  const uint32_t exponent = std::bit_cast<uint32_t>(shifted) - std::bit_cast<uint32_t>(rounder) + 127u;
+  return p * std::bit_cast<float>(exponent << 23);
+}
+
 }  // namespace xlembed::kernels

@@ -4,6 +4,7 @@
 #include "check.h"
 #include "device.h"
 #include "kernels/attention.h"
+#include "kernels/vector_exp.h"
 
 namespace {
 
@@ -87,6 +88,19 @@ void large_scores() {
   matches_float64<bfloat16>({1, 33, 100}, 2, 32, 20);
 }
 
+void coarse_exponential() {
+  for (double x = -87; x <= 0; x += 0.00037) {
+    const auto value = static_cast<float>(x);
+    const double exact = std::exp(static_cast<double>(value));
+    CHECK_CLOSE(xlembed::kernels::vector_exp_coarse(value), exact, 1.1e-4 * exact, 0);
+  }
+  for (const float low : {-88.0f, -1e30f, -INFINITY}) {
+    const float value = xlembed::kernels::vector_exp_coarse(low);
+    CHECK(value >= 0 && value < 2e-38f);
+  }
+  CHECK(std::isnan(xlembed::kernels::vector_exp_coarse(NAN)));
+}
+
 template <typename T>
 void alone_and_beside_others() {
   const AttentionShape shape{3, 4, 32};
@@ -117,5 +131,6 @@ int main() {
   return check::run({{"every length", every_length},
                      {"every width", every_width},
                      {"large scores", large_scores},
+                     {"coarse exponential", coarse_exponential},
                      {"bits do not depend on the batch", bits_do_not_depend_on_the_batch}});
 }

@@ -120,8 +120,11 @@ void matches_float64(LinearShape shape, Activation activation) {
       // Half a step for each factor, at worst all in one direction: for random ones far less.
       const double lengths = length(x, shape.in) * length(w, shape.in);
       const double steps = std::is_same_v<Input, int16_t> ? 8e-5 * lengths : 0;
+      // vector_gelu_coarse, which is checked by itself below.
+      const bool is_coarse = sizeof(Out) == 2 && activation == Activation::gelu;
+      const double coarse = is_coarse ? 3.6e-5 * std::fabs(sum.value) : 0;
       CHECK_CLOSE(to_float(y[t * shape.out + n]), activated(sum.value, activation),
-                  4e-7 * sum.size + 4e-7 + steps, rounding<Out>);
+                  4e-7 * sum.size + 4e-7 + steps + coarse, rounding<Out>);
     }
   }
 }
@@ -172,6 +175,15 @@ void activations_over_their_whole_range() {
       CHECK_CLOSE(y[t], activated(x[t], activation), 3e-7 * std::min(8.0f, std::fabs(x[t])), 5e-7);
     }
   }
+}
+
+void coarse_gelu_over_its_whole_range() {
+  for (double x = -200; x <= 200; x += 0.00137) {
+    const auto value = static_cast<float>(x);
+    CHECK_CLOSE(vector_gelu_coarse(value), activated(value, Activation::gelu), 3.5e-5 * std::fabs(x), 0);
+  }
+  CHECK(vector_gelu_coarse(0.0f) == 0 && std::isnan(vector_gelu_coarse(NAN)));
+  CHECK(vector_gelu_coarse(INFINITY) == INFINITY);
 }
 
 struct Int8Layer {
@@ -398,6 +410,7 @@ int main() {
   return check::run({{"every shape", every_shape},
                      {"every activation", every_activation},
                      {"activations over their whole range", activations_over_their_whole_range},
+                     {"coarse gelu over its whole range", coarse_gelu_over_its_whole_range},
                      {"integers within their steps", integers_within_their_steps},
                      {"integers of all sizes", integers_of_all_sizes},
                      {"integers at the limit of 16 bits", integers_at_the_limit_of_16_bits},
