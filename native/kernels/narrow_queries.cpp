@@ -77,8 +77,8 @@ std::vector<float> margins(const NarrowQueries& queries, const Distance& rows, d
     // normal number to zero.
     const double rounding = (4 * dimensions + 64) * (FLT_EPSILON / 2) * query.length * furthest;
     const double flushing = dimensions * static_cast<double>(FLT_MIN) * (query.length + furthest + 1);
-    result.push_back(static_cast<float>(2 * 1.001 * (approximation + rounding + flushing) /
-                                        (query.unit * row_unit)));
+    result.push_back(
+        static_cast<float>(2 * 1.001 * (approximation + rounding + flushing) / (query.unit * row_unit)));
   }
   return result;
 }

@@ -20,8 +20,8 @@ int64_t compare(const std::vector<float>& queries, const Stored& corpus, int64_t
   const int64_t count = queries.size() / corpus.view.dimensions;
   std::vector<float> scores(count * k, 7.f), expected_scores(count * k);
   std::vector<int32_t> rows(count * k, 7), expected_rows(count * k);
-  const int64_t given_up = top_k_two_pass(queries.data(), count, corpus.view, subset, k, threads,
-                                          scores.data(), rows.data());
+  const int64_t given_up =
+      top_k_two_pass(queries.data(), count, corpus.view, subset, k, threads, scores.data(), rows.data());
   top_k_one_pass(queries.data(), count, corpus.view, subset, k, threads, expected_scores.data(),
                  expected_rows.data());
   CHECK(std::memcmp(scores.data(), expected_scores.data(), scores.size() * sizeof(float)) == 0);
@@ -112,7 +112,8 @@ void lengths_that_grow() {
   }
 }
 
-// Rows that are off by more than the scores of all before them: large values that a query's equal ones cancel.
+// Rows that are off by more than the scores of all before them: large values that a query's equal ones
+// cancel.
 void long_rows_at_the_end() {
   const int64_t dimensions = 32, rows = 12'000;
   auto x = random_vectors(rows, dimensions, 30);
