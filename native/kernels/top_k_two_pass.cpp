@@ -113,7 +113,9 @@ int64_t top_k_block(const float* queries, int64_t count, const Corpus& corpus, c
   const NarrowQueries encoded = encode_queries(queries, count, corpus.dimensions, pass);
   PanelReader reader(corpus, subset, threads);
   const int64_t all_rows = subset.all() ? corpus.rows : subset.count;
-  const int64_t most = 2 * k + all_rows / 64, capacity = 3 * k + 96;
+  // A row costs the second pass as much as some forty in a scan of float32. A list may have its part of the
+  // rows so far, not of all: what cannot be answered in the end should show early.
+  const int64_t most = 2 * k + all_rows / 64, capacity = 2 * k + 96;
   const double room = static_cast<double>(kListBytes) / (count * threads * sizeof(Candidate));
   const double share = std::min(1.0 / (48 * threads), room / all_rows);
   std::vector<Shortlist> lists;
@@ -139,7 +141,7 @@ int64_t top_k_block(const float* queries, int64_t count, const Corpus& corpus, c
 
 bool takes_two_passes(int64_t queries, int64_t rows, int64_t dimensions, int64_t k) {
 #if defined(XLEMBED_INTEGER_PAIRS)
-  return queries >= 64 && dimensions >= 32 && rows >= std::max<int64_t>(10'000, 16 * k);
+  return queries >= 64 && dimensions >= 32 && rows >= std::max<int64_t>(10'000, 100 * k);
 #else
   static_cast<void>(queries), static_cast<void>(rows), static_cast<void>(dimensions), static_cast<void>(k);
   return false;
