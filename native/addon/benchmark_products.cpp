@@ -6,6 +6,7 @@
 #include "core/error.h"
 #include "core/flat_index.h"
 #include "core/info_nce.h"
+#include "kernels/top_k_two_pass.h"
 
 namespace xlembed::addon {
 namespace {
@@ -202,8 +203,10 @@ std::vector<Implementation> top_k_case(const BenchmarkOptions& options) {
             {"libtorch", 2 * values, operations, "bfloat16",
              [=] { return search_eager(inputs, at::kBFloat16); }}};
   }
+  const bool two_passes =
+      options.device.is_cpu() && kernels::takes_two_passes(queries, rows, dimensions, inputs.k);
   std::vector<Implementation> all = {
-      {"xlembed", 4 * values, operations, "float32", flat({})},
+      {"xlembed", 4 * values, operations, two_passes ? narrow_arithmetic(options) : "float32", flat({})},
       {"libtorch", 4 * values, operations, "float32", [=] { return search_eager(inputs); }},
       {"xlembed, bfloat16 first", 2 * values, operations, narrow_arithmetic(options),
        flat(kernels::Narrow::bfloat16)}};

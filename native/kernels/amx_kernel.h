@@ -9,6 +9,8 @@
 
 namespace xlembed::kernels {
 
+inline bool takes_amx(int64_t queries) { return queries > kQueryTile && amx_granted(); }
+
 // Tile registers 0-5 hold sums (2 groups of 16 queries x 3 groups of 16 rows), 6 queries, 7 rows.
 template <typename Arithmetic>
 class AmxKernel {
@@ -17,9 +19,12 @@ class AmxKernel {
   using Sum = typename Arithmetic::Sum;
   static constexpr int64_t kGroupQueries = 32;
 
-  // queries (Q, W), W a multiple of 16
-  AmxKernel(const uint32_t* queries, int64_t count, int64_t words)
-      : count_(count), words_(words), values_(groups() * kGroupQueries * words, 0) {
+  // queries (Q, W), W a multiple of 16; of what comes next, `panels_ahead` times a panel's words are fetched.
+  AmxKernel(const uint32_t* queries, int64_t count, int64_t words, int64_t panels_ahead = 1)
+      : count_(count),
+        words_(words),
+        panels_ahead_(panels_ahead),
+        values_(groups() * kGroupQueries * words, 0) {
     std::copy_n(queries, count * words, values_.begin());
   }
   int64_t groups() const { return (count_ + kGroupQueries - 1) / kGroupQueries; }
@@ -33,7 +38,7 @@ class AmxKernel {
     const uint32_t* low = &values_[first(group) * words_];
     const uint32_t* high = low + 16 * words_;
     const int64_t query_stride = words_ * 4, row_stride = kPanelRows * 4;
-    const int64_t lines = (3 * kTileWords + groups() - 1) / groups();  // of `next`, at each step
+    const int64_t lines = (3 * panels_ahead_ * kTileWords + groups() - 1) / groups();  // of `next`, a step
     const uint32_t* ahead = next + group * lines * (words_ / kTileWords) * kWordsPerCacheLine;
     finish_writes();
     _tile_zero(0);
@@ -71,8 +76,16 @@ class AmxKernel {
  private:
   int64_t count_;
   int64_t words_;
+  int64_t panels_ahead_;
   std::vector<uint32_t> values_;
 };
 
 }  // namespace xlembed::kernels
+
+#else
+
+namespace xlembed::kernels {
+inline bool takes_amx(int64_t) { return false; }
+}  // namespace xlembed::kernels
+
 #endif

@@ -34,6 +34,12 @@ struct Int16Pairs : IntegerWords {
   static Floats floats(Sums32 sums) { return __builtin_convertvector(sums, Floats); }
 };
 
+// Sums as scores, in the unit of both sides' steps.
+struct Fixed16Scores : Int16Pairs {
+  using Sum = float;
+  static void store_sums(float* out, Sums32 sums) { store(out, floats(sums)); }
+};
+
 struct Step {
   float factor, step;  // factor = 1 / step
 };

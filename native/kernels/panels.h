@@ -114,8 +114,9 @@ class RegisterKernel {
   static constexpr int64_t kGroupTiles = 16;
   static constexpr int64_t kGroupQueries = kGroupTiles * kQueryTile;
 
-  RegisterKernel(const Word* queries, int64_t count, int64_t words)
-      : count_(count), words_(words), values_(count * words) {
+  // queries (Q, W); of what comes next, `panels_ahead` times a panel's words are fetched.
+  RegisterKernel(const Word* queries, int64_t count, int64_t words, int64_t panels_ahead = 1)
+      : count_(count), words_(words), fetched_(words * kLinesPerWord * panels_ahead), values_(count * words) {
     for (int64_t tile = 0; tile < tiles(); ++tile) {
       if (tile % kGroupTiles == 0) steps_before_.push_back(steps_);
       const int64_t begin = tile_begin(tile), size = tile_begin(tile + 1) - begin;
@@ -134,8 +135,8 @@ class RegisterKernel {
 
   // sums (size(group), 48); `next` is fetched by all groups together
   void score(const Word* panel, const Word* next, int64_t group, Sum* sums) const {
-    const int64_t fetched = words_ * kLinesPerWord;
-    const int64_t lines = (fetched + steps_ - 1) / steps_, every = std::max<int64_t>(1, steps_ / fetched);
+    const int64_t lines = std::min(kLinesPerWord, (fetched_ + steps_ - 1) / steps_);
+    const int64_t every = std::max<int64_t>(1, steps_ / fetched_);
     const int64_t skipped = steps_before_[group] / every * lines * kCacheLine;
     Prefetch prefetch{reinterpret_cast<const char*>(next) + skipped, every};
     const int64_t begin = group * kGroupTiles, end = std::min(begin + kGroupTiles, tiles());
@@ -163,12 +164,14 @@ class RegisterKernel {
 
   int64_t count_;
   int64_t words_;
+  int64_t fetched_;  // cache lines
   std::vector<Word> values_;
   int64_t steps_ = 0;                  // words of all tiles, once for each time that a tile reads the panel
   std::vector<int64_t> steps_before_;  // by group
 };
 
-// A panel, and as much memory that is wanted next: it is fetched meanwhile, and never needs to be there.
+// A panel, and memory that is wanted next: it is fetched meanwhile, and never needs to be there. A panel
+// without words ends the scan, after those that other threads have begun.
 template <typename Word>
 struct PanelAndNext {
   const Word* words;
@@ -189,6 +192,10 @@ void scan(const Kernel& kernel, int64_t panels, int threads, Panel& panel, const
     for (int64_t begin; (begin = next_chunk.fetch_add(chunk)) < panels;) {
       for (int64_t p = begin; p < std::min(begin + chunk, panels); ++p) {
         const PanelAndNext<typename Kernel::Word> current = panel(p, thread);
+        if (current.words == nullptr) {
+          next_chunk = panels;
+          break;
+        }
         for (int64_t group = 0; group < kernel.groups(); ++group) {
           kernel.score(current.words, current.next, group, sums);
           const int64_t first = kernel.first(group), size = kernel.size(group);

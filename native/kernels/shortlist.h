@@ -2,25 +2,47 @@
 // once.
 #pragma once
 
+#include <cmath>
+#include <utility>
+
 #include "kernels/best_k.h"
 
 namespace xlembed::kernels {
 
-// Keeps all rows whose score is not below (k-th best so far) - margin. A query with more such rows than
-// `capacity` is given up: its list is then incomplete and says so.
+// Keeps all rows whose score is not below (k-th best so far) - margin, where a score is off by half a margin
+// at most. A query with more such rows than `capacity`, and `share` of the rows that have gone by, is given
+// up: its list is then incomplete and says so.
 class Shortlist {
  public:
-  Shortlist(int64_t queries, int64_t k, int64_t capacity, const std::vector<float>& margins)
+  Shortlist(int64_t queries, int64_t k, int64_t capacity, std::vector<float> margins, double share = 0)
       : k_(k),
         capacity_(capacity),
-        margins_(margins),
+        share_(share),
+        margins_(std::move(margins)),
+        reached_(queries, -std::numeric_limits<float>::infinity()),
         thresholds_(queries, -std::numeric_limits<float>::infinity()),
         counts_(queries, 0),
         lists_(queries, std::vector<Candidate>(std::min(capacity, 2 * k + 64))) {}
 
   Candidate* begin(int64_t query) { return lists_[query].data(); }
   Candidate* end(int64_t query) { return begin(query) + counts_[query]; }
-  bool given_up(int64_t query) const { return thresholds_[query] == std::numeric_limits<float>::infinity(); }
+  const std::vector<float>& margins() const { return margins_; }
+  bool given_up(int64_t query) const { return std::isnan(thresholds_[query]); }
+  int64_t given_up() const { return given_up_; }
+  void give_up(int64_t query) {
+    if (given_up(query)) return;
+    thresholds_[query] = std::numeric_limits<float>::quiet_NaN();
+    counts_[query] = 0;
+    ++given_up_;
+  }
+
+  // The scores that come now are off by up to half of these margins, which are no smaller than those before.
+  void widen(std::vector<float> margins) {
+    margins_ = std::move(margins);
+    for (size_t q = 0; q < margins_.size(); ++q) {
+      if (!given_up(q)) thresholds_[q] = reached_[q] - margins_[q] / 2;
+    }
+  }
 
   // scores[0 .. count), of a panel's 48, belong to the rows from first_row on.
   void offer(int64_t query, const float* scores, int64_t first_row, int64_t count) {
@@ -30,14 +52,16 @@ class Shortlist {
       const int64_t at = __builtin_ctzll(passed);
       std::vector<Candidate>& list = lists_[query];
       list[counts_[query]++] = {scores[at], static_cast<int32_t>(first_row + at)};
-      if (counts_[query] == static_cast<int64_t>(list.size())) shorten(query);
+      if (counts_[query] == static_cast<int64_t>(list.size())) shorten(query, first_row);
       if (given_up(query)) return;
     }
   }
 
  private:
-  void shorten(int64_t query) {
-    const float threshold = score_of_kth(query) - margins_[query];
+  void shorten(int64_t query, int64_t rows_before) {
+    // k rows of the list reach it whatever their scores are off by. Earlier margins may have been smaller.
+    reached_[query] = std::max(reached_[query], score_of_kth(query) - margins_[query] / 2);
+    const float threshold = reached_[query] - margins_[query] / 2;
     Candidate* first = begin(query);
     const int64_t count = counts_[query];
     int64_t kept = 0;
@@ -46,10 +70,11 @@ class Shortlist {
       first[kept] = candidate;
       kept += candidate.score >= threshold;
     }
-    const bool full = kept > capacity_ * 3 / 4;
-    thresholds_[query] = full ? std::numeric_limits<float>::infinity() : threshold;
-    counts_[query] = static_cast<int32_t>(full ? 0 : kept);
-    const int64_t wanted = full ? 0 : std::min(capacity_, 2 * kept + 64);
+    const int64_t most = capacity_ + static_cast<int64_t>(share_ * static_cast<double>(rows_before));
+    if (kept > most * 3 / 4) return give_up(query);
+    thresholds_[query] = threshold;
+    counts_[query] = static_cast<int32_t>(kept);
+    const int64_t wanted = std::min(most, 2 * kept + 64);
     if (wanted > count) lists_[query].resize(wanted);
   }
 
@@ -73,10 +98,13 @@ class Shortlist {
 
   int64_t k_;
   int64_t capacity_;
-  const std::vector<float>& margins_;
-  std::vector<float> thresholds_;
+  double share_;
+  std::vector<float> margins_;
+  std::vector<float> reached_;     // a score that k rows or more have in float32
+  std::vector<float> thresholds_;  // what narrow scores must have; NaN, which none has: given up
   std::vector<int32_t> counts_;
   std::vector<std::vector<Candidate>> lists_;  // shortened when they are full
+  int64_t given_up_ = 0;
 };
 
 }  // namespace xlembed::kernels

@@ -3,12 +3,11 @@
 #include <cmath>
 #include <limits>
 
-#include "kernels/aligned_vector.h"
 #include "kernels/arithmetic.h"
 #include "kernels/best_k.h"
-#include "kernels/panels.h"
+#include "kernels/panel_reader.h"
 #include "kernels/rank_counts.h"
-#include "kernels/top_k_narrow.h"
+#include "kernels/top_k_two_pass.h"
 
 namespace xlembed::kernels {
 namespace {
@@ -38,59 +37,6 @@ float score_pair(const Corpus& corpus, int64_t row, const float* query) {
   }
   return score;
 }
-
-// Gives the corpus, or the rows of it that a search is confined to, panel by panel: from where they lie if
-// they lie as panels, else gathered or widened into a buffer of the thread.
-class PanelReader {
- public:
-  PanelReader(const Corpus& corpus, const Subset& subset, int threads)
-      : corpus_(corpus), subset_(subset), rows_(subset.all() ? corpus.rows : subset.count) {
-    if (!direct()) buffers_.resize(threads, AlignedVector<float>(corpus.dimensions * kPanelRows, 0.f));
-    if (is_narrow() && !subset.all()) {
-      widened_.resize(threads, std::vector<float>(corpus.dimensions * kPanelRows));
-    }
-  }
-  int64_t panels() const { return (rows_ + kPanelRows - 1) / kPanelRows; }
-  int64_t valid_rows(int64_t p) const { return std::min(kPanelRows, rows_ - p * kPanelRows); }
-
-  PanelAndNext<float> operator()(int64_t p, int thread) {
-    if (direct()) {
-      const float* panel = address(corpus_, p * kPanelRows);
-      return {panel, panel + corpus_.dimensions * kPanelRows};
-    }
-    float* panel = buffers_[thread].data();
-    if (is_narrow() && subset_.all()) {
-      read_panel(corpus_, p, panel);
-      return {panel, panel};
-    }
-    const float* vectors[kPanelRows];
-    const int64_t count = valid_rows(p);
-    for (int64_t i = 0; i < count; ++i) {
-      const int64_t at = p * kPanelRows + i;
-      vectors[i] = vector_of(subset_.all() ? at : subset_.rows[at], i, thread);
-    }
-    write_panel(vectors, is_narrow() ? 1 : stride(corpus_), count, corpus_.dimensions, panel);
-    // What follows the last row is the next panel's first one, unless the rows are some here and there.
-    return {panel, subset_.all() ? vectors[count - 1] + corpus_.dimensions : panel};
-  }
-
- private:
-  bool direct() const { return subset_.all() && corpus_.layout == Layout::panels; }
-  bool is_narrow() const { return corpus_.layout == Layout::narrow; }
-
-  const float* vector_of(int64_t row, int64_t lane, int thread) {
-    if (!is_narrow()) return address(corpus_, row);
-    float* vector = &widened_[thread][lane * corpus_.dimensions];
-    read_row(corpus_, row, vector);
-    return vector;
-  }
-
-  Corpus corpus_;
-  Subset subset_;
-  int64_t rows_;
-  std::vector<AlignedVector<float>> buffers_;
-  std::vector<std::vector<float>> widened_;  // by thread: (48, D), of narrow rows here and there
-};
 
 void top_k_block(const float* queries, int64_t query_count, const Corpus& corpus, const Subset& subset,
                  int64_t k, int threads, float* scores, int32_t* rows) {
@@ -132,6 +78,25 @@ void ranks_block(const float* queries, int64_t query_count, const Corpus& corpus
 
 void top_k(const float* queries, int64_t query_count, const Corpus& corpus, const Subset& subset, int64_t k,
            int threads, float* scores, int32_t* rows) {
+  const int64_t searched = subset.all() ? corpus.rows : subset.count;
+  bool helps = true;  // rows that give one block's first pass too much to keep will give it to the next
+  for (int64_t begin = 0; begin < query_count; begin += kQueryBlock) {
+    const int64_t count = std::min(kQueryBlock, query_count - begin);
+    const float* block = queries + begin * corpus.dimensions;
+    float* block_scores = scores + begin * k;
+    int32_t* block_rows = rows + begin * k;
+    if (helps && takes_two_passes(count, searched, corpus.dimensions, k)) {
+      const int64_t given_up =
+          top_k_two_pass(block, count, corpus, subset, k, threads, block_scores, block_rows);
+      helps = 2 * given_up <= count;
+    } else {
+      top_k_block(block, count, corpus, subset, k, threads, block_scores, block_rows);
+    }
+  }
+}
+
+void top_k_one_pass(const float* queries, int64_t query_count, const Corpus& corpus, const Subset& subset,
+                    int64_t k, int threads, float* scores, int32_t* rows) {
   for (int64_t begin = 0; begin < query_count; begin += kQueryBlock) {
     const int64_t count = std::min(kQueryBlock, query_count - begin);
     top_k_block(queries + begin * corpus.dimensions, count, corpus, subset, k, threads, scores + begin * k,

@@ -52,6 +52,11 @@ struct Subset {
 void top_k(const float* queries, int64_t query_count, const Corpus& corpus, const Subset& subset, int64_t k,
            int threads, float* scores, int32_t* rows);
 
+// The same by float32 sums alone. top_k() takes it for few queries or rows; for many, narrow numbers say
+// first which rows' sums are wanted (top_k_two_pass.h).
+void top_k_one_pass(const float* queries, int64_t query_count, const Corpus& corpus, const Subset& subset,
+                    int64_t k, int threads, float* scores, int32_t* rows);
+
 // The 1-based rank of given rows in their query's full ranking (score descending, then row ascending),
 // without holding that ranking. Query q's rows are relevant[offsets[q] .. offsets[q + 1]); ranks has one
 // entry for each. A row whose score is NaN, which top_k() never finds, stands behind all that it finds.

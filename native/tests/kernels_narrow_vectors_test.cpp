@@ -4,6 +4,7 @@
 #include "check.h"
 #include "device.h"
 #include "kernels/top_k_narrow.h"
+#include "kernels/top_k_two_pass.h"
 #include "narrow_vectors.h"
 
 namespace {
@@ -77,6 +78,8 @@ void alone_as_their_vectors(Narrow type) {
       CHECK(scores == expected_scores && rows == expected);
       top_k(q.data(), count, widened.corpus, subset, k, 2, expected_scores.data(), expected.data());
       top_k(q.data(), count, alone.corpus, subset, k, 2, scores.data(), rows.data());
+      CHECK(scores == expected_scores && rows == expected);
+      top_k_two_pass(q.data(), count, alone.corpus, subset, k, 2, scores.data(), rows.data());
       CHECK(scores == expected_scores && rows == expected);
     }
     for (int32_t i = 0; i < 5; ++i) offsets.push_back((i + 1) * 20);

@@ -4,23 +4,16 @@
 #include <algorithm>
 #include <cstdlib>
 #include <memory>
-#include <random>
 #include <vector>
 
+#include "float_vectors.h"
 #include "kernels/top_k_narrow.h"
 
 namespace narrow_vectors {
 
 using namespace xlembed::kernels;
 
-inline std::vector<float> random_vectors(int64_t count, int64_t dimensions, uint32_t seed, float shift = 0,
-                                         float scale = 1) {
-  std::mt19937 generator(seed);
-  std::normal_distribution<float> normal(shift);
-  std::vector<float> values(count * dimensions);
-  for (float& value : values) value = scale * normal(generator);
-  return values;
-}
+using float_vectors::random_vectors;
 
 template <typename T>
 struct Blocks {
