@@ -21,6 +21,7 @@ import {
   nativeCall,
 } from '../native.js';
 import { mapAhead } from '../scheduling/read_ahead.js';
+import { charactersPerToken } from '../tokenizers/long_text.js';
 import { copiedTexts, TokenizerPool } from '../tokenizers/tokenizer_pool.js';
 import { type CorpusManifest, type CorpusOptions, encodeCorpus } from './corpus/encode_corpus.js';
 import { shortened } from './corpus/precision.js';
@@ -95,9 +96,6 @@ export interface Embeddings extends TextCounts {
   /** Tokens encoded, special tokens included. */
   tokens: number;
 }
-
-/** Where texts are counted in characters: what lies behind the tokens that are kept is cut off early. */
-const CHARACTERS_PER_TOKEN = 6;
 
 /**
  * A model on a device, with its tokenizer. Texts in, embeddings out; the heavy work runs on native threads, the
@@ -200,9 +198,9 @@ export class Encoder {
       replacedSurrogates: 0,
       empty: 0,
     };
-    // The next window is tokenised while this one is encoded.
+    // The next window is tokenised while this one is encoded. What lies behind the tokens that are kept hardly counts.
     const windows = mapAhead(
-      windowsOf(own, CHARACTERS_PER_TOKEN * this.tokenizer.maxTokens),
+      windowsOf(own, charactersPerToken * this.tokenizer.maxTokens),
       async (window) => ({
         first: window.first,
         tokens: await this.tokenizer.tokenize(

@@ -43,6 +43,9 @@ function isLocal({ type, pattern, content }: StageJson): boolean {
   return (regex === ' {2,}' && content === '▁') || (regex === '\\s+' && content === ' ');
 }
 
+/** Characters that mostly suffice for one id; where they did not, a longer front part is tried. */
+export const charactersPerToken = 6;
+
 /** White space that this tokenizer takes for a space, found by trying. */
 export function separatorsOf(normalize: (text: string) => string): string {
   return [' ', '\n', '\t', '\u3000']

@@ -5,7 +5,7 @@ import { serve, Transferred } from '../scheduling/worker.js';
 import { CharacterMap } from './laser/character_map.js';
 import { type LaserIdTable, toLaserIds } from './laser/laser_tokenizer.js';
 import { prepareLaserText } from './laser/prepare_text.js';
-import { separatorsOf, TextCutter } from './long_text.js';
+import { charactersPerToken, separatorsOf, TextCutter } from './long_text.js';
 
 export interface TokenizerWorkerData {
   /** A tokenizer.json. */
@@ -38,8 +38,6 @@ export interface SpecialIds {
 }
 
 const { text, path, maxTokens, mayBeCut, laser } = workerData as TokenizerWorkerData;
-/** Characters that mostly suffice for one id; where they did not, a longer front part is tried. */
-const charactersPerToken = 6;
 const loneSurrogate = /\p{Surrogate}/gu;
 
 const characterMap = laser?.charsmap.length ? new CharacterMap(laser.charsmap, path) : null;
