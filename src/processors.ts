@@ -8,6 +8,17 @@ export function processors(): number {
   return Math.min(availableParallelism(), processorQuota());
 }
 
+/** Those for each of a job's processes on this machine, of which torchrun and mpirun tell the number. */
+export function shareOfProcessors(
+  {
+    LOCAL_WORLD_SIZE: torchrun,
+    OMPI_COMM_WORLD_LOCAL_SIZE: mpirun,
+  }: Record<string, string | undefined> = process.env,
+): number {
+  const processes = Number(torchrun ?? mpirun);
+  return processes > 1 ? Math.max(1, Math.floor(processors() / processes)) : processors();
+}
+
 /** The share of processor time of this process's cgroup and those above, rounded up; infinite without a limit. */
 export function processorQuota(read: Read = (path) => readFileSync(path, 'utf8')): number {
   const groups = textOf(read, '/proc/self/cgroup').matchAll(/^\d+:([^:]*):(\/.*)$/gm);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { availableParallelism } from 'node:os';
 import { test } from 'node:test';
-import { processorQuota, processors } from '#xlembed/processors.js';
+import { processorQuota, processors, shareOfProcessors } from '#xlembed/processors.js';
 
 /** The quota where these files are all that there is. */
 function quotaOf(files: Record<string, string>): number {
@@ -42,4 +42,13 @@ test('version 1 of cgroups limits too, also where a container sees the path of i
 test('without cgroups nothing but the affinity limits', () => {
   assert.equal(quotaOf({}), Number.POSITIVE_INFINITY);
   assert.ok(processors() >= 1 && processors() <= availableParallelism());
+});
+
+test('the processes of a job on one machine share its processors', () => {
+  const all = processors();
+  assert.equal(shareOfProcessors({}), all);
+  assert.equal(shareOfProcessors({ LOCAL_WORLD_SIZE: '1' }), all);
+  assert.equal(shareOfProcessors({ LOCAL_WORLD_SIZE: '2' }), Math.max(1, Math.floor(all / 2)));
+  assert.equal(shareOfProcessors({ OMPI_COMM_WORLD_LOCAL_SIZE: '1000' }), 1);
+  assert.equal(shareOfProcessors({ LOCAL_WORLD_SIZE: 'many' }), all);
 });

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { checkOptions, requirePath } from '../checked_options.js';
 import { invalidArgument } from '../errors.js';
 import type { PackedSequences } from '../native.js';
-import { processors } from '../processors.js';
+import { shareOfProcessors } from '../processors.js';
 import { WorkerPool } from '../scheduling/worker_pool.js';
 import { loadLaserTokenizer, loadTokenizer } from './load_tokenizer.js';
 import { mayBeCut } from './long_text.js';
@@ -13,7 +13,8 @@ export interface TokenizerOptions {
   /** Ids kept of each text, special ones included. */
   maxTokens: number;
   /**
-   * Texts that are worked on at a time. Default: the number of processors. They are threads of the tokenizers library,
+   * Texts that are worked on at a time. Default: the number of processors, shared by the processes of a job on one
+   * machine. They are threads of the tokenizers library,
    * which a process has once: the first tokenizer's number holds (RAYON_NUM_THREADS, unless it is set).
    */
   threads?: number | undefined;
@@ -110,7 +111,7 @@ export class TokenizerPool implements TokenizerInfo {
   static async open(path: string, options: TokenizerOptions): Promise<TokenizerPool> {
     requirePath('path', path);
     checkOptions(schema, options);
-    const { maxTokens, threads = processors(), lowerCase, laserDictionary } = options;
+    const { maxTokens, threads = shareOfProcessors(), lowerCase, laserDictionary } = options;
     const loaded = laserDictionary
       ? await loadLaserTokenizer(path, laserDictionary)
       : await loadTokenizer(path, lowerCase);
