@@ -6,6 +6,7 @@
 #include "core/error.h"
 #include "core/flat_index.h"
 #include "core/info_nce.h"
+#include "kernels/amx.h"
 #include "kernels/top_k_two_pass.h"
 
 namespace xlembed::addon {
@@ -144,7 +145,7 @@ Work search_eager(const SearchInputs& inputs, at::ScalarType dtype = at::kFloat)
 
 // What products of bfloat16 are computed in.
 const char* narrow_arithmetic(const BenchmarkOptions& options) {
-  return options.device.is_cpu() ? "int16" : "bfloat16";
+  return options.device.is_cpu() && !kernels::amx_granted() ? "int16" : "bfloat16";
 }
 
 }  // namespace

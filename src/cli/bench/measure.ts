@@ -174,7 +174,7 @@ function rate(arithmetic: string, bounds: Bounds): number {
     float32: bounds.float32OperationsPerSecond,
     bfloat16: bfloat16Rate(bounds),
     int16: int16Rate(bounds),
-    int8: 2 * int16Rate(bounds),
+    int8: 2 * Math.max(int16Rate(bounds), bfloat16Rate(bounds)),
   };
   return rates[arithmetic]!;
 }
