@@ -88,10 +88,15 @@ class Product {
 
   Product(const Matrix<Left>& a, const Matrix<Right>& b, ProductShape shape, float* c, int64_t stride,
           bool add)
-      : a_(a), b_(b), shape_(shape), c_(c), stride_(stride), add_(add) {}
+      : a_(a),
+        b_(b),
+        shape_(shape),
+        c_(c),
+        stride_(stride),
+        add_(add),
+        tasks_(shape.rows, kTileRows, kBlockRows, omp_get_max_threads()) {}
 
   void run(ProductMemory& memory) {
-    share_out(omp_get_max_threads());
     const int64_t words = divide_up(shape_.depth, kValues);
     const int64_t most_words = std::min(words, kChunkWords);
     const int64_t fitting = kChunkWords * kFewestColumns / std::max<int64_t>(most_words, 1);
@@ -100,8 +105,8 @@ class Product {
     const int64_t slices = Arithmetic::kHasSteps ? divide_up(most_words, Arithmetic::kChain) : 0;
     const int64_t a_words = kBlockRows * row_stride({0, most_words}), a_steps = slices * kBlockRows;
     const int64_t b_words = panels * kPanelColumns * most_words;
-    Word* const packed_a = reserve(memory.left, omp_get_max_threads() * (a_words + a_steps));
-    packed_b_ = reserve(memory.right, b_words + slices * chunk_columns_);
+    Word* const packed_a = reserve<Word>(memory.left, omp_get_max_threads() * (a_words + a_steps));
+    packed_b_ = reserve<Word>(memory.right, b_words + slices * chunk_columns_);
     steps_b_ = reinterpret_cast<float*>(packed_b_ + b_words);
 #pragma omp parallel
     {
@@ -131,23 +136,6 @@ class Product {
     Word* words;   // (kBlockRows, row_stride)
     float* steps;  // (slices, kBlockRows), where the arithmetic has steps
   };
-
-  // As many equal tasks for each thread: blocks of rows, and groups of columns where rows are too few.
-  void share_out(int64_t threads) {
-    blocks_ = std::max<int64_t>(divide_up(shape_.rows, kBlockRows), 1);
-    if (blocks_ >= threads) {
-      blocks_ = divide_up(blocks_, threads) * threads;
-    } else {
-      while (threads % blocks_ != 0) ++blocks_;
-      groups_ = threads / blocks_;
-    }
-  }
-
-  static Word* reserve(AlignedVector<std::byte>& memory, int64_t words) {
-    const std::size_t bytes = words * sizeof(Word);
-    if (memory.size() < bytes) memory.resize(bytes);
-    return reinterpret_cast<Word*>(memory.data());
-  }
 
   int64_t values(const Chunk& words) const {
     return std::min(words.count * kValues, shape_.depth - words.first * kValues);
@@ -233,21 +221,14 @@ class Product {
     });
   }
 
-  // Threads leave when nothing is left to take; others may still be at it.
   void multiply(const Chunk& columns, const Chunk& words, const Block& block) {
-    const int64_t tiles = divide_up(shape_.rows, kTileRows), panels = divide_up(columns.count, kPanelColumns);
-#pragma omp for schedule(dynamic) nowait
-    for (int64_t task = 0; task < blocks_ * groups_; ++task) {
-      const int64_t b = task / groups_, group = task % groups_;
-      const int64_t first = b * tiles / blocks_ * kTileRows,
-                    last = std::min((b + 1) * tiles / blocks_ * kTileRows, shape_.rows);
-      const int64_t first_panel = group * panels / groups_, end = (group + 1) * panels / groups_;
-      if (first >= last || first_panel >= end) continue;
-      const Chunk rows{first, last - first};
-      pack_a(rows, words, block);
-      for (int64_t p = first_panel; p < end; ++p)
-        multiply_panel(rows, columns, words, block, p * kPanelColumns);
-    }
+    tasks_.share_out(divide_up(columns.count, kPanelColumns),
+                     [&](int64_t first, int64_t count, int64_t panel, int64_t end) {
+                       const Chunk rows{first, count};
+                       pack_a(rows, words, block);
+                       for (; panel < end; ++panel)
+                         multiply_panel(rows, columns, words, block, panel * kPanelColumns);
+                     });
   }
 
   // C's rows times a panel, which begins at the chunk's column `first`.
@@ -286,7 +267,7 @@ class Product {
   float* const c_;
   const int64_t stride_;
   const bool add_;
-  int64_t blocks_ = 1, groups_ = 1;
+  const Tasks tasks_;
   int64_t chunk_columns_ = 0;
   Word* packed_b_ = nullptr;
   float* steps_b_ = nullptr;  // (slices, chunk_columns_), where the arithmetic has steps

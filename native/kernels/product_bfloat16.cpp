@@ -6,10 +6,13 @@
 
 #include <algorithm>
 
+#include "kernels/product_tasks.h"
 #include "kernels/transpose.h"
 
 namespace xlembed::kernels {
 namespace {
+
+using namespace product;
 
 // A tile holds 16 vectors (rows of A, columns of B) and 32 values of each, two to a word: values w and w + 16
 // in word w, whichever way they lie in memory. A's are (vectors, words), B's (words, vectors).
@@ -20,8 +23,6 @@ constexpr int64_t kSquare = 2 * kVectors;  // rows and columns of sums in regist
 // cache level. Tiles of two groups of B's columns that stay in the first.
 constexpr int64_t kBlockRows = 4 * kSquare, kChunkValues = 1024, kChunkBytes = int64_t{8} << 20;
 constexpr int64_t kSliceTiles = 16;
-
-inline int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 inline __m512i round_pairs(__m512 low, __m512 high) {
   const __m512i lower = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(low));
@@ -125,18 +126,23 @@ class TileProduct {
  public:
   TileProduct(const Matrix<Left>& a, const Matrix<Right>& b, ProductShape shape, float* c, int64_t stride,
               bool add)
-      : a_(a), b_(b), shape_(shape), c_(c), stride_(stride), add_(add) {}
+      : a_(a),
+        b_(b),
+        shape_(shape),
+        c_(c),
+        stride_(stride),
+        add_(add),
+        tasks_(shape.rows, kSquare, kBlockRows, omp_get_max_threads()) {}
 
   void run(ProductMemory& memory) {
     const int64_t threads = omp_get_max_threads();
-    share_out(threads);
     const int64_t tiles = divide_up(std::min(shape_.depth, kChunkValues), kTileValues);
     const int64_t group_bytes = std::max<int64_t>(tiles, 1) * kTileSize * sizeof(uint32_t);
     const int64_t chunk_columns = kChunkBytes / (2 * group_bytes) * kSquare;
     const int64_t columns = std::min(chunk_columns, divide_up(shape_.columns, kSquare) * kSquare);
     const int64_t a_words = kBlockRows / kVectors * tiles * kTileSize;
-    uint32_t* const packed_a = reserve(memory.left, threads * a_words);
-    packed_b_ = reserve(memory.right, columns / kVectors * tiles * kTileSize);
+    uint32_t* const packed_a = reserve<uint32_t>(memory.left, threads * a_words);
+    packed_b_ = reserve<uint32_t>(memory.right, columns / kVectors * tiles * kTileSize);
 #pragma omp parallel
     {
       configure_tiles(TileSizes{});
@@ -164,23 +170,6 @@ class TileProduct {
     int64_t group_words() const { return tiles() * kTileSize; }
   };
 
-  static uint32_t* reserve(AlignedVector<std::byte>& memory, int64_t words) {
-    const std::size_t bytes = words * sizeof(uint32_t);
-    if (memory.size() < bytes) memory.resize(bytes);
-    return reinterpret_cast<uint32_t*>(memory.data());
-  }
-
-  // As many equal tasks for each thread: blocks of rows, and groups of columns where rows are too few.
-  void share_out(int64_t threads) {
-    blocks_ = std::max<int64_t>(divide_up(shape_.rows, kBlockRows), 1);
-    if (blocks_ >= threads) {
-      blocks_ = divide_up(blocks_, threads) * threads;
-    } else {
-      while (threads % blocks_ != 0) ++blocks_;
-      groups_ = threads / blocks_;
-    }
-  }
-
   void pack_b(const Chunk& chunk) {
 #pragma omp for schedule(static)
     for (int64_t first = 0; first < divide_up(chunk.columns, kSquare) * kSquare; first += kVectors) {
@@ -201,20 +190,13 @@ class TileProduct {
     }
   }
 
-  // Threads leave when nothing is left to take; others may still be at it.
   void multiply(const Chunk& chunk, uint32_t* packed_a) {
-    const int64_t squares = divide_up(shape_.rows, kSquare), panels = divide_up(chunk.columns, kSquare);
-#pragma omp for schedule(dynamic) nowait
-    for (int64_t task = 0; task < blocks_ * groups_; ++task) {
-      const int64_t block = task / groups_, group = task % groups_;
-      const int64_t first = block * squares / blocks_ * kSquare,
-                    last = std::min((block + 1) * squares / blocks_ * kSquare, shape_.rows);
-      const int64_t first_panel = group * panels / groups_, end = (group + 1) * panels / groups_;
-      if (first >= last || first_panel >= end) continue;
-      pack_a(chunk, first, last - first, packed_a);
-      for (int64_t panel = first_panel; panel < end; ++panel)
-        multiply_panel(chunk, packed_a, first, last - first, panel * kSquare);
-    }
+    tasks_.share_out(divide_up(chunk.columns, kSquare),
+                     [&](int64_t first, int64_t rows, int64_t panel, int64_t end) {
+                       pack_a(chunk, first, rows, packed_a);
+                       for (; panel < end; ++panel)
+                         multiply_panel(chunk, packed_a, first, rows, panel * kSquare);
+                     });
   }
 
   // C's rows times 32 columns of the chunk, from `first` on.
@@ -243,7 +225,7 @@ class TileProduct {
   float* const c_;
   const int64_t stride_;
   const bool add_;
-  int64_t blocks_ = 1, groups_ = 1;
+  const Tasks tasks_;
   uint32_t* packed_b_ = nullptr;
 };
 

@@ -10,6 +10,7 @@
 
 #include "kernels/arithmetic.h"
 #include "kernels/fixed16.h"
+#include "kernels/product_tasks.h"
 #include "kernels/transpose.h"
 
 namespace xlembed::kernels::product {
@@ -19,8 +20,6 @@ inline constexpr int kTileRows = 6;
 inline constexpr int kVectors = kLanes == 16 ? 4 : 2;
 inline constexpr int64_t kPanelColumns = kVectors * kLanes;
 inline constexpr int64_t kBlockRows = 16 * kTileRows;  // of A, held against one panel after another
-
-inline int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // kValues of the depth lie in a word, kChain words of a block and of a panel are added up in one chain: those
 // of the panel stay in the first cache level, the block's in the second. AVX2's libraries cut their sums here

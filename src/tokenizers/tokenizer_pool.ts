@@ -49,7 +49,7 @@ const youngGeneration = 4;
 
 /**
  * Worker threads for so many threads of the library. Each holds the tokenizer, XLM-R's some 400 MB, and hands over lists of
- * texts to the library, which shares them out: what a worker does itself (texts in, ids out) is a twentieth of the work.
+ * texts to the library, which shares them out: what a worker does itself (texts in, ids out) is a small part.
  * Not one for each processor, since calls of the library run on libuv's four threads: with as many, nothing else of Node
  * that is asynchronous would run beside them.
  */
